@@ -1,0 +1,144 @@
+"""The corpus: ingested examples in Parquet shards, and the view of them that a stage sees.
+
+Examples are written once, by ingestion, and never edited. What later stages learn is kept beside
+them, in tables keyed by id; a :class:`Corpus` is the view that results: the rows that no stage has
+dropped yet, with the responses that a stage has revised, and every score so far.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+EXAMPLES = pa.schema(
+    [
+        ("id", pa.string()),  # unique; given by the source, or the content hash
+        ("content_hash", pa.string()),  # of the canonical messages; the key of cached scores
+        ("prompt_id", pa.string()),  # of all that precedes the last assistant turn
+        ("messages", MESSAGES),  # roles: system, user, assistant, tool; ends with assistant
+        ("source", pa.string()),  # which input of the recipe
+        ("task", pa.string()),  # may be null
+        ("origin", pa.string()),  # who wrote the response, may be null
+        ("metadata", pa.string()),  # JSON object: tools, tool_calls, and the columns left over
+        ("file", pa.string()),  # name of the input file
+        ("row", pa.int64()),  # number of the record in that file, from 1
+    ]
+)
+
+VERDICTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("keep", pa.bool_()),
+        ("reason", pa.string()),  # a slug, for kept rows too
+        ("rank", pa.int32()),  # 1 is best; null where the method does not rank
+        ("gain", pa.float64()),  # what the rank was made from; null likewise
+    ]
+)
+
+REVISIONS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("response", pa.string()),
+        ("origin", pa.string()),
+        ("previous", pa.string()),
+    ]
+)
+
+INDEX_COLUMNS = ("id", "content_hash", "prompt_id", "source", "task", "origin")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The rows that reach a stage.
+
+    Attributes:
+        rows: One row per example, in corpus order: id, content_hash, prompt_id, source, task,
+            origin, and where it lies (`shard`, `position`). Small enough to hold in memory.
+        shards: The Parquet files of the examples.
+        tables: Score tables by name, each aligned with `rows`.
+    """
+
+    rows: pa.Table
+    shards: tuple[Path, ...]
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Corpus":
+        """Open the examples under a folder, in the order of their file names.
+
+        Args:
+            folder: Holds `*.parquet` with the columns of :data:`EXAMPLES`.
+        """
+        shards = tuple(sorted(folder.glob("*.parquet")))
+        parts = []
+        for number, path in enumerate(shards):
+            part = pq.read_table(path, columns=list(INDEX_COLUMNS))
+            part = part.append_column("shard", pa.array(np.full(len(part), number, np.int32)))
+            part = part.append_column("position", pa.array(np.arange(len(part), dtype=np.int32)))
+            parts.append(part)
+        return cls(rows=pa.concat_tables(parts).combine_chunks(), shards=shards)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def shard(self, number: int) -> pa.Table:
+        """Read the rows of one shard that are still in the corpus.
+
+        Returns:
+            A table with the columns of :data:`EXAMPLES`, in corpus order.
+        """
+        mine = self.rows.filter(pc.equal(self.rows["shard"], number))
+        return pq.read_table(self.shards[number]).take(mine["position"])
+
+    def iter_shards(self) -> Iterator[pa.Table]:
+        """Yield the remaining rows, shard by shard, so that only one is in memory."""
+        for number in range(len(self.shards)):
+            yield self.shard(number)
+
+    def scores(self, table: str) -> pa.Table:
+        """Return a score table aligned with `rows`.
+
+        Raises:
+            KeyError: No stage so far has computed it.
+        """
+        return self.tables[table]
+
+    def column(self, name: str) -> pa.Array:
+        """Return one score column, named `table.column`, aligned with `rows`.
+
+        Raises:
+            KeyError: No stage so far has computed it.
+        """
+        table, _, column = name.partition(".")
+        if table not in self.tables or column not in self.tables[table].column_names:
+            raise KeyError(name)
+        return self.tables[table][column].combine_chunks()
+
+    @cached_property
+    def score_columns(self) -> tuple[str, ...]:
+        """The names, as `table.column`, of every score so far."""
+        return tuple(
+            f"{name}.{column}"
+            for name, table in self.tables.items()
+            for column in table.column_names
+        )
+
+    def with_scores(self, name: str, table: pa.Table) -> "Corpus":
+        """Return the corpus with one more score table, which must be aligned with `rows`."""
+        if len(table) != len(self):
+            raise ValueError(f"score table '{name}' has {len(table)} rows, expected {len(self)}")
+        return replace(self, tables={**self.tables, name: table})
+
+    def filter(self, keep: npt.NDArray[np.bool_]) -> "Corpus":
+        """Return the corpus of the rows where `keep` is true, scores along with them."""
+        mask = pa.array(keep)
+        tables = {name: table.filter(mask) for name, table in self.tables.items()}
+        return replace(self, rows=self.rows.filter(mask), tables=tables)

@@ -1,0 +1,52 @@
+"""The exceptions that siftline raises for what a user can mend.
+
+SiftlineError
+├── RecipeError   the recipe or the call is wrong          exit code 2
+├── InputError    the data cannot be read or is too bad    exit code 1
+├── ModelError    a model cannot be found, loaded or run   exit code 1
+└── RunError      the run directory cannot be used         exit code 1
+
+Every message says what was found, what was expected and what to do, in one or two sentences.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SiftlineError(Exception):
+    """Base of every error that a user can mend."""
+
+
+class RecipeError(SiftlineError):
+    """The recipe, an override or the call is wrong."""
+
+
+class InputError(SiftlineError):
+    """An input is missing, empty, unreadable, or holds too many bad rows."""
+
+
+class ModelError(SiftlineError):
+    """A model cannot be found, loaded or run."""
+
+
+class RunError(SiftlineError):
+    """The run directory is locked, damaged or written by something else."""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return a hint for a misspelt name: the nearest choice, or all of them when few.
+
+    Args:
+        name: What was found.
+        choices: What would have been accepted.
+
+    Returns:
+        A sentence that starts with a space, or an empty string when there is nothing to suggest.
+    """
+    known = sorted(choices)
+    matches = difflib.get_close_matches(name, known, n=1)
+    if matches:
+        return f" Did you mean '{matches[0]}'?"
+    if 0 < len(known) <= 12:
+        return " Known: " + ", ".join(f"'{choice}'" for choice in known) + "."
+    return ""

@@ -1,0 +1,151 @@
+"""The contract of every method: what it measures row by row, and how it decides.
+
+A method is a frozen configuration. What it needs to know about each row it names as *scorers*,
+frozen configurations of their own, so that a threshold is no part of a score's identity, and two
+methods that need the same score share it. `score` is local and parallel; `decide` is global and
+cheap. Methods never edit data and never write files: the runner does both.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from siftline.models.specification import ModelSpec
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import VERDICTS, Corpus
+
+
+class Runtime(Config):
+    """Where and how a run is computed. Nothing here may change a result beyond rounding.
+
+    Attributes:
+        models: The recipe's models by role.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` ...
+        max_batch_tokens: Tokens, padding included, in one forward pass.
+    """
+
+    models: dict[str, ModelSpec] = {}
+    device: str = "auto"
+    max_batch_tokens: int = 4096
+
+
+class Usage(NamedTuple):
+    """What a score has cost.
+
+    Attributes:
+        model_calls: Forward passes, each of one batch.
+        tokens: Tokens that went through a model, padding not counted.
+    """
+
+    model_calls: int = 0
+    tokens: int = 0
+
+    def plus(self, other: "Usage") -> "Usage":
+        """Return the sum of two usages."""
+        return Usage(self.model_calls + other.model_calls, self.tokens + other.tokens)
+
+
+class Scored(NamedTuple):
+    """The result of a scorer on a table of rows.
+
+    Attributes:
+        table: The key column first, then the scores; as many rows as went in, in their order.
+        usage: What it has cost.
+    """
+
+    table: pa.Table
+    usage: Usage = Usage()
+
+
+class Scorer(Protocol):
+    """A measurement of each row by itself: a frozen configuration whose result is cached by row.
+
+    Attributes:
+        table: The name of the score table.
+        revision: Bumped when the algorithm changes, so that old scores are not reused.
+        key: What the score is a function of: the whole row (`content_hash`) or its prompt.
+        role: The role of the model that it runs, or None.
+    """
+
+    table: ClassVar[str]
+    revision: ClassVar[int]
+    key: ClassVar[Literal["content_hash", "prompt_id"]]
+
+    @property
+    def role(self) -> str | None:
+        """The role of the model that it runs, or None."""
+        ...
+
+    def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
+        """Score rows of the examples' schema, unique by `key`.
+
+        A row that cannot be scored gets a status, never a default value; a failure of the
+        machinery (a model that cannot be loaded, a server that is gone) is raised.
+        """
+        ...
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return the fields, which are part of the scores' identity (pydantic)."""
+        ...
+
+
+class Method(Protocol):
+    """A filter or a selector: a frozen configuration that decides on rows.
+
+    Attributes:
+        kind: Its name in a recipe.
+        revision: Bumped when the algorithm changes.
+    """
+
+    revision: ClassVar[int]
+
+    @property
+    def kind(self) -> str:
+        """The method's name in a recipe."""
+        ...
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Return what must be measured before `decide`."""
+        ...
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        """Return one verdict per row of the corpus, in its order, as :data:`VERDICTS`."""
+        ...
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """Return the fields (pydantic)."""
+        ...
+
+
+def verdicts(
+    corpus: Corpus,
+    keep: npt.NDArray[np.bool_],
+    reason: npt.NDArray[Any],
+    rank: Mapping[int, int] | None = None,
+    gain: npt.NDArray[np.float64] | None = None,
+) -> pa.Table:
+    """Build a verdict table for a corpus.
+
+    Args:
+        corpus: Whose rows are judged.
+        keep: [rows] True to keep.
+        reason: [rows] A slug each.
+        rank: Rank by row number, for the rows that are ranked.
+        gain: [rows] NaN where there is none.
+    """
+    ranks = rank or {}
+    return pa.table(
+        {
+            "id": corpus.rows["id"],
+            "keep": pa.array(keep, pa.bool_()),
+            "reason": pa.array([str(slug) for slug in reason], pa.string()),
+            "rank": pa.array([ranks.get(row) for row in range(len(corpus))], pa.int32()),
+            "gain": pa.array(
+                np.full(len(corpus), np.nan) if gain is None else gain, pa.float64(), from_pandas=True
+            ),
+        },
+        schema=VERDICTS,
+    )
