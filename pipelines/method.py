@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pydantic import Field
 
 from siftline.models.specification import ModelSpec
 from siftline.pipelines.config import Config
@@ -25,11 +26,13 @@ class Runtime(Config):
         models: The recipe's models by role.
         device: `auto`, `cpu`, `cuda`, `cuda:1` ...
         max_batch_tokens: Tokens, padding included, in one forward pass.
+        shard_rows: Examples in one shard of a new version.
     """
 
     models: dict[str, ModelSpec] = {}
     device: str = "auto"
-    max_batch_tokens: int = 4096
+    max_batch_tokens: int = Field(default=4096, ge=1)
+    shard_rows: int = Field(default=4096, ge=1)
 
 
 class Usage(NamedTuple):

@@ -1,0 +1,109 @@
+"""Embeddings of texts by sentence-transformers: float32, of length one.
+
+Texts are batched by length under a token budget, longest first, so that the batches, and with
+them the bits of the result, depend on the set of texts only.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from siftline.models.likelihood import OnBatch, plan
+from siftline.pipelines.errors import ModelError
+from siftline.pipelines.method import Usage
+
+
+class Embeddings(NamedTuple):
+    """The result of a call.
+
+    Attributes:
+        vectors: [texts, dimensions] float32, each of Euclidean length one.
+        usage: What it has cost.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    usage: Usage
+
+
+class Embedder(Protocol):
+    """What turns texts into vectors.
+
+    Attributes:
+        dimensions: Of a vector.
+    """
+
+    @property
+    def dimensions(self) -> int:
+        """Of a vector."""
+        ...
+
+    def embed(
+        self, texts: Sequence[str], *, max_batch_tokens: int = 4096, on_batch: OnBatch | None = None
+    ) -> Embeddings:
+        """Embed texts.
+
+        Args:
+            texts: What is longer than the model's window is cut.
+            max_batch_tokens: Tokens in one forward pass, padding included.
+            on_batch: Called after each batch with the number of texts and of tokens, padding not
+                counted.
+
+        Raises:
+            ModelError: The model gives something that is not a finite number.
+        """
+        ...
+
+
+class SentenceEmbedder:
+    """An embedder in the format of sentence-transformers.
+
+    Attributes:
+        name: As the recipe names it, for messages.
+        dimensions: Of a vector.
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.name = name
+        self._model = model.eval()
+        self._lock = threading.Lock()
+        self.dimensions = int(self._encode([name]).shape[1])
+
+    def embed(
+        self, texts: Sequence[str], *, max_batch_tokens: int = 4096, on_batch: OnBatch | None = None
+    ) -> Embeddings:
+        """Embed texts; see :class:`Embedder`."""
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        with self._lock:
+            lengths = self._lengths(texts)
+            batches = plan(lengths, texts, max_batch_tokens)
+            for batch in batches:
+                vectors[batch] = self._encode([texts[row] for row in batch])
+                if on_batch:
+                    on_batch(len(batch), sum(lengths[row] for row in batch))
+        if not np.isfinite(vectors).all():
+            raise ModelError(
+                f"The embedder '{self.name}' gave a vector that is not finite; "
+                "use dtype 'float32', or another model."
+            )
+        return Embeddings(vectors, Usage(len(batches), sum(lengths)))
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
+        if not texts:
+            return []
+        limit = self._model.max_seq_length
+        found = self._model.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
+        return [len(ids) for ids in found]
+
+    def _encode(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        """Embed one batch: [texts, dimensions]."""
+        found = self._model.encode(
+            texts,
+            batch_size=len(texts),
+            convert_to_numpy=True,
+            normalize_embeddings=True,
+            show_progress_bar=False,
+        )
+        return np.asarray(found, dtype=np.float32)

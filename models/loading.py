@@ -1,0 +1,206 @@
+"""From a recipe's model to a model in memory, and to the fingerprint of its scores.
+
+Weights are read from safetensors only, so that loading a model runs no code of its own, unless the
+recipe sets `trust_remote_code`. A model is loaded once per process and device.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+from siftline.models.builtin import TOY, builtin_name
+from siftline.models.conversion import CONVERSION_REVISION, is_gguf, loadable_folder
+from siftline.models.embedding import Embedder, SentenceEmbedder
+from siftline.models.files import digest_of, find_model, is_embedder
+from siftline.models.likelihood import ENGINE_REVISION, LanguageModel
+from siftline.models.specification import ModelSpec
+from siftline.models.toy import TOY_REVISION, ToyEmbedder, ToyLanguageModel
+from siftline.pipelines.errors import ModelError
+
+_loaded: dict[tuple[str, ModelSpec, str], Any] = {}
+_lock = threading.RLock()
+
+
+def load_language_model(spec: ModelSpec, device: str = "auto") -> LanguageModel:
+    """Return the language model that a recipe names; the same object for the same arguments.
+
+    Args:
+        spec: The model.
+        device: `auto`, `cpu`, `cuda`, `cuda:1` ...
+
+    Raises:
+        ModelError: It cannot be found or loaded, or the device is not there.
+    """
+    if builtin_name(spec.name) == TOY:
+        return cast(LanguageModel, _once("toy", spec, "cpu", lambda: ToyLanguageModel()))
+    place = resolve_device(device)
+    return cast(LanguageModel, _once("language", spec, place, lambda: _language(spec, place)))
+
+
+def load_embedder(spec: ModelSpec, device: str = "auto") -> Embedder:
+    """Return the embedder that a recipe names; the same object for the same arguments.
+
+    Args:
+        spec: The model.
+        device: As for :func:`load_language_model`.
+
+    Raises:
+        ModelError: It cannot be found or loaded, or the device is not there.
+    """
+    if builtin_name(spec.name) == TOY:
+        return cast(Embedder, _once("toy embedder", spec, "cpu", lambda: ToyEmbedder()))
+    place = resolve_device(device)
+    return cast(Embedder, _once("embedder", spec, place, lambda: _embedder(spec, place)))
+
+
+def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
+    """Return what the scores of a model depend on, without loading it.
+
+    The device is no part of it, the type of the numbers is. A folder has no name, so that a model
+    keeps its scores when it is moved.
+
+    Args:
+        spec: The model; one of the Hub is downloaded if it is not there yet.
+        device: As for :func:`load_language_model`; `auto` types depend on it.
+
+    Raises:
+        ModelError: The model cannot be found.
+    """
+    if builtin_name(spec.name) == TOY:
+        return {"name": spec.name, "engine": f"toy-{TOY_REVISION}"}
+    found = find_model(spec)
+    converted = {"conversion": f"gguf-{CONVERSION_REVISION}"} if is_gguf(found.folder) else {}
+    return {
+        "name": found.name,
+        "revision": found.revision,
+        "digest": digest_of(found, spec.trust_remote_code),
+        "dtype": resolve_dtype(spec, resolve_device(device), is_embedder(found.folder)),
+        "engine": f"transformers-{ENGINE_REVISION}",
+        **converted,
+    }
+
+
+def resolve_device(device: str) -> str:
+    """Return the device that is meant by a name.
+
+    Raises:
+        ModelError: There is no such device here.
+    """
+    import torch  # an optional dependency, and slow to import
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(
+            f"Got device '{device}'; expected 'auto', 'cpu', 'cuda' or 'cuda:<number>'."
+        ) from error
+    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+        raise ModelError(
+            f"Got device '{device}', but {torch.cuda.device_count()} CUDA devices are visible; "
+            "use 'auto' or 'cpu', or install a build of torch for your GPU."
+        )
+    return str(place)
+
+
+def resolve_dtype(spec: ModelSpec, device: str, embedder: bool = False) -> str:
+    """Return the number type of weights and forward pass.
+
+    `auto` is bfloat16 where the hardware multiplies it natively, and float32 elsewhere: without
+    AVX512-BF16 or AMX, a CPU computes bfloat16 slower than float32 (docs/decisions.md). Embedders
+    are small, and vectors are compared closely: float32.
+
+    Args:
+        spec: The model.
+        device: As :func:`resolve_device` returns it.
+        embedder: The model is an embedder.
+    """
+    if spec.dtype != "auto":
+        return spec.dtype
+    return "bfloat16" if not embedder and _native_bfloat16(device) else "float32"
+
+
+def _native_bfloat16(device: str) -> bool:
+    import torch  # an optional dependency, and slow to import
+
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _once(role: str, spec: ModelSpec, device: str, load: Callable[[], Any]) -> Any:
+    with _lock:
+        key = (role, spec, device)
+        if key not in _loaded:
+            _loaded[key] = load()
+        return _loaded[key]
+
+
+def _language(spec: ModelSpec, device: str) -> LanguageModel:
+    import torch  # optional dependencies, and slow to import
+    import transformers
+
+    from siftline.models.forward import TransformerModel
+
+    folder = find_model(spec).folder
+    if is_embedder(folder):
+        raise ModelError(f"'{spec.name}' is an embedder; expected a causal language model.")
+    folder = loadable_folder(folder)
+    _hide_progress_bars(transformers)
+    options = {"trust_remote_code": spec.trust_remote_code, "local_files_only": True}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, resolve_dtype(spec, device)),
+            use_safetensors=True,
+            **options,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise _cannot_load(spec, "a causal language model with safetensors weights") from error
+    return TransformerModel(model.to(device), tokenizer, spec.name)
+
+
+def _embedder(spec: ModelSpec, device: str) -> Embedder:
+    import sentence_transformers  # optional dependencies, and slow to import
+    import torch
+    import transformers
+
+    folder = find_model(spec).folder
+    if not is_embedder(folder):
+        raise ModelError(
+            f"'{spec.name}' is no sentence-transformers model (it has no 'modules.json'); "
+            "name one that is, such as 'builtin:minilm'."
+        )
+    _hide_progress_bars(transformers)
+    try:
+        model = sentence_transformers.SentenceTransformer(
+            str(folder),
+            device=device,
+            trust_remote_code=spec.trust_remote_code,
+            local_files_only=True,
+            model_kwargs={
+                "dtype": getattr(torch, resolve_dtype(spec, device, embedder=True)),
+                "use_safetensors": True,
+            },
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise _cannot_load(spec, "a sentence-transformers model with safetensors") from error
+    return SentenceEmbedder(model, spec.name)
+
+
+def _hide_progress_bars(transformers: Any) -> None:
+    """Turn off the bars of `transformers`: those of downloads remain, weights load in a second."""
+    transformers.utils.logging.disable_progress_bar()
+
+
+def _cannot_load(spec: ModelSpec, expected: str) -> ModelError:
+    trust = "" if spec.trust_remote_code else "; code of its own needs 'trust_remote_code: true'"
+    return ModelError(
+        f"'{spec.name}' cannot be loaded; expected {expected}{trust}. "
+        "The error above says what is missing."
+    )

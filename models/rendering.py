@@ -1,0 +1,102 @@
+"""Conversations as text: what the model reads before the response, and the response.
+
+`plain` is the template of GRAPE (arXiv 2502.04194, section 3.2), made for base models:
+
+    Question: {instruction}
+    Answer: {response}
+
+The paper has single turns only. Ours for the rest: the text of a system message stands first,
+turns alternate as `Question:`, `Answer:` and `Tool:`, one below the other, and the last answer is
+scored. The space before the response belongs to the response, because tokenizers join it with the
+first word.
+
+`chat` is the model's own chat template. What the template puts around the response is found by
+rendering a marker in its place; a template that then renders the conversation in any other way
+(as some do with earlier turns) is not scored but gets a status.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, TypedDict
+
+from siftline.models.likelihood import EMPTY_RESPONSE, LanguageModel, Pair
+
+Template = Literal["plain", "chat"]
+
+TEMPLATE_MISMATCH = "template_mismatch"  # the prompt is no prefix of the rendered conversation
+TEMPLATE_ERROR = "template_error"  # the template refuses these messages
+SPECIAL_TOKEN = "special_token"  # a message holds a control token of the template as text
+
+_LABELS = {"user": "Question: ", "assistant": "Answer: ", "tool": "Tool: ", "system": ""}
+# A text that no message holds and no template changes.
+_MARKER = "siftlineRESPONSEmarker"
+
+
+class Message(TypedDict):
+    """One turn of a conversation."""
+
+    role: str
+    content: str
+
+
+def render(messages: Sequence[Message], template: Template, model: LanguageModel) -> Pair | str:
+    """Render a conversation that ends in the response to be scored.
+
+    Args:
+        messages: The last one is the assistant's.
+        template: Which template.
+        model: Whose chat template is used.
+
+    Returns:
+        Prompt and response, or a status that says why there are none.
+
+    Raises:
+        ModelError: `chat` is asked of a model without a chat template.
+    """
+    if not messages[-1]["content"].strip():
+        return EMPTY_RESPONSE
+    if template == "plain":
+        return render_plain(messages)
+    return render_chat(messages, model)
+
+
+def render_plain(messages: Sequence[Message]) -> Pair:
+    """Render a conversation as questions and answers."""
+    lines = [_LABELS[message["role"]] + message["content"] for message in messages[:-1]]
+    return Pair("\n".join([*lines, "Answer:"]), " " + messages[-1]["content"])
+
+
+def render_chat(messages: Sequence[Message], model: LanguageModel) -> Pair | str:
+    """Render a conversation through the model's own chat template.
+
+    Returns:
+        Prompt and response, or one of the statuses `special_token`, `template_error` and
+        `template_mismatch`.
+
+    Raises:
+        ModelError: The model has no chat template.
+    """
+    turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+    # A message could otherwise pretend to be several.
+    if any(token in turn["content"] for turn in turns for token in model.special_tokens):
+        return SPECIAL_TOKEN
+    marked = [*turns[:-1], {"role": turns[-1]["role"], "content": _MARKER}]
+    try:
+        opening = model.render_chat(turns[:-1], generation_prompt=True)
+        framed = model.render_chat(marked, generation_prompt=False)
+        whole = model.render_chat(turns, generation_prompt=False)
+    except ValueError:
+        return TEMPLATE_ERROR
+    prompt, marker, tail = framed.rpartition(_MARKER)
+    if not marker or not prompt.startswith(opening):
+        return TEMPLATE_MISMATCH
+    content = turns[-1]["content"]
+    for response in (content, content.strip()):  # many templates strip
+        if whole == prompt + response + tail:
+            return Pair(prompt, response, end=_end_token(tail, model), special=True)
+    return TEMPLATE_MISMATCH
+
+
+def _end_token(tail: str, model: LanguageModel) -> str | None:
+    """Return the control token that the template puts right after a response."""
+    matches = [token for token in model.special_tokens if tail.startswith(token)]
+    return max(matches, key=len, default=None)

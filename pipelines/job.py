@@ -1,0 +1,122 @@
+"""A job: everything that the steps of one run need to know, small enough to be passed around."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import yaml
+
+from siftline.models.loading import fingerprint
+from siftline.pipelines.cache import identity_hash
+from siftline.pipelines.config import Config
+from siftline.pipelines.errors import RunError
+from siftline.pipelines.inputs import digest
+from siftline.pipelines.method import Runtime
+from siftline.pipelines.recipe import Recipe
+from siftline.pipelines.run_directory import open_version
+
+# Bumped when ingestion or export would write other bytes from the same input.
+MACHINERY_REVISION = 1
+
+
+class Job(Config):
+    """One version of one recipe in a run directory.
+
+    Attributes:
+        recipe: What is to be done.
+        base: Folder that the recipe's paths are relative to.
+        version: Folder of the version.
+        cache: Folder of the score cache.
+        runtime: Where and how it is computed.
+        fingerprints: Fingerprint of each model that a stage uses, by role.
+    """
+
+    recipe: Recipe
+    base: Path
+    version: Path
+    cache: Path
+    runtime: Runtime
+    fingerprints: dict[str, dict[str, Any]]
+
+    @property
+    def ingest_folder(self) -> Path:
+        """Where the examples lie."""
+        return self.version / "00-ingest"
+
+    def stage_folder(self, number: int) -> Path:
+        """Where the results of a stage lie, counted from 0."""
+        return self.version / f"{number + 1:02d}-{self.recipe.stages[number].kind}"
+
+    @property
+    def curated_folder(self) -> Path:
+        """Where the dataset lies."""
+        return self.version / "curated"
+
+
+@contextlib.contextmanager
+def locked(recipe: Recipe, runs: Path) -> Iterator[None]:
+    """Hold the recipe's folder, so that no other run writes to it meanwhile.
+
+    Raises:
+        RunError: Another run holds it.
+    """
+    folder = runs / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise RunError(
+            f"Another run of '{recipe.name}' is writing to '{folder}'; expected to be alone there. "
+            "Wait for it to end, or give this recipe another name."
+        ) from error
+    with lock:
+        lock.release()  # entering acquired it a second time
+        yield
+
+
+def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
+    """Find the version of a recipe on the data as it is now, or make the next one.
+
+    Args:
+        recipe: What is to be done.
+        base: Folder that the recipe's paths are relative to.
+        runs: The run directory.
+        runtime: Where and how it is computed; the recipe's models are filled in.
+
+    Raises:
+        InputError: An input is missing or empty.
+        ModelError: A model that a stage uses cannot be found.
+    """
+    roles = sorted(
+        {
+            scorer.role
+            for stage in recipe.stages
+            for scorer in stage.scorers()
+            if scorer.role is not None
+        }
+    )
+    prints = {role: fingerprint(recipe.models[role], runtime.device) for role in roles}
+    resolved = recipe.model_dump(mode="json")
+    identity = {
+        "recipe": {key: value for key, value in resolved.items() if key not in ("name", "engine")},
+        "data": [digest(item, base) for item in recipe.inputs],
+        "models": prints,
+        "revisions": [
+            [stage.revision, *(scorer.revision for scorer in stage.scorers())]
+            for stage in recipe.stages
+        ],
+        "machinery": MACHINERY_REVISION,
+    }
+    text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+    version = open_version(runs / recipe.name, identity_hash(identity), text)
+    return Job(
+        recipe=recipe,
+        base=base,
+        version=version,
+        cache=runs / "cache",
+        runtime=runtime.model_copy(update={"models": recipe.models}),
+        fingerprints=prints,
+    )

@@ -1,0 +1,103 @@
+"""What each finished folder of a run says about itself, and the summary of the whole run."""
+
+from typing import Any
+
+from siftline.pipelines.config import Config
+from siftline.pipelines.ingest import IngestSummary
+
+
+class IngestManifest(Config):
+    """What ingestion has read.
+
+    Attributes:
+        summary: Rows, examples and quarantined rows by source.
+        seconds: Wall time.
+    """
+
+    summary: IngestSummary
+    seconds: float
+
+
+class SourceCount(Config):
+    """Rows of one source that reached a stage, and those it kept."""
+
+    rows: int
+    kept: int
+
+
+class StageManifest(Config):
+    """What one stage has decided, and what it has cost in the process that finished it.
+
+    Attributes:
+        folder: Name of its folder, such as `03-grape`.
+        kind: Of the method.
+        rows: Examples that reached it.
+        kept: Examples that it kept.
+        reasons_kept: Kept examples by reason.
+        reasons_dropped: Dropped examples by reason.
+        sources: Counts by source.
+        scored: Scores computed.
+        cached: Scores taken from the cache.
+        model_calls: Forward passes.
+        tokens: Tokens through models, padding not counted.
+        seconds: Wall time.
+        diagnosis: What the method says of its own work, for the report.
+    """
+
+    folder: str
+    kind: str
+    rows: int
+    kept: int
+    reasons_kept: dict[str, int]
+    reasons_dropped: dict[str, int]
+    sources: dict[str, SourceCount]
+    scored: int
+    cached: int
+    model_calls: int
+    tokens: int
+    seconds: float
+    diagnosis: dict[str, Any] = {}
+
+
+class ExportManifest(Config):
+    """What has been written for training.
+
+    Attributes:
+        files: Names of the Parquet files.
+        rows: Rows in them.
+        seconds: Wall time.
+    """
+
+    files: tuple[str, ...]
+    rows: int
+    seconds: float
+
+
+class Summary(Config):
+    """The report of a run, `report.json`.
+
+    Attributes:
+        recipe: Its name.
+        version: Such as `v0001`.
+        siftline: Version of this package.
+        ingest: What has been read.
+        stages: What each stage has decided.
+        export: What has been written.
+        models: Fingerprint of each model in use, by role.
+        model_calls: Forward passes of all stages.
+        tokens: Tokens through models, of all stages.
+        scored: Scores computed.
+        cached: Scores taken from the cache.
+    """
+
+    recipe: str
+    version: str
+    siftline: str
+    ingest: IngestManifest
+    stages: tuple[StageManifest, ...]
+    export: ExportManifest
+    models: dict[str, dict[str, Any]]
+    model_calls: int
+    tokens: int
+    scored: int
+    cached: int

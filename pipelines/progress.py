@@ -1,0 +1,59 @@
+"""Progress of long stages: library code reports, and whoever runs it may listen.
+
+Reporting changes no result. By default nobody listens.
+"""
+
+from typing import Protocol
+
+
+class Listener(Protocol):
+    """Somebody who wants to know how far a run is."""
+
+    def start(self, stage: str, rows: int) -> None:
+        """A stage begins that has so many rows to go through."""
+        ...
+
+    def advance(self, rows: int, tokens: int) -> None:
+        """Some rows of the stage are done, with so many tokens."""
+        ...
+
+    def finish(self) -> None:
+        """The stage is over."""
+        ...
+
+
+class Silent:
+    """Listens to nothing."""
+
+    def start(self, stage: str, rows: int) -> None:
+        """Ignore the beginning of a stage."""
+
+    def advance(self, rows: int, tokens: int) -> None:
+        """Ignore some progress."""
+
+    def finish(self) -> None:
+        """Ignore the end of a stage."""
+
+
+_listener: Listener = Silent()
+
+
+def listen(listener: Listener) -> None:
+    """Send the progress of this process to a listener, instead of the one before."""
+    global _listener  # noqa: PLW0603 (one listener a process, as with logging)
+    _listener = listener
+
+
+def start(stage: str, rows: int) -> None:
+    """Report that a stage begins."""
+    _listener.start(stage, rows)
+
+
+def advance(rows: int, tokens: int = 0) -> None:
+    """Report rows of the current stage as done."""
+    _listener.advance(rows, tokens)
+
+
+def finish() -> None:
+    """Report that the stage is over."""
+    _listener.finish()

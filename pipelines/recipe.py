@@ -1,0 +1,254 @@
+"""The recipe: inputs, models by role, and an ordered list of stages, read from YAML."""
+
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from siftline.filters.exact_duplicates import ExactDuplicates
+from siftline.filters.rules import Rules
+from siftline.models.specification import ModelSpec
+from siftline.pipelines.config import Config
+from siftline.pipelines.errors import RecipeError, nearest
+from siftline.pipelines.inputs import Input
+from siftline.selectors.baselines import Longest, Random, StratifiedRandom
+from siftline.selectors.diversity import Diversity
+from siftline.selectors.grape import Grape
+
+Methods = Rules | ExactDuplicates | Grape | Diversity | Random | StratifiedRandom | Longest
+Stage = Annotated[Methods, Field(discriminator="kind")]
+
+_METHOD_BY_KIND: dict[str, type[Config]] = {
+    method.model_fields["kind"].default: method for method in get_args(Methods)
+}
+
+
+def _share(value: object) -> object:
+    """Read '5%' as 0.05."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip()[:-1]) / 100
+    return value
+
+
+class Output(Config):
+    """What the curated dataset looks like.
+
+    Attributes:
+        format: `messages`: a list of role and content per row, which TRL, axolotl, LLaMA-Factory
+            and ms-swift read.
+    """
+
+    format: Literal["messages"] = "messages"
+
+
+class Recipe(Config):
+    """One curated dataset: where its data comes from, and what is done to it.
+
+    Attributes:
+        name: Of the folder in the run directory.
+        seed: Of every stage that does not state its own.
+        inputs: Read in this order.
+        max_bad_rows: Share of unusable rows above which a run stops, as `5%` or 0.05.
+        max_row_bytes: Largest size of one input row.
+        models: By the role that stages name.
+        stages: Done in this order.
+        output: The curated dataset.
+        engine: What maps the shards of a stage: threads of one process.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    seed: int = 0
+    inputs: tuple[Input, ...] = Field(min_length=1)
+    max_bad_rows: Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)] = 0.05
+    max_row_bytes: int = Field(default=1 << 20, ge=1)
+    models: dict[str, ModelSpec] = {}
+    stages: tuple[Stage, ...] = ()
+    output: Output = Output()
+    engine: Literal["threads"] = "threads"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _spread_seed(cls, data: Any) -> Any:
+        """Give the recipe's seed to each stage that has one and does not state it."""
+        if not isinstance(data, dict) or not isinstance(data.get("stages"), list | tuple):
+            return data
+        seed = data.get("seed", 0)
+        return {**data, "stages": [_with_seed(stage, seed) for stage in data["stages"]]}
+
+    @model_validator(mode="after")
+    def _roles_exist(self) -> "Recipe":
+        """Every model that a stage names must be among the models."""
+        for number, stage in enumerate(self.stages):
+            for scorer in stage.scorers():
+                role = scorer.role
+                if role is not None and role not in self.models:
+                    hint = nearest(role, self.models) or " Add it under 'models'."
+                    raise ValueError(f"stages[{number}].model: no model named '{role}'.{hint}")
+        return self
+
+
+def _with_seed(stage: Any, seed: Any) -> Any:
+    if not isinstance(stage, dict):
+        return stage
+    method = _METHOD_BY_KIND.get(str(stage.get("kind")))
+    if method is None or "seed" not in method.model_fields:
+        return stage
+    return {"seed": seed, **stage}
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe YAML in which a repeated key is an error instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, refusing a repeated key."""
+        seen = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key '{key}' stands twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(text: str, name: str) -> Any:
+    """Parse YAML, refusing repeated keys.
+
+    Raises:
+        RecipeError: It is not YAML; the message gives line and column.
+    """
+    try:
+        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise RecipeError(f"'{name}'{where}: not valid YAML: {problem}.") from error
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe from a file.
+
+    Args:
+        path: A YAML file.
+        overrides: `key=value`, as in `seed=3` or `stages.0.budget=50%`; the value is YAML.
+
+    Raises:
+        RecipeError: The file is missing, is not YAML, or is not a recipe.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(
+            f"Cannot read the recipe '{path}': {error}. 'siftline init' writes one."
+        ) from error
+    data = read_yaml(text, path.name)
+    if not isinstance(data, dict):
+        raise RecipeError(
+            f"'{path.name}' holds {_kind(data)}, expected a mapping with 'name' and 'inputs'."
+        )
+    for override in overrides:
+        apply_override(data, override)
+    return parse_recipe(data, path.name)
+
+
+def parse_recipe(data: Any, name: str) -> Recipe:
+    """Validate a recipe.
+
+    Raises:
+        RecipeError: One sentence per field that is wrong.
+    """
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        raise RecipeError("\n".join(f"{name}: {problem}" for problem in problems)) from error
+
+
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Set one value inside a recipe's data, in place.
+
+    Args:
+        data: The parsed YAML.
+        override: `key=value`; the key is dotted, list items by number.
+
+    Raises:
+        RecipeError: The override has no `=`, or its key leads nowhere.
+    """
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(f"--set got '{override}', expected key=value, such as seed=3.")
+    *parents, last = key.split(".")
+    target: Any = data
+    for part in parents:
+        target = _child(target, part, key)
+    if isinstance(target, list):
+        target[_position(target, last, key)] = read_yaml(value, "--set")
+    elif isinstance(target, dict):
+        target[last] = read_yaml(value, "--set")
+    else:
+        raise RecipeError(f"--set {key}: '{last}' cannot be set inside {_kind(target)}.")
+
+
+def _child(target: Any, part: str, key: str) -> Any:
+    if isinstance(target, list):
+        return target[_position(target, part, key)]
+    if isinstance(target, dict):
+        return target.setdefault(part, {})
+    raise RecipeError(f"--set {key}: '{part}' cannot be set inside {_kind(target)}.")
+
+
+def _position(target: list[Any], part: str, key: str) -> int:
+    if part.isdigit() and int(part) < len(target):
+        return int(part)
+    raise RecipeError(f"--set {key}: got '{part}', expected a number from 0 to {len(target) - 1}.")
+
+
+def _kind(value: Any) -> str:
+    names = {list: "a list", dict: "a mapping", str: "a text", types.NoneType: "nothing"}
+    return names.get(type(value), f"the value '{value}'")
+
+
+def _explain(problem: Any) -> str:
+    """Turn one of pydantic's errors into a sentence: where, what was found, what to do."""
+    location: tuple[int | str, ...] = problem["loc"]
+    where = _where(location)
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown field.{nearest(str(location[-1]), _fields(location[:-1]))}"
+    if problem["type"] == "union_tag_invalid":
+        tag = problem["ctx"]["tag"]
+        return f"{where}: unknown kind '{tag}'.{nearest(str(tag), _METHOD_BY_KIND)}"
+    if problem["type"] == "value_error":
+        message = str(problem["ctx"]["error"])
+        return f"{where}: {message}" if where else message
+    if problem["type"] == "missing":
+        return f"{where}: missing, and it has no default."
+    found = repr(problem["input"])
+    found = found if len(found) <= 60 else found[:57] + "..."
+    return f"{where}: got {found}. {problem['msg']}."
+
+
+def _where(location: tuple[int | str, ...]) -> str:
+    """Write a location as in `stages[2].budget`."""
+    text = ""
+    for depth, part in enumerate(location):
+        if isinstance(part, int):
+            text += f"[{part}]"
+        elif not (depth == 2 and location[0] == "stages"):  # pydantic names the kind there
+            text += f".{part}" if text else str(part)
+    return text
+
+
+def _fields(location: tuple[int | str, ...]) -> list[str]:
+    """Return the fields that a configuration at a location has."""
+    models: dict[str, type[Config]] = {"inputs": Input, "models": ModelSpec, "output": Output}
+    if not location:
+        return list(Recipe.model_fields)
+    if location[0] == "stages" and len(location) > 2:
+        return list(_METHOD_BY_KIND[str(location[2])].model_fields)
+    model = models.get(str(location[0]))
+    return list(model.model_fields) if model else []

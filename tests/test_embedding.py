@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from siftline.models.embedding import SentenceEmbedder
+from siftline.models.loading import load_embedder
+from siftline.models.specification import ModelSpec
+from siftline.models.toy import ToyEmbedder
+from siftline.pipelines.errors import ModelError
+
+TEXTS = ["a dog", "income tax law of 2017", "a puppy", "", "the dog barks at a small red car"]
+
+
+class Stub:
+    """Stands for sentence-transformers: one token per word; the vector counts letters."""
+
+    max_seq_length = 4
+
+    def __init__(self, scale=1.0):
+        self.scale = scale
+        self.batches = []
+
+    def eval(self):
+        return self
+
+    def tokenizer(self, texts, truncation, max_length):
+        return {"input_ids": [text.split()[:max_length] for text in texts]}
+
+    def encode(self, texts, **options):
+        self.batches.append(texts)
+        return np.array([[len(text), 1.0] for text in texts]) * self.scale
+
+
+def test_batches_keep_to_the_budget_longest_first():
+    stub, seen = Stub(), []
+    embedder = SentenceEmbedder(stub, "stub")
+    stub.batches.clear()
+    found = embedder.embed(TEXTS, max_batch_tokens=8, on_batch=lambda *done: seen.append(done))
+    # Tokens, cut at 4: 2, 4, 2, 0, 4. Two rows of 4 fill the budget, the others fit together.
+    assert stub.batches == [[TEXTS[1], TEXTS[4]], ["a dog", "a puppy", ""]]
+    assert seen == [(2, 8), (3, 4)]
+    assert found.usage == (2, 12)
+    assert found.vectors[:, 0].tolist() == [len(text) for text in TEXTS]
+
+
+def test_a_vector_that_is_not_finite_is_an_error():
+    embedder = SentenceEmbedder(Stub(np.nan), "stub")
+    with pytest.raises(ModelError, match="not finite"):
+        embedder.embed(["a"])
+
+
+def test_the_toy_gives_like_texts_like_vectors():
+    vectors = ToyEmbedder().embed(["the red car", "the red cart", "qqq zzz"]).vectors
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
+    assert vectors[0] @ vectors[1] > 0.6 > vectors[0] @ vectors[2]
+
+
+def test_the_toy_embeds_nothing_too():
+    assert ToyEmbedder().embed([]).vectors.shape == (0, 64)
+    assert np.isclose(np.linalg.norm(ToyEmbedder().embed([""]).vectors), 1)
+
+
+@pytest.mark.model
+def test_minilm_is_normalised_and_does_not_depend_on_the_order():
+    pytest.importorskip("sentence_transformers")
+    embedder = load_embedder(ModelSpec(name="builtin:minilm"), "cpu")
+    vectors = embedder.embed(TEXTS, max_batch_tokens=16).vectors
+    turned = embedder.embed(TEXTS[::-1], max_batch_tokens=16).vectors
+    assert embedder.dimensions == 384
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert np.array_equal(vectors, turned[::-1])
+    assert vectors[0] @ vectors[2] > 0.5 > vectors[0] @ vectors[1]
+
+
+@pytest.mark.model
+def test_a_language_model_is_no_embedder():
+    with pytest.raises(ModelError, match="no sentence-transformers model"):
+        load_embedder(ModelSpec(name="builtin:smollm2"), "cpu")
