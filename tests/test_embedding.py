@@ -1,4 +1,7 @@
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from siftline.models.embedding import SentenceEmbedder
@@ -15,23 +18,23 @@ class Stub:
 
     max_seq_length = 4
 
-    def __init__(self, scale=1.0):
+    def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale
-        self.batches = []
+        self.batches: list[list[str]] = []
 
-    def eval(self):
+    def eval(self) -> "Stub":
         return self
 
-    def tokenizer(self, texts, truncation, max_length):
+    def tokenizer(self, texts: list[str], truncation: bool, max_length: int) -> dict[str, Any]:
         return {"input_ids": [text.split()[:max_length] for text in texts]}
 
-    def encode(self, texts, **options):
+    def encode(self, texts: list[str], **options: object) -> npt.NDArray[np.float64]:
         self.batches.append(texts)
         return np.array([[len(text), 1.0] for text in texts]) * self.scale
 
 
-def test_batches_keep_to_the_budget_longest_first():
-    stub, seen = Stub(), []
+def test_batches_keep_to_the_budget_longest_first() -> None:
+    stub, seen = Stub(), list[tuple[int, ...]]()
     embedder = SentenceEmbedder(stub, "stub")
     stub.batches.clear()
     found = embedder.embed(TEXTS, max_batch_tokens=8, on_batch=lambda *done: seen.append(done))
@@ -42,26 +45,26 @@ def test_batches_keep_to_the_budget_longest_first():
     assert found.vectors[:, 0].tolist() == [len(text) for text in TEXTS]
 
 
-def test_a_vector_that_is_not_finite_is_an_error():
+def test_a_vector_that_is_not_finite_is_an_error() -> None:
     embedder = SentenceEmbedder(Stub(np.nan), "stub")
     with pytest.raises(ModelError, match="not finite"):
         embedder.embed(["a"])
 
 
-def test_the_toy_gives_like_texts_like_vectors():
+def test_the_toy_gives_like_texts_like_vectors() -> None:
     vectors = ToyEmbedder().embed(["the red car", "the red cart", "qqq zzz"]).vectors
     assert vectors.dtype == np.float32
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1)
     assert vectors[0] @ vectors[1] > 0.6 > vectors[0] @ vectors[2]
 
 
-def test_the_toy_embeds_nothing_too():
+def test_the_toy_embeds_nothing_too() -> None:
     assert ToyEmbedder().embed([]).vectors.shape == (0, 64)
     assert np.isclose(np.linalg.norm(ToyEmbedder().embed([""]).vectors), 1)
 
 
 @pytest.mark.model
-def test_minilm_is_normalised_and_does_not_depend_on_the_order():
+def test_minilm_is_normalised_and_does_not_depend_on_the_order() -> None:
     pytest.importorskip("sentence_transformers")
     embedder = load_embedder(ModelSpec(name="builtin:minilm"), "cpu")
     vectors = embedder.embed(TEXTS, max_batch_tokens=16).vectors
@@ -74,6 +77,6 @@ def test_minilm_is_normalised_and_does_not_depend_on_the_order():
 
 
 @pytest.mark.model
-def test_a_language_model_is_no_embedder():
+def test_a_language_model_is_no_embedder() -> None:
     with pytest.raises(ModelError, match="no sentence-transformers model"):
         load_embedder(ModelSpec(name="builtin:smollm2"), "cpu")

@@ -1,0 +1,308 @@
+"""The shapes of instruction data: from a record to conversations that end in one response."""
+
+import base64
+import datetime
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from siftline.pipelines.examples import Message
+from siftline.pipelines.inputs import Input
+
+ROLES = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "chatgpt": "assistant",
+    "function_call": "assistant",
+    "tool": "tool",
+    "function": "tool",
+    "function_response": "tool",
+    "observation": "tool",
+}
+
+# Where each shape finds its response, in the order of preference.
+_RESPONSES = {
+    "alpaca": ("response", "output", "responses", "outputs"),
+    "prompt_completion": ("response", "completion", "completions", "responses"),
+    "question_answer": ("response", "answer", "answers", "responses"),
+}
+_PROMPTS = {"alpaca": "instruction", "prompt_completion": "prompt", "question_answer": "question"}
+_TASK = ("task", "category")
+_ORIGIN = ("origin", "generator", "model")
+_TURN_EXTRAS = ("tool_calls", "tool_call_id", "name")
+
+
+class BadRecordError(Exception):
+    """A record that cannot be used.
+
+    Attributes:
+        reason: A slug.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Draft(NamedTuple):
+    """An example before it has an identity."""
+
+    id: str | None
+    messages: list[Message]
+    task: str | None
+    origin: str | None
+    metadata: dict[str, Any]
+
+
+def detect(record: dict[str, Any], columns: dict[str, str]) -> str | None:
+    """Return the shape of a record, None when it is none that is known."""
+    fields = {name for name, value in record.items() if value is not None}
+    fields |= {field for field, column in columns.items() if record.get(column) is not None}
+    if "messages" in fields:
+        return "messages"
+    if "conversations" in fields or "conversation" in fields:
+        return "sharegpt"
+    for shape, prompt in _PROMPTS.items():
+        if prompt in fields and any(name in fields for name in _RESPONSES[shape]):
+            return shape
+    return None
+
+
+def to_drafts(record: dict[str, Any], shape: str, item: Input) -> list[Draft]:
+    """Turn a record into one draft per response.
+
+    Raises:
+        BadRecordError: With the reason for quarantine.
+    """
+    fields = dict(record)
+    for field, column in item.columns.items():
+        fields[field] = fields.pop(column, None)
+    row_id = _scalar(fields.pop("id", None), "id")
+    task = item.task or _first(fields, _TASK)
+    origin = item.origin or _first(fields, _ORIGIN)
+    build = {"sharegpt": _sharegpt, "messages": _messages}.get(shape)
+    if build:
+        answers = [(*build(fields), origin)]
+    else:
+        answers = _single_turn(fields, shape, origin)
+    tools = _json_value(fields.pop("tools", None))
+    drafts = []
+    for messages, extras, author in answers:
+        metadata = {key: plain(value) for key, value in fields.items() if value is not None}
+        metadata |= {"tools": tools} if tools else {}
+        metadata |= {key: values for key, values in extras.items() if any(values)}
+        check_roles(messages)
+        _check_text(metadata)
+        drafts.append(Draft(row_id, messages, task, author, metadata))
+    return drafts
+
+
+Built = tuple[list[Message], dict[str, list[Any]]]
+
+
+def _single_turn(
+    fields: dict[str, Any], shape: str, origin: str | None
+) -> list[tuple[list[Message], dict[str, list[Any]], str | None]]:
+    prompt = fields.pop(_PROMPTS[shape], None)
+    before: list[Message] = []
+    if (system := _blank(fields.pop("system", None))) is not None:
+        before.append({"role": "system", "content": _text(system, "system")})
+    for pair in fields.pop("history", None) or []:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise BadRecordError("wrong_type", "'history' is not a list of [user, assistant]")
+        before.append({"role": "user", "content": _text(pair[0], "history")})
+        before.append({"role": "assistant", "content": _text(pair[1], "history")})
+    if isinstance(prompt, list):
+        before += _turns(prompt, "prompt")[0]
+    else:
+        text = _text(prompt, _PROMPTS[shape])
+        extra = fields.pop("input", None) if shape == "alpaca" else None
+        if _blank(extra) is not None:
+            text = f"{text}\n\n{_text(extra, 'input')}"
+        before.append({"role": "user", "content": text})
+    name = next((n for n in _RESPONSES[shape] if fields.get(n) is not None), None)
+    if name is None:
+        raise BadRecordError("missing_field", f"no {' or '.join(_RESPONSES[shape][:2])}")
+    return [
+        ([*before, *after], {}, author or origin)
+        for after, author in _candidates(fields.pop(name), name)
+    ]
+
+
+def _candidates(value: Any, name: str) -> list[tuple[list[Message], str | None]]:
+    """Return the responses of a record: one text, a conversational one, or a list of them."""
+    if isinstance(value, str):
+        return [([{"role": "assistant", "content": value}], None)]
+    if not isinstance(value, list) or not value:
+        raise BadRecordError("wrong_type", f"'{name}' is {_kind(value)}, expected a text")
+    if all(isinstance(entry, dict) and "role" in entry for entry in value):
+        return [(_turns(value, name)[0], None)]
+    answers: list[tuple[list[Message], str | None]] = []
+    for entry in value:
+        author = None
+        if isinstance(entry, dict):
+            author = _first(entry, _ORIGIN)
+            texts = [entry.get(key) for key in ("text", "content", "response", "output")]
+            entry = next((text for text in texts if text is not None), None)
+        answers.append(([{"role": "assistant", "content": _text(entry, name)}], author))
+    return answers
+
+
+def _sharegpt(fields: dict[str, Any]) -> Built:
+    name = "conversations" if "conversations" in fields else "conversation"
+    turns = fields.pop(name, None)
+    messages, extras = _turns(turns, name)
+    if (system := _blank(fields.pop("system", None))) is not None:
+        messages.insert(0, {"role": "system", "content": _text(system, "system")})
+        extras = {key: [None, *values] for key, values in extras.items()}
+    return messages, extras
+
+
+def _messages(fields: dict[str, Any]) -> Built:
+    return _turns(fields.pop("messages", None), "messages")
+
+
+def _turns(turns: Any, name: str) -> Built:
+    """Read a list of turns, with role and content or from and value."""
+    turns = _json_value(turns) if isinstance(turns, str) else turns
+    if turns is None:
+        raise BadRecordError("missing_field", f"no '{name}'")
+    if not isinstance(turns, list):
+        raise BadRecordError("wrong_type", f"'{name}' is {_kind(turns)}, expected a list")
+    messages: list[Message] = []
+    extras: dict[str, list[Any]] = {key: [] for key in _TURN_EXTRAS}
+    for turn in turns:
+        if not isinstance(turn, dict):
+            raise BadRecordError("wrong_type", f"a turn is {_kind(turn)}, expected an object")
+        said = turn.get("role", turn.get("from"))
+        role = ROLES.get(str(said).casefold())
+        if role is None:
+            raise BadRecordError("wrong_role_order", f"unknown role '{said}'")
+        calls = _json_value(turn.get("tool_calls"))
+        content = turn.get("content", turn.get("value"))
+        if str(said).casefold() == "function_call":
+            calls, content = [_json_value(content)], ""
+        if content is None and calls:
+            content = ""
+        messages.append({"role": role, "content": _text(_joined(content), name)})
+        extras["tool_calls"].append(plain(calls) if calls else None)
+        extras["tool_call_id"].append(plain(turn.get("tool_call_id")))
+        extras["name"].append(plain(turn.get("name")))
+    return messages, extras
+
+
+def _joined(content: Any) -> Any:
+    """Join content that is a list of text parts."""
+    if isinstance(content, list) and all(
+        isinstance(part, dict) and isinstance(part.get("text"), str) for part in content
+    ):
+        return "".join(part["text"] for part in content)
+    return content
+
+
+def check_roles(messages: list[Message]) -> None:
+    """Hold a conversation to its order: system, then user and assistant in turn, assistant last.
+
+    Tool turns stand between assistant turns.
+
+    Raises:
+        BadRecordError: `empty_prompt`, `no_assistant_turn` or `wrong_role_order`.
+    """
+    roles = [message["role"] for message in messages]
+    if "assistant" not in roles:
+        raise BadRecordError("no_assistant_turn", f"the roles are {', '.join(roles) or 'none'}")
+    while roles and roles[0] == "system":
+        roles.pop(0)
+    allowed = {
+        "start": ("user",),
+        "user": ("assistant",),
+        "assistant": ("user", "tool"),
+        "tool": ("tool", "assistant"),
+        "system": (),
+    }
+    for before, after in zip(["start", *roles], roles, strict=False):
+        if after not in allowed[before]:
+            raise BadRecordError("wrong_role_order", f"'{after}' follows '{before}'")
+    if roles[-1] != "assistant":
+        raise BadRecordError("wrong_role_order", f"the last turn is by '{roles[-1]}'")
+    if not any(m["content"].strip() for m in messages if m["role"] == "user"):
+        raise BadRecordError("empty_prompt", "no user turn has any text")
+    for message in messages:
+        _check_text(message["content"])
+
+
+def _check_text(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRecordError("lone_surrogate", "half of a surrogate pair") from error
+
+
+def _text(value: Any, name: str) -> str:
+    if value is None:
+        raise BadRecordError("missing_field", f"no '{name}'")
+    if not isinstance(value, str):
+        raise BadRecordError("wrong_type", f"'{name}' is {_kind(value)}, expected a text")
+    return value
+
+
+def _blank(value: Any) -> Any:
+    """Return None for a text without content."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+def _scalar(value: Any, name: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str | int):
+        raise BadRecordError("wrong_type", f"'{name}' is {_kind(value)}, expected a text")
+    _check_text(value)
+    return str(value)
+
+
+def _first(fields: dict[str, Any], names: Iterable[str]) -> str | None:
+    """Take the first of some columns that holds a text."""
+    for name in names:
+        if isinstance(fields.get(name), str) and fields[name].strip():
+            value: str = fields.pop(name)
+            _check_text(value)
+            return value
+    return None
+
+
+def _json_value(value: Any) -> Any:
+    """Parse a text that is JSON, since Parquet often holds tools that way."""
+    if not isinstance(value, str):
+        return plain(value)
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _kind(value: Any) -> str:
+    return f"of type {type(value).__name__}"
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: dates in ISO form, bytes in base64."""
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return str(value)

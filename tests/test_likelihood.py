@@ -1,0 +1,316 @@
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from siftline.models.likelihood import Encoded, Pair, ResponseLikelihood, fit, plan
+from siftline.models.loading import load_language_model
+from siftline.models.specification import ModelSpec
+from siftline.models.toy import ToyLanguageModel, probability
+from siftline.pipelines.errors import ModelError
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+TEXT = "the cat sat on the mat. a cat! cafe\u0301 cafe\u0301 Question: Answer: xab xab ab ab"
+PAIRS = [
+    Pair("Question: the cat?\nAnswer:", " sat on the mat."),
+    Pair("Question: a\nAnswer:", " b"),
+    Pair("the cat sat", "!"),
+    Pair("Question: " + "the cat sat on the mat " * 4 + "\nAnswer:", " the cat"),
+    Pair("a", " cat! \u96ea \U0001f600 <end>"),
+    Pair("Question: the cat?\nAnswer:", " on the mat " * 3),
+]
+
+
+def tiny_tokenizer(bos: bool = False, words: bool = True) -> Any:
+    """A byte-level BPE; unless it keeps to words, it merges whatever is frequent."""
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(
+        add_prefix_space=False, use_regex=words
+    )
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<bos>", "<end>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([word + " " for word in TEXT.split(" ")] * 3, trainer)
+    if bos:
+        tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+            single="<bos> $A", special_tokens=[("<bos>", 0)]
+        )
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<end>"
+    )
+
+
+def tiny_model(kind: str, **changes: Any) -> Any:
+    sizes: dict[str, Any] = {
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 128,
+        "initializer_range": 0.5,
+    }
+    if kind == "GPT2":
+        sizes = {"vocab_size": 300, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
+        sizes["initializer_range"] = 0.5
+    if kind == "Gemma2":
+        sizes["head_dim"] = 8
+    names = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": None}
+    config = getattr(transformers, f"{kind}Config")(**sizes, **names, **changes)
+    torch.manual_seed(7)
+    name = "GPT2LMHeadModel" if kind == "GPT2" else f"{kind}ForCausalLM"
+    return getattr(transformers, name)(config).float()
+
+
+def engine(kind: str = "Llama", bos: bool = False, words: bool = True, **changes: Any) -> Any:
+    from siftline.models.forward import TransformerModel
+
+    return TransformerModel(tiny_model(kind, **changes), tiny_tokenizer(bos, words), kind)
+
+
+def alone(scorer: Any, pair: Pair) -> tuple[float, int]:
+    """Score one pair by a plain forward pass: the definition, written out."""
+    ids = scorer.tokenizer(
+        [pair.prompt, pair.prompt + pair.response],
+        add_special_tokens=False,
+        split_special_tokens=True,
+    )["input_ids"]
+    start, full = len(ids[0]) + len(scorer.head), scorer.head + ids[1]
+    with torch.no_grad():
+        logprobs = scorer.model(torch.tensor([full])).logits[0].double().log_softmax(-1)
+    wanted = [float(logprobs[t - 1, full[t]]) for t in range(start, len(full))]
+    return math.fsum(wanted), len(wanted)
+
+
+def close(scorer: Any, pairs: list[Pair], **options: Any) -> None:
+    found = scorer.log_likelihood(pairs, **options).rows
+    for pair, row in zip(pairs, found, strict=True):
+        total, count = alone(scorer, pair)
+        assert (row.status, row.scored_tokens) == ("ok", count)
+        assert row.sum_logprob / count == pytest.approx(total / count, abs=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Qwen2", "GPT2", "Gemma2"])
+@pytest.mark.parametrize("budget", [1, 64, 4096])
+def test_a_batch_scores_as_each_row_alone(kind: str, budget: int) -> None:
+    close(engine(kind), PAIRS, max_batch_tokens=budget)
+
+
+@pytest.mark.parametrize(("kind", "plain"), [("Llama", True), ("GPT2", True), ("Gemma2", False)])
+def test_capped_logits_are_noticed(kind: str, plain: bool) -> None:
+    assert engine(kind).projects is plain
+
+
+def test_scaled_logits_are_not_lost() -> None:
+    scorer = engine("Granite", logits_scaling=4.0)
+    assert not scorer.projects
+    close(scorer, PAIRS)
+
+
+def test_the_vocabulary_projection_may_be_done_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("siftline.models.forward._LOGITS_AT_ONCE", 600)  # two positions
+    close(engine(), PAIRS)
+
+
+def test_the_order_of_rows_changes_no_bit() -> None:
+    scorer = engine()
+    order = np.random.default_rng(1).permutation(len(PAIRS))
+    straight = scorer.log_likelihood(PAIRS, max_batch_tokens=64).rows
+    turned = scorer.log_likelihood([PAIRS[row] for row in order], max_batch_tokens=64).rows
+    assert turned == [straight[row] for row in order]
+
+
+def test_bos_is_put_in_front_once() -> None:
+    scorer = engine(bos=True)
+    assert scorer.head == [0]
+    close(scorer, PAIRS)
+    plain, written = scorer.log_likelihood(
+        [Pair("the cat", " sat"), Pair("<bos>the cat", " sat", special=True)]
+    ).rows
+    assert plain == written
+
+
+def test_a_special_token_in_a_plain_text_is_only_text() -> None:
+    text, special = (
+        engine()
+        .log_likelihood([Pair("a", " <end> cat"), Pair("a", " <end> cat", special=True)])
+        .rows
+    )
+    assert text.response_tokens > special.response_tokens
+
+
+@pytest.mark.parametrize(("prompt", "response"), [("xa", "b"), ("cafe", "\u0301"), ("the", " cat")])
+def test_a_token_across_the_boundary_is_a_status(prompt: str, response: str) -> None:
+    row = engine(words=False).log_likelihood([Pair(prompt, response)]).rows[0]
+    assert (row.status, row.sum_logprob) == ("boundary", None)
+
+
+def test_rows_that_cannot_be_scored_do_not_disturb_the_others() -> None:
+    scorer = engine()
+    bad = [Pair("a", " \n"), Pair("", "cat"), Pair("q " * 200, "cat")]
+    rows = scorer.log_likelihood([bad[0], PAIRS[0], bad[1], PAIRS[1], bad[2]]).rows
+    assert [row.status for row in rows] == [
+        "empty_response",
+        "ok",
+        "empty_prompt",
+        "ok",
+        "prompt_too_long",
+    ]
+    assert [row.sum_logprob is None for row in rows] == [True, False, True, False, True]
+    assert [rows[1], rows[3]] == scorer.log_likelihood(PAIRS[:2]).rows
+
+
+def test_a_cut_response_is_scored_as_far_as_it_fits() -> None:
+    scorer = engine()
+    whole = scorer.log_likelihood([PAIRS[0]]).rows[0]
+    window = whole.prompt_tokens + 2
+    cut = scorer.log_likelihood([PAIRS[0]], max_tokens=window, score_eos=True).rows[0]
+    assert (cut.status, cut.truncated, cut.scored_tokens, cut.eos_scored) == ("ok", True, 2, False)
+    assert cut.response_tokens == whole.response_tokens > 2
+    assert not whole.truncated
+    assert cut.sum_logprob > whole.sum_logprob
+
+
+def test_the_end_token_counts_when_asked() -> None:
+    scorer = engine()
+    without = scorer.log_likelihood([PAIRS[1]]).rows[0]
+    with_end = scorer.log_likelihood([PAIRS[1]], score_eos=True).rows[0]
+    assert with_end.scored_tokens == without.scored_tokens + 1
+    assert with_end.response_tokens == without.response_tokens
+    assert (without.eos_scored, with_end.eos_scored) == (False, True)
+    assert not with_end.truncated
+
+
+def test_nan_is_a_status_and_never_a_score() -> None:
+    scorer = engine()
+    with torch.no_grad():
+        scorer.model.model.norm.weight[0] = float("nan")
+    row = scorer.log_likelihood([PAIRS[0]]).rows[0]
+    assert (row.status, row.sum_logprob, row.scored_tokens) == ("nan", None, None)
+
+
+def test_a_batch_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = engine()
+    whole = scorer.log_likelihood(PAIRS)
+    forward = scorer._forward
+
+    def small(rows: list[Encoded]) -> Any:
+        if len(rows) > 2:
+            raise torch.OutOfMemoryError("too many")
+        return forward(rows)
+
+    monkeypatch.setattr(scorer, "_forward", small)
+    halved = scorer.log_likelihood(PAIRS)
+    assert (whole.usage.model_calls, halved.usage.model_calls) == (1, 4)  # 6: 3 + 3: 2 + 1 each
+    assert halved.usage.tokens == whole.usage.tokens
+    for one, other in zip(whole.rows, halved.rows, strict=True):
+        assert one.sum_logprob == pytest.approx(other.sum_logprob, abs=1e-3)
+
+
+def test_a_row_that_does_not_fit_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = engine()
+
+    def never(rows: list[Encoded]) -> Any:
+        raise torch.OutOfMemoryError("too big")
+
+    monkeypatch.setattr(scorer, "_forward", never)
+    with pytest.raises(ModelError, match="lower max_tokens"):
+        scorer.log_likelihood(PAIRS)
+
+
+@pytest.mark.parametrize("scorer", [ToyLanguageModel(), engine()], ids=["toy", "tiny"])
+def test_every_pair_is_reported_once(scorer: Any) -> None:
+    seen: list[tuple[int, int]] = []
+    pairs = [*PAIRS, Pair("a", "")]
+    usage = scorer.log_likelihood(
+        pairs, max_batch_tokens=64, on_batch=lambda *done: seen.append(done)
+    ).usage
+    assert sum(rows for rows, _ in seen) == len(pairs)
+    assert sum(tokens for _, tokens in seen) == usage.tokens
+    with pytest.raises(ModelError, match="window"):
+        scorer.log_likelihood(pairs, max_tokens=100_000)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "full", "end", "window", "wanted"),
+    [
+        ([5], [5, 6, 7], None, 9, Encoded((5, 6, 7), 1, 2, False)),
+        ([5], [5, 6, 7], 1, 9, Encoded((5, 6, 7, 1), 1, 2, True)),
+        ([5], [5, 6, 7], 1, 3, Encoded((5, 6, 7), 1, 2, False)),  # no room for the end
+        ([5], [5, 6, 7], 1, 2, Encoded((5, 6), 1, 2, False)),
+        ([5, 5], [5, 6, 7], None, 9, ResponseLikelihood("boundary", prompt_tokens=2)),
+        ([5], [5], None, 9, ResponseLikelihood("boundary", prompt_tokens=1)),
+        ([5, 6], [5, 6, 7], None, 2, ResponseLikelihood("prompt_too_long", None, None, 2, 1, True)),
+    ],
+)
+def test_fit(prompt: list[int], full: list[int], end: int, window: int, wanted: object) -> None:
+    assert fit(prompt, full, end, window) == wanted
+
+
+def test_plan_by_hand() -> None:
+    # Longest first: 5 alone (5 + 5 > 9), then 4 and 3 (2 * 4 <= 9), then 1 and 1.
+    assert plan([1, 5, 3, 4, 1], "ecdba", 9) == [[1], [3, 2], [4, 0]]
+
+
+@given(st.lists(st.integers(1, 50)), st.integers(1, 200))
+def test_plan_takes_every_row_once_and_keeps_to_the_budget(lengths: list[int], budget: int) -> None:
+    batches = plan(lengths, lengths, budget)
+    assert sorted(row for batch in batches for row in batch) == list(range(len(lengths)))
+    for batch in batches:
+        padded = len(batch) * max(lengths[row] for row in batch)
+        assert padded <= budget or len(batch) == 1
+
+
+def test_the_toy_by_hand() -> None:
+    # "abab" after "ab": nothing has followed "b" yet, so English (65 of 1000 for "a", 12 for "b")
+    # has the weight 0.9; but "b" has followed "a", every time.
+    row = ToyLanguageModel().log_likelihood([Pair("ab", "ab")]).rows[0]
+    first = 0.1 / 257 + 0.9 * 65 / 1000
+    second = 0.1 / 257 + 0.4 * 12 / 1000 + 0.5
+    assert row.sum_logprob == pytest.approx(math.log(first) + math.log(second))
+
+
+@given(st.dictionaries(st.integers(0, 256), st.integers(1, 9), max_size=5))
+def test_the_probabilities_of_the_toy_sum_to_one(following: dict[int, int]) -> None:
+    total = math.fsum(probability(byte, Counter(following)) for byte in range(257))
+    assert total == pytest.approx(1)
+
+
+def test_the_toy_has_the_same_statuses() -> None:
+    pairs = [Pair("a", " "), Pair("", "b"), Pair("abc", "d"), Pair("a", "bcd")]
+    rows = ToyLanguageModel().log_likelihood(pairs, max_tokens=3).rows
+    assert [row.status for row in rows] == [
+        "empty_response",
+        "empty_prompt",
+        "prompt_too_long",
+        "ok",
+    ]
+    assert (rows[3].scored_tokens, rows[3].truncated) == (2, True)
+
+
+@pytest.mark.model
+def test_smollm2_in_batches_scores_as_each_row_alone() -> None:
+    scorer = load_language_model(ModelSpec(name="builtin:smollm2", dtype="float32"), "cpu")
+    pairs = [
+        Pair("Question: What is the capital of France?\nAnswer:", " Paris."),
+        Pair("Question: What is the capital of France?\nAnswer:", " It is a purple bicycle."),
+        Pair("Question: Say it in French: coffee\nAnswer:", " caf\u00e9 \u2615"),
+        Pair("Question: Add 2 and 2.\nAnswer:", " The sum of 2 and 2 is 4, an even number."),
+    ]
+    close(scorer, pairs)
+    likely, unlikely = scorer.log_likelihood(pairs[:2]).rows
+    assert likely.sum_logprob is not None
+    assert unlikely.sum_logprob is not None
+    assert likely.sum_logprob > unlikely.sum_logprob

@@ -1,0 +1,84 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from siftline.models.scorers import LIKELIHOOD, Likelihood, PromptEmbedding
+from siftline.models.specification import ModelSpec
+from siftline.pipelines import progress
+from siftline.pipelines.corpus import MESSAGES
+from siftline.pipelines.errors import RecipeError
+from siftline.pipelines.method import Runtime, Usage
+
+RUNTIME = Runtime(models={"target": ModelSpec(name="builtin:toy")}, device="cpu")
+
+
+def rows(*turns: tuple[str, str]) -> pa.Table:
+    talks = [
+        [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+        for prompt, response in turns
+    ]
+    return pa.table(
+        {
+            "content_hash": [f"c{number}" for number in range(len(turns))],
+            "prompt_id": [f"p{number}" for number in range(len(turns))],
+            "messages": pa.array(talks, MESSAGES),
+        }
+    )
+
+
+@pytest.fixture
+def reported(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(progress, "advance", lambda rows, tokens=0: seen.append((rows, tokens)))
+    return seen
+
+
+def test_a_likelihood_for_each_row_in_their_order(reported: list[tuple[int, int]]) -> None:
+    table, usage = Likelihood(model="target").score(
+        rows(("Say hi", "Say hi"), ("Say hi", "  "), ("Say hi", "#~$^%@")), RUNTIME
+    )
+    assert table.schema == LIKELIHOOD
+    assert table["content_hash"].to_pylist() == ["c0", "c1", "c2"]
+    assert table["status"].to_pylist() == ["ok", "empty_response", "ok"]
+    assert table["sum_logprob"].is_null().to_pylist() == [False, True, False]
+    likely, _, unlikely = table["sum_logprob"].to_pylist()
+    assert unlikely < likely < 0
+    # Bytes: "Question: Say hi\nAnswer:" are 24, " Say hi" and " #~$^%@" are 7.
+    assert table["prompt_tokens"].to_pylist() == [24, None, 24]
+    assert table["scored_tokens"].to_pylist() == [7, None, 7]
+    assert usage == Usage(1, 2 * 31)
+    assert [sum(each) for each in zip(*reported, strict=True)] == [3, 62]
+
+
+def test_the_fields_reach_the_model() -> None:
+    scorer = Likelihood(model="target", max_tokens=26, score_eos=True)
+    cut, whole = scorer.score(rows(("Say hi", "Say hi"), ("Hi", "a")), RUNTIME).table.to_pylist()
+    assert (cut["truncated"], cut["scored_tokens"], cut["response_tokens"]) == (True, 2, 7)
+    assert (whole["eos_scored"], whole["scored_tokens"]) == (True, 3)
+
+
+def test_no_rows_are_no_scores() -> None:
+    assert Likelihood(model="target").score(rows(), RUNTIME).table.schema == LIKELIHOOD
+
+
+def test_the_embedding_of_a_prompt_does_not_see_the_response(
+    reported: list[tuple[int, int]],
+) -> None:
+    table, usage = PromptEmbedding(model="target").score(
+        rows(("Say hi", "a"), ("Say hi", "b"), ("Integrate x squared", "c")), RUNTIME
+    )
+    assert table.column_names == ["prompt_id", "vector"]
+    assert table["prompt_id"].to_pylist() == ["p0", "p1", "p2"]
+    assert table["vector"].type == pa.list_(pa.float32(), 64)
+    vectors = np.array(table["vector"].to_pylist())
+    assert np.array_equal(vectors[0], vectors[1])
+    assert not np.array_equal(vectors[0], vectors[2])
+    assert sum(count for count, _ in reported) == 3
+    assert usage.tokens == sum(tokens for _, tokens in reported)
+
+
+@pytest.mark.parametrize("scorer", [Likelihood(model="targt"), PromptEmbedding(model="targt")])
+def test_a_role_without_a_model_is_told_the_nearest(scorer: Likelihood | PromptEmbedding) -> None:
+    assert scorer.role == "targt"
+    with pytest.raises(RecipeError, match=r"role 'targt'.*Did you mean 'target'"):
+        scorer.score(rows(("Say hi", "a")), RUNTIME)
