@@ -105,7 +105,9 @@ class PhraseMatches(Config):
             pa.table(
                 {
                     "content_hash": rows["content_hash"],
-                    "refusal": pa.array([_contains(text, refusals) for text in openings], pa.bool_()),
+                    "refusal": pa.array(
+                        [_contains(text, refusals) for text in openings], pa.bool_()
+                    ),
                     "boilerplate": pa.array(
                         [_contains(text, boilerplate) for text in responses], pa.bool_()
                     ),

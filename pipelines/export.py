@@ -84,4 +84,3 @@ def _curated(shard: pa.Table, tool_columns: list[str]) -> pa.Table:
     columns |= {name: shard[name] for name in _PROVENANCE if name != "metadata"}
     columns["metadata"] = [json.dumps(row, sort_keys=True, ensure_ascii=False) for row in metadata]
     return pa.table(columns, schema=_curated_schema(tool_columns))
-

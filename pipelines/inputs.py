@@ -29,9 +29,7 @@ CANONICAL = (
     "origin",
 )
 
-Format = Literal[
-    "auto", "alpaca", "sharegpt", "messages", "prompt_completion", "question_answer"
-]
+Format = Literal["auto", "alpaca", "sharegpt", "messages", "prompt_completion", "question_answer"]
 
 
 class Input(Config):

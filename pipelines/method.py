@@ -147,7 +147,9 @@ def verdicts(
             "reason": pa.array([str(slug) for slug in reason], pa.string()),
             "rank": pa.array([ranks.get(row) for row in range(len(corpus))], pa.int32()),
             "gain": pa.array(
-                np.full(len(corpus), np.nan) if gain is None else gain, pa.float64(), from_pandas=True
+                np.full(len(corpus), np.nan) if gain is None else gain,
+                pa.float64(),
+                from_pandas=True,
             ),
         },
         schema=VERDICTS,

@@ -43,7 +43,9 @@ class Record(NamedTuple):
     value: Any
 
 
-def read_input(item: Input, base: Path, max_row_bytes: int) -> Iterator[tuple[str, Iterator[Record]]]:
+def read_input(
+    item: Input, base: Path, max_row_bytes: int
+) -> Iterator[tuple[str, Iterator[Record]]]:
     """Yield the files of an input, each as its name and its records.
 
     Raises:

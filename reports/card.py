@@ -21,7 +21,10 @@ def dataset_card(job: Job, summary: Summary) -> str:
     """
     head = {
         "configs": [
-            {"config_name": "default", "data_files": [{"split": "train", "path": "train-*.parquet"}]}
+            {
+                "config_name": "default",
+                "data_files": [{"split": "train", "path": "train-*.parquet"}],
+            }
         ],
         "tags": ["siftline", "instruction-tuning"],
     }

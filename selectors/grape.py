@@ -1,0 +1,300 @@
+"""GRAPE: for each prompt, the response that the target model already finds likeliest.
+
+Zhang, Dai and Peng, NeurIPS 2025 (arXiv 2502.04194v3, section 3): candidates for one prompt are
+ranked by the mean log-likelihood of their response tokens under the *untuned* target model, with
+the plain template `Question: ... Answer: ...`, and the best is kept. GRAPE measures fit, not
+correctness: filter before it.
+
+Ours differs where the paper is silent or warns. Ties: the score rounded to 0.001 nats a token,
+then fewer tokens, then the content hash. Guards: candidates written by the target model itself are
+left out when `self_origins` names it (training on them harms: the paper's tables 4 and 5), as are
+repetitive ones, which the mean likelihood favours; copies of the prompt and truncated responses
+give way to any other candidate; one generator's share can be capped.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from siftline.models.scorers import Likelihood
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.method import Scorer, verdicts
+from siftline.pipelines.statistics import ResponseStatistics
+from siftline.selectors.budget import (
+    mean_logprob,
+    prompt_codes,
+    shares,
+    stable_hash,
+    text_column,
+    to_float,
+)
+
+# Batches of another shape move bfloat16 scores by about this much (methods, shared contract).
+SCORE_GRID = 1e-3
+
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+
+class Grape(Config):
+    """Keeps, for each prompt, the responses that the target model finds likeliest.
+
+    Reasons for keeping: `likeliest`, `no_choice` (the prompt has one response), `unscored` (the
+    response could not be scored, which is no verdict on it). For dropping: `less_likely`,
+    `self_generated`, `repetition`, `prompt_copy`, `truncated`, `empty_response`, `origin_share`
+    (swapped out for the runner-up of another origin). A prompt whose candidates are all barred
+    keeps none.
+
+    Attributes:
+        model: Role of the target model, untuned.
+        k: Responses kept per prompt; `match_original` keeps as many as the prompt has rows from
+            the sources in `original`, and at least one.
+        original: Sources for `match_original`.
+        template: `plain` is the paper's.
+        max_tokens: Of prompt and response together; None takes the model's window.
+        score_eos: Score the end token too.
+        self_origins: Origins that are the target model itself, in any case of letters.
+        max_repeated_ngrams: Largest share of repeated word 4-grams in a candidate.
+        max_prompt_overlap: Largest share of a candidate's word 4-grams that the prompt has too;
+            only where another candidate has fewer, since tasks such as proofreading ask for copies.
+        max_origin_share: Largest share of one origin among the kept responses of prompts that
+            had a choice; None for no cap.
+    """
+
+    revision: ClassVar[int] = 1
+
+    kind: Literal["grape"] = "grape"
+    model: str
+    k: int | Literal["match_original"] = 1
+    original: tuple[str, ...] = ()
+    template: Literal["plain", "chat"] = "plain"
+    max_tokens: int | None = Field(default=None, ge=2)
+    score_eos: bool = False
+    self_origins: tuple[str, ...] = ()
+    max_repeated_ngrams: float | None = Field(default=0.5, ge=0, le=1)
+    max_prompt_overlap: float | None = Field(default=0.9, ge=0, le=1)
+    max_origin_share: float | None = Field(default=None, gt=0, le=1)
+
+    @model_validator(mode="after")
+    def _original_is_named(self) -> "Grape":
+        if self.k == "match_original" and not self.original:
+            raise ValueError("k: match_original needs 'original', the list of original sources.")
+        if isinstance(self.k, int) and self.k < 1:
+            raise ValueError("k: expected at least 1.")
+        return self
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Return the target's likelihood, and the counts that the guards need."""
+        likelihood = Likelihood(
+            model=self.model,
+            template=self.template,
+            max_tokens=self.max_tokens,
+            score_eos=self.score_eos,
+        )
+        return (likelihood, ResponseStatistics())
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        """Rank each prompt's candidates by mean log-likelihood, and keep the best."""
+        if not len(corpus):
+            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
+        prompts = prompt_codes(corpus)
+        candidates = np.bincount(prompts)[prompts]
+        score = mean_logprob(corpus)
+        reasons = np.full(len(corpus), "less_likely", dtype=object)
+        barred = self._guards(corpus, prompts, reasons)
+        unscored = ~barred & ~np.isfinite(score)
+        _mark(reasons, unscored, "unscored")
+        ranked = np.flatnonzero(~barred & ~unscored)
+        order = ranked[self._order(corpus, prompts, score)[ranked].argsort()]
+        rank = _rank_within(prompts, order, len(corpus))
+        keep = (rank > 0) & (rank <= self._quota(corpus, prompts))
+        reasons[keep] = "likeliest"
+        if self.max_origin_share is not None:
+            self._cap_origins(corpus, prompts, score, rank, keep, reasons)
+        alone = (candidates == 1) & ~barred & ~unscored
+        reasons[alone] = "no_choice"
+        ranks = {int(row): int(rank[row]) for row in order}
+        return verdicts(corpus, keep | alone | unscored, reasons, ranks, score)
+
+    def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Compare the choice with a random and the longest candidate of each prompt."""
+        prompts = prompt_codes(corpus)
+        score = mean_logprob(corpus)
+        chars = to_float(corpus.column("statistics.response_chars"))
+        keep = decided["keep"].to_numpy()
+        choice = (np.bincount(prompts)[prompts] > 1) & np.isfinite(score)
+        coin = stable_hash(corpus.rows["id"].to_pylist(), seed=0).astype(np.float64)
+        picks = {
+            "selected": np.flatnonzero(keep & choice),
+            "random candidate": _best_of(prompts, coin, choice),
+            "longest candidate": _best_of(prompts, chars, choice),
+        }
+        origins = np.array(text_column(corpus, "origin"), dtype=object)
+        return {
+            "prompts": len(np.unique(prompts)),
+            "prompts_with_a_choice": len(np.unique(prompts[choice])),
+            "mean_log_likelihood": {name: _mean(score[rows]) for name, rows in picks.items()},
+            "response_chars_quartiles": {
+                "candidates": _quartiles(chars[choice]),
+                **{name: _quartiles(chars[rows]) for name, rows in picks.items()},
+            },
+            "margin_quartiles": _quartiles(_margins(prompts, score, choice)),
+            "origin_share_of_candidates": shares(origins[choice]),
+            "origin_share_of_selected": shares(origins[picks["selected"]]),
+        }
+
+    def _guards(self, corpus: Corpus, prompts: Ints, reasons: npt.NDArray[Any]) -> Bools:
+        """Mark candidates that may not be ranked, with their reasons."""
+        selves = {origin.casefold() for origin in self.self_origins}
+        origins = text_column(corpus, "origin")
+        barred = np.array([origin.casefold() in selves for origin in origins], dtype=bool)
+        _mark(reasons, barred, "self_generated")
+        if self.max_repeated_ngrams is not None:
+            repeated = to_float(corpus.column("statistics.repeated_ngrams"))
+            barred |= _mark(reasons, ~barred & (repeated > self.max_repeated_ngrams), "repetition")
+        status = np.array(corpus.column("likelihood.status").to_pylist(), dtype=object)
+        barred |= _mark(reasons, ~barred & (status == "empty_response"), "empty_response")
+        if self.max_prompt_overlap is not None:
+            copied = to_float(corpus.column("statistics.prompt_overlap")) > self.max_prompt_overlap
+            barred |= _mark(reasons, _outdone(copied, prompts, barred), "prompt_copy")
+        cut = to_float(corpus.column("likelihood.truncated")) > 0  # nulls, not scored, are NaN
+        return barred | _mark(reasons, _outdone(cut, prompts, barred), "truncated")
+
+    def _order(self, corpus: Corpus, prompts: Ints, score: npt.NDArray[np.float64]) -> Ints:
+        """Return [rows] each row's place, by prompt, then likelihood, then the tie-breaks."""
+        tokens = to_float(corpus.column("likelihood.response_tokens"))
+        grid = np.round(np.nan_to_num(score, nan=-np.inf) / SCORE_GRID)
+        place = np.empty(len(corpus), dtype=np.int64)
+        place[np.lexsort((_tie(corpus), tokens, -grid, prompts))] = np.arange(len(corpus))
+        return place
+
+    def _quota(self, corpus: Corpus, prompts: Ints) -> Ints:
+        """Return [rows] how many responses the row's prompt may keep."""
+        if isinstance(self.k, int):
+            return np.full(len(corpus), self.k)
+        original = np.isin(np.array(text_column(corpus, "source")), self.original)
+        counts = np.bincount(prompts[original], minlength=prompts.max() + 1)
+        quota: Ints = np.maximum(counts, 1)[prompts]
+        return quota
+
+    def _cap_origins(
+        self,
+        corpus: Corpus,
+        prompts: Ints,
+        score: npt.NDArray[np.float64],
+        rank: Ints,
+        keep: Bools,
+        reasons: npt.NDArray[Any],
+    ) -> None:
+        """Swap the closest calls of an origin above its cap for the runner-up, in place.
+
+        The runner-up is the prompt's best candidate of another origin that is not kept. When none
+        is left to swap, the share stays above the cap; the diagnosis shows it.
+        """
+        origins = np.array(text_column(corpus, "origin"), dtype=object)
+        choice = np.bincount(prompts)[prompts] > 1
+        # The small number keeps 0.29 of 100 at 29, which floating point would make 28.
+        cap = int((self.max_origin_share or 1) * np.count_nonzero(keep & choice) + 1e-9)
+        kept = origins[keep & choice]
+        counts = {name: int((kept == name).sum()) for name in set(origins) - {""}}
+        tie = _tie(corpus)
+        for origin in sorted(counts, key=lambda name: (-counts[name], name)):
+            for loser, winner in _swaps(origin, origins, prompts, score, rank, keep & choice, tie):
+                if counts[origin] <= cap:
+                    break
+                if counts.get(origins[winner], 0) >= cap:
+                    continue  # it would only move the excess; '' is no origin and has no cap
+                keep[loser], keep[winner] = False, True
+                reasons[loser], reasons[winner] = "origin_share", "likeliest"
+                counts[origin] -= 1
+                if origins[winner]:
+                    counts[origins[winner]] += 1
+
+
+def _swaps(
+    origin: str,
+    origins: npt.NDArray[Any],
+    prompts: Ints,
+    score: npt.NDArray[np.float64],
+    rank: Ints,
+    keep: Bools,
+    tie: Ints,
+) -> list[tuple[int, int]]:
+    """Return pairs of a kept row of an origin and its runner-up, the smallest margin first."""
+    best: dict[int, int] = {}
+    for row in np.flatnonzero((rank > 0) & ~keep & (origins != origin)):
+        other = best.get(int(prompts[row]))
+        if other is None or rank[row] < rank[other]:
+            best[int(prompts[row])] = int(row)
+    pairs = []
+    mine = np.flatnonzero(keep & (origins == origin))
+    for row in mine[np.argsort(-rank[mine], kind="stable")]:  # a prompt gives up its worst first
+        runner_up = best.pop(int(prompts[row]), None)
+        if runner_up is not None:
+            margin = round(score[row] - score[runner_up], 3)
+            pairs.append((margin, int(tie[row]), int(row), runner_up))
+    return [(row, runner_up) for _, _, row, runner_up in sorted(pairs)]
+
+
+def _tie(corpus: Corpus) -> Ints:
+    """Return [rows] the place of each row by content hash, then id: no matter where it stands."""
+    hashes, ids = corpus.rows["content_hash"].to_pylist(), corpus.rows["id"].to_pylist()
+    place = np.empty(len(ids), dtype=np.int64)
+    place[np.lexsort((ids, hashes))] = np.arange(len(ids))
+    return place
+
+
+def _outdone(flawed: Bools, prompts: Ints, barred: Bools) -> Bools:
+    """Return [rows] true where a flawed candidate's prompt has one without the flaw."""
+    sound = np.zeros(prompts.max() + 1, dtype=bool)
+    sound[prompts[~barred & ~flawed]] = True
+    outdone: Bools = ~barred & flawed & sound[prompts]
+    return outdone
+
+
+def _mark(reasons: npt.NDArray[Any], rows: Bools, slug: str) -> Bools:
+    reasons[rows] = slug
+    return rows
+
+
+def _rank_within(prompts: Ints, order: Ints, rows: int) -> Ints:
+    """Return [rows] the rank within the prompt, from 1, of ordered rows; 0 for the others."""
+    rank = np.zeros(rows, dtype=np.int64)
+    ordered = prompts[order]
+    if len(order):
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        sizes = np.diff(np.r_[starts, len(order)])
+        rank[order] = np.arange(len(order)) - np.repeat(starts, sizes) + 1
+    return rank
+
+
+def _best_of(prompts: Ints, value: npt.NDArray[np.float64], rows: Bools) -> Ints:
+    """Return, for each prompt among some rows, the row of the highest value."""
+    chosen = np.flatnonzero(rows)
+    order = chosen[np.lexsort((-value[chosen], prompts[chosen]))]
+    firsts: Ints = order[np.unique(prompts[order], return_index=True)[1]]
+    return firsts
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    return round(float(values.mean()), 4) if len(values) else None
+
+
+def _quartiles(values: npt.NDArray[np.float64]) -> list[float]:
+    if not len(values):
+        return []
+    return [round(float(value), 4) for value in np.quantile(values, (0.25, 0.5, 0.75))]
+
+
+def _margins(prompts: Ints, score: npt.NDArray[np.float64], rows: Bools) -> npt.NDArray[np.float64]:
+    """Return, for each prompt with two scores or more, how far the best is above the second."""
+    chosen = np.flatnonzero(rows)
+    order = chosen[np.lexsort((-score[chosen], prompts[chosen]))]
+    rank = _rank_within(prompts, order, len(prompts))[order]
+    seconds = np.flatnonzero(rank == 2)
+    margins: npt.NDArray[np.float64] = score[order[seconds - 1]] - score[order[seconds]]
+    return margins
