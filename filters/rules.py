@@ -18,7 +18,7 @@ from pydantic import Field
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.method import Runtime, Scored, Scorer, verdicts
-from siftline.pipelines.statistics import ResponseStatistics
+from siftline.pipelines.text_statistics import ResponseStatistics
 
 # A refusal opens a response. Anywhere else the words may be a quotation or an explanation.
 REFUSALS = (

@@ -90,7 +90,7 @@ class Scorer(Protocol):
         """
         ...
 
-    def model_dump(self, **options: Any) -> dict[str, Any]:
+    def model_dump(self, *args: Any, **options: Any) -> dict[str, Any]:
         """Return the fields, which are part of the scores' identity (pydantic)."""
         ...
 
@@ -118,7 +118,7 @@ class Method(Protocol):
         """Return one verdict per row of the corpus, in its order, as :data:`VERDICTS`."""
         ...
 
-    def model_dump(self, **options: Any) -> dict[str, Any]:
+    def model_dump(self, *args: Any, **options: Any) -> dict[str, Any]:
         """Return the fields (pydantic)."""
         ...
 

@@ -40,7 +40,7 @@ _listener: Listener = Silent()
 
 def listen(listener: Listener) -> None:
     """Send the progress of this process to a listener, instead of the one before."""
-    global _listener  # noqa: PLW0603 (one listener a process, as with logging)
+    global _listener
     _listener = listener
 
 

@@ -250,7 +250,7 @@ def _batches(stream: IO[bytes], kind: str) -> Iterator[pa.RecordBatch]:
 
 def _dataset(item: Input, path: Path) -> Iterator[Record]:
     """Read a dataset through `datasets`: a saved folder, a dataset folder, or a Hub id."""
-    import datasets  # noqa: PLC0415 (slow to import, and most recipes read files)
+    import datasets
 
     try:
         if is_saved_dataset(path):

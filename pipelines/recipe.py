@@ -122,7 +122,7 @@ def read_yaml(text: str, name: str) -> Any:
         RecipeError: It is not YAML; the message gives line and column.
     """
     try:
-        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -15,7 +15,7 @@ import pyarrow as pa
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.statistics import ResponseStatistics
+from siftline.pipelines.text_statistics import ResponseStatistics
 from siftline.selectors.allocation import allocate
 from siftline.selectors.budget import (
     Budget,

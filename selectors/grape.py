@@ -23,7 +23,7 @@ from siftline.models.scorers import Likelihood
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.statistics import ResponseStatistics
+from siftline.pipelines.text_statistics import ResponseStatistics
 from siftline.selectors.budget import (
     mean_logprob,
     prompt_codes,

@@ -1,7 +1,7 @@
 """Counts over a prompt and its response that need no model: lengths, repetition, copying.
 
 Words are runs of letters and digits, casefolded; in scripts that are written without spaces every
-character counts as a word. N-grams are of words. All shares are 0 for texts shorter than one n-gram.
+character counts as a word. N-grams are of words; shares are 0 for texts shorter than one.
 """
 
 import json

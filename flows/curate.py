@@ -1,0 +1,90 @@
+"""The Prefect flow: the loop over the stages, with shards mapped as tasks.
+
+Tasks are library functions; they take a job and numbers, and leave their results in the run
+directory. Prefect's own cache is off: the run directory and the score cache are the only ones.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task, unmapped
+from prefect.artifacts import create_markdown_artifact
+from prefect.cache_policies import NO_CACHE
+
+from siftline.pipelines import progress
+from siftline.pipelines import run as steps
+from siftline.pipelines.job import Job, locked, open_job
+from siftline.pipelines.method import Runtime
+from siftline.pipelines.recipe import Recipe, load_recipe
+from siftline.pipelines.run import RunResult
+from siftline.pipelines.run_directory import finished
+from siftline.pipelines.stage import Cost, begin, decide, finished_stage, pending, score_shard
+from siftline.reports.summary import markdown_summary
+
+_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+read_inputs = task(steps.read_inputs, name="ingest", **_OPTIONS)
+score = task(score_shard, name="score", task_run_name="score-{work}", **_OPTIONS)
+judge = task(decide, name="decide", **_OPTIONS)
+finish = task(steps.finish, name="finish", **_OPTIONS)
+
+
+@flow(name="siftline-curate", persist_result=False, validate_parameters=True)
+def curate(
+    recipe: Path,
+    runs: Path = Path("runs"),
+    overrides: tuple[str, ...] = (),
+    runtime: Runtime | None = None,
+) -> RunResult:
+    """Curate a dataset from a recipe file, as scheduled runs do.
+
+    The recipe is read when the flow starts, so an edit counts from the next run on.
+
+    Args:
+        recipe: A YAML file; its inputs are relative to its folder.
+        runs: The run directory.
+        overrides: `key=value`, as for `siftline run --set`.
+        runtime: Where and how it is computed.
+
+    Raises:
+        SiftlineError: As :func:`siftline.pipelines.run.run`.
+    """
+    loaded = load_recipe(recipe, overrides)
+    with locked(loaded, runs):
+        result = _curate(loaded, recipe.resolve().parent, runs, runtime or Runtime())
+    create_markdown_artifact(
+        markdown_summary(result),
+        key=_artifact_key(loaded.name),
+        description=f"siftline {result.recipe} {result.version}",
+    )
+    return result
+
+
+def _curate(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> RunResult:
+    job = open_job(recipe, base, runs, runtime)
+    if finished(job.version):
+        return steps.reuse(job)
+    read_inputs(job)
+    for stage in range(len(recipe.stages)):
+        if finished_stage(job, stage) is None:
+            _run_stage(job, stage)
+    return finish(job)
+
+
+def _run_stage(job: Job, stage: int) -> None:
+    started = time.monotonic()
+    cost = Cost()
+    for scorer in range(len(job.recipe.stages[stage].scorers())):
+        work = pending(job, stage, scorer)
+        begin(job, stage, work)
+        for spent in score.map(unmapped(job), work).result():
+            cost = cost.plus(spent)
+        progress.finish()
+    judge(job, stage, cost, started)
+
+
+def _artifact_key(name: str) -> str:
+    """Return a key as Prefect wants it: lower case letters, digits and dashes."""
+    slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.casefold())
+    return f"siftline-{slug}"

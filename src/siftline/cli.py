@@ -1,0 +1,195 @@
+"""The command line: `siftline init`, `validate` and `run`."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from siftline import __version__
+from siftline.pipelines.errors import RecipeError, SiftlineError
+from siftline.pipelines.inputs import resolve
+from siftline.pipelines.method import Runtime
+from siftline.pipelines.recipe import load_recipe
+from siftline.pipelines.run import RunResult, run
+from siftline.progress_display import display
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Curate instruction data for supervised fine-tuning.",
+)
+out = Console()
+err = Console(stderr=True)
+
+RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value, such as stages.0.k=2."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("recipe.yaml"),
+) -> None:
+    """Write a recipe with comments, to be edited."""
+    text = resources.files("siftline").joinpath("recipe-template.yaml").read_text(encoding="utf-8")
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise RecipeError(
+            f"'{path}' exists already. Name another file, or move it away."
+        ) from error
+    except OSError as error:
+        raise RecipeError(f"Cannot write '{path}': {error}.") from error
+    out.print(f"Wrote [bold]{escape(str(path))}[/]. Edit its inputs, then: siftline run {path}")
+
+
+@app.command()
+def validate(recipe: RecipePath, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Check a recipe and that its inputs are there; nothing is run."""
+    loaded = load_recipe(recipe, overrides or ())
+    files = {
+        item.source: [path.name for path in resolve(item, recipe.resolve().parent)]
+        for item in loaded.inputs
+    }
+    if as_json:
+        _print_json({"recipe": loaded.model_dump(mode="json"), "files": files})
+        return
+    count = sum(len(names) for names in files.values())
+    kinds = ", ".join(stage.kind for stage in loaded.stages) or "none"
+    out.print(f"{escape(loaded.name)} is valid: {count} input files; stages: {kinds}.")
+
+
+@app.command("run")
+def run_command(
+    recipe: RecipePath,
+    runs: Annotated[Path, typer.Option(help="The run directory.")] = Path("runs"),
+    overrides: Overrides = None,
+    prefect: Annotated[
+        bool, typer.Option("--prefect/--no-prefect", help="Run as a Prefect flow.")
+    ] = True,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    batch_tokens: Annotated[
+        int, typer.Option(min=1, help="Tokens in one forward pass, padding included.")
+    ] = 4096,
+    shard_rows: Annotated[int, typer.Option(min=1, help="Examples in one shard.")] = 4096,
+    as_json: AsJson = False,
+) -> None:
+    """Run a recipe: read, clean, score, select, and write the curated dataset."""
+    loaded = load_recipe(recipe, overrides or ())
+    runtime = Runtime(device=device, max_batch_tokens=batch_tokens, shard_rows=shard_rows)
+    with display(err):
+        if prefect:
+            result = _run_flow(recipe, runs, overrides or [], runtime)
+        else:
+            result = run(loaded, recipe.resolve().parent, runs, runtime)
+    if as_json:
+        _print_json(result.model_dump(mode="json"))
+    else:
+        _print_result(result)
+
+
+def _run_flow(recipe: Path, runs: Path, overrides: list[str], runtime: Runtime) -> RunResult:
+    """Run the Prefect flow in this process, with a temporary server unless one is configured."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    # Prefect reads the environment when it is imported, so not before this.
+    from siftline.flows.curate import curate
+
+    result: RunResult = curate(recipe, runs, tuple(overrides), runtime)
+    return result
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def _print_result(result: RunResult) -> None:
+    table = Table(title=f"{result.recipe} {result.version}", title_justify="left")
+    for name, justify in (
+        ("stage", "left"),
+        ("rows in", "right"),
+        ("kept", "right"),
+        ("dropped", "left"),
+        ("seconds", "right"),
+        ("tokens", "right"),
+    ):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    sources = result.ingest.summary.sources.values()
+    rows = sum(source.rows for source in sources)
+    examples = sum(source.examples for source in sources)
+    bad: dict[str, int] = {}
+    for source in sources:
+        for slug, count in source.quarantined.items():
+            bad[slug] = bad.get(slug, 0) + count
+    table.add_row(
+        "00-ingest", f"{rows:,}", f"{examples:,}", _reasons(bad), f"{result.ingest.seconds:.1f}", ""
+    )
+    for stage in result.stages:
+        table.add_row(
+            stage.folder,
+            f"{stage.rows:,}",
+            f"{stage.kept:,}",
+            _reasons(stage.reasons_dropped),
+            f"{stage.seconds:.1f}",
+            f"{stage.tokens:,}" if stage.tokens else "",
+        )
+    out.print(table)
+    if result.reused:
+        out.print("Nothing has changed since this version was finished: it is reused.")
+    out.print(
+        f"{result.export.rows:,} rows curated; {result.model_calls:,} model calls, "
+        f"{result.scored:,} scores computed, {result.cached:,} from the cache."
+    )
+    out.print(f"dataset  {escape(str(result.folder / 'curated'))}", soft_wrap=True)
+    out.print(f"reasons  {escape(str(result.folder / 'decisions.parquet'))}", soft_wrap=True)
+    out.print(f"report   {escape(str(result.folder / 'report.html'))}", soft_wrap=True)
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return ", ".join(f"{slug} {count:,}" for slug, count in counts.items())
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        out.print(f"siftline {__version__}")
+        raise typer.Exit
+
+
+def guarded(command: Callable[[], None]) -> int:
+    """Run a command, and turn a user's mistake into one message and an exit code.
+
+    Returns:
+        0 done, 1 the run failed, 2 the recipe or the call is wrong.
+    """
+    try:
+        command()
+    except SiftlineError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        return 2 if isinstance(error, RecipeError) else 1
+    except KeyboardInterrupt:
+        err.print("Interrupted; what was scored is kept, run again to go on.")
+        return 1
+    return 0
+
+
+def main() -> None:
+    """Start the command line."""
+    sys.exit(guarded(app))

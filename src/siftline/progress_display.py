@@ -1,0 +1,102 @@
+"""Progress on the terminal: a bar for each long stage, plain lines elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from siftline.pipelines import progress
+
+LINE_SECONDS = 10.0  # between two plain lines
+
+
+class Bars:
+    """Draws a bar with rows, tokens, rate and time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<18}"),
+            BarColumn(),
+            TextColumn("{task.completed:,.0f}/{task.fields[known]} rows"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._tokens = 0
+        self._started = time.monotonic()
+
+    def start(self, stage: str, rows: int) -> None:
+        """Show a new bar; without a number of rows it only counts."""
+        self.finish()
+        self._tokens, self._started = 0, time.monotonic()
+        total, known = (rows, f"{rows:,}") if rows else (None, "?")
+        self._task = self._progress.add_task(stage, total=total, known=known, rate="")
+        self._progress.start()
+
+    def advance(self, rows: int, tokens: int) -> None:
+        """Move the bar."""
+        self._tokens += tokens
+        seconds = max(time.monotonic() - self._started, 1e-9)
+        rate = f"{self._tokens:,} tokens, {self._tokens / seconds:,.0f}/s" if self._tokens else ""
+        self._progress.update(self._task, advance=rows, rate=rate)
+
+    def finish(self) -> None:
+        """Take the bar away."""
+        self._progress.stop()
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
+
+
+class Lines:
+    """Prints a plain line now and then, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stage, self._total, self._rows, self._tokens = "", 0, 0, 0
+        self._started = self._printed = time.monotonic()
+
+    def start(self, stage: str, rows: int) -> None:
+        """Begin to count."""
+        self._stage, self._total, self._rows, self._tokens = stage, rows, 0, 0
+        self._started = self._printed = time.monotonic()
+
+    def advance(self, rows: int, tokens: int) -> None:
+        """Count, and print when some time has passed."""
+        self._rows += rows
+        self._tokens += tokens
+        if time.monotonic() - self._printed >= LINE_SECONDS:
+            self._print()
+
+    def finish(self) -> None:
+        """Print the last line of a stage that took a while."""
+        if self._rows and time.monotonic() - self._started >= 1:
+            self._print()
+        self._rows = 0
+
+    def _print(self) -> None:
+        self._printed = time.monotonic()
+        seconds = max(self._printed - self._started, 1e-9)
+        total = f"/{self._total:,}" if self._total else ""
+        tokens = f", {self._tokens:,} tokens, {self._tokens / seconds:,.0f} tokens/s"
+        left = (self._total - self._rows) * seconds / self._rows if self._rows else 0
+        self._console.print(
+            f"{self._stage}: {self._rows:,}{total} rows{tokens if self._tokens else ''}"
+            + (f", {left:.0f} s left" if left > 0 else ""),
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@contextlib.contextmanager
+def display(console: Console) -> Iterator[None]:
+    """Show progress while the block runs: bars on a terminal, lines elsewhere."""
+    shown = Bars(console) if console.is_terminal else Lines(console)
+    progress.listen(shown)
+    try:
+        yield
+    finally:
+        shown.finish()
+        progress.listen(progress.Silent())
