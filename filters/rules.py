@@ -55,7 +55,7 @@ BOILERPLATE = (
     "my knowledge cutoff",
     "my training data",
 )
-_OPENING_CHARS = 120
+_OPENING_CHARS = 20
 
 _CONTRACTIONS = (
     ("\u2019", "'"),
@@ -79,7 +79,7 @@ class PhraseMatches(Config):
     Score columns of the table `phrases`: `refusal` and `boilerplate`, booleans.
 
     Attributes:
-        refusals: Looked for in the first 120 characters.
+        refusals: Phrases that may begin within the first 20 characters.
         boilerplate: Looked for everywhere.
     """
 
@@ -100,14 +100,11 @@ class PhraseMatches(Config):
         refusals = tuple(_plain(phrase) for phrase in self.refusals)
         boilerplate = tuple(_plain(phrase) for phrase in self.boilerplate)
         responses = [_plain(messages[-1]["content"]) for messages in rows["messages"].to_pylist()]
-        openings = [response[:_OPENING_CHARS] for response in responses]
         return Scored(
             pa.table(
                 {
                     "content_hash": rows["content_hash"],
-                    "refusal": pa.array(
-                        [_contains(text, refusals) for text in openings], pa.bool_()
-                    ),
+                    "refusal": pa.array([_opens(text, refusals) for text in responses], pa.bool_()),
                     "boilerplate": pa.array(
                         [_contains(text, boilerplate) for text in responses], pa.bool_()
                     ),
@@ -120,6 +117,10 @@ def _contains(text: str, phrases: tuple[str, ...]) -> bool:
     return any(phrase in text for phrase in phrases)
 
 
+def _opens(text: str, phrases: tuple[str, ...]) -> bool:
+    return any(-1 < text.find(phrase) <= _OPENING_CHARS for phrase in phrases)
+
+
 class Rules(Config):
     """Drops examples by the surface of their response.
 
@@ -127,27 +128,31 @@ class Rules(Config):
     `prompt_copied`. A response that is empty because its turn is a tool call is not empty.
 
     Attributes:
-        min_chars: Fewest characters of a response (`too_short`).
+        min_chars: Fewest characters of a response (`too_short`). Off by default: one letter or
+            digit is the right answer to many a question.
         max_chars: Most characters of a response (`too_long`).
         max_repeated_ngrams: Largest share of word 4-grams that repeat an earlier one
             (`repetition`); responses below `repetition_min_words` are exempt.
         repetition_min_words: Shortest response, in words, in which repetition counts.
         refusals: Phrases that open a refusal; empty turns the rule off.
         boilerplate: Phrases that mark text about the model itself; empty turns the rule off.
-        max_prompt_coverage: A response that repeats at least this share of its prompt's word
-            4-grams has copied it (`prompt_copied`).
+        max_prompt_coverage: A response that repeats at least this share of the word 4-grams of the
+            turn before it has copied it (`prompt_copied`) ...
+        min_prompt_overlap: ... when at least this share of the response comes from there: code
+            often restates its task in a comment, which is no copy.
     """
 
     revision: ClassVar[int] = 1
 
     kind: Literal["rules"] = "rules"
-    min_chars: int | None = Field(default=2, ge=1)
+    min_chars: int | None = Field(default=None, ge=1)
     max_chars: int | None = Field(default=32_000, ge=1)
-    max_repeated_ngrams: float | None = Field(default=0.3, ge=0, le=1)
+    max_repeated_ngrams: float | None = Field(default=0.5, ge=0, le=1)
     repetition_min_words: int = Field(default=30, ge=1)
     refusals: tuple[str, ...] = REFUSALS
     boilerplate: tuple[str, ...] = BOILERPLATE
     max_prompt_coverage: float | None = Field(default=1.0, gt=0, le=1)
+    min_prompt_overlap: float = Field(default=0.5, ge=0, le=1)
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the counts and the phrase matches."""
@@ -170,6 +175,7 @@ class Rules(Config):
         repeated = column("statistics.repeated_ngrams")
         counted = column("statistics.response_words") >= self.repetition_min_words
         coverage = column("statistics.prompt_coverage")
+        copied = column("statistics.prompt_overlap") >= self.min_prompt_overlap
         never = np.zeros(len(corpus), dtype=bool)
         return [
             ("empty_response", chars == 0),
@@ -185,6 +191,8 @@ class Rules(Config):
             ("boilerplate", column("phrases.boilerplate") > 0),
             (
                 "prompt_copied",
-                never if self.max_prompt_coverage is None else coverage >= self.max_prompt_coverage,
+                never
+                if self.max_prompt_coverage is None
+                else copied & (coverage >= self.max_prompt_coverage),
             ),
         ]

@@ -5,10 +5,11 @@ directory. Prefect's own cache is off: the run directory and the score cache are
 """
 
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
-from prefect import flow, task, unmapped
+from prefect import Task, flow, unmapped
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
@@ -22,12 +23,19 @@ from siftline.pipelines.run_directory import finished
 from siftline.pipelines.stage import Cost, begin, decide, finished_stage, pending, score_shard
 from siftline.reports.summary import markdown_summary
 
-_OPTIONS: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+P = ParamSpec("P")
+R = TypeVar("R")
 
-read_inputs = task(steps.read_inputs, name="ingest", **_OPTIONS)
-score = task(score_shard, name="score", task_run_name="score-{work}", **_OPTIONS)
-judge = task(decide, name="decide", **_OPTIONS)
-finish = task(steps.finish, name="finish", **_OPTIONS)
+
+def _task(function: Callable[P, R], name: str) -> Task[P, R]:
+    """Wrap a library function as a task without a cache."""
+    return Task(function, name=name, cache_policy=NO_CACHE, persist_result=False)
+
+
+read_inputs = _task(steps.read_inputs, "ingest")
+score = _task(score_shard, "score")
+judge = _task(decide, "decide")
+finish = _task(steps.finish, "finish")
 
 
 @flow(name="siftline-curate", persist_result=False, validate_parameters=True)
@@ -78,7 +86,7 @@ def _run_stage(job: Job, stage: int) -> None:
     for scorer in range(len(job.recipe.stages[stage].scorers())):
         work = pending(job, stage, scorer)
         begin(job, stage, work)
-        for spent in score.map(unmapped(job), work).result():
+        for spent in score.map(unmapped(job), work).result():  # raises what a task raised
             cost = cost.plus(spent)
         progress.finish()
     judge(job, stage, cost, started)
