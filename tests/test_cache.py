@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from siftline.models.scorers import Likelihood
+from siftline.pipelines.cache import ScoreCache, scorer_identity
+from siftline.pipelines.text_statistics import ResponseStatistics
+
+IDENTITY = {"table": "t", "key": "content_hash"}
+
+
+def part(**values: float) -> pa.Table:
+    return pa.table({"content_hash": list(values), "score": list(values.values())})
+
+
+def test_what_is_added_is_found_in_the_order_asked(tmp_path: Path) -> None:
+    cache = ScoreCache(tmp_path, IDENTITY)
+    cache.add(part(a=1.0, b=2.0))
+    cache.add(part(c=3.0))
+    cache.refresh()
+    found = cache.lookup(pa.array(["c", "a", "b", "a"]))
+    assert found["score"].to_pylist() == [3.0, 1.0, 2.0, 1.0]
+    assert cache.missing(pa.array(["a", "x"])).to_pylist() == [False, True]
+
+
+def test_a_missing_key_is_an_error_not_a_default(tmp_path: Path) -> None:
+    cache = ScoreCache(tmp_path, IDENTITY)
+    cache.add(part(a=1.0))
+    cache.refresh()
+    with pytest.raises(KeyError, match="1 of 2 rows"):
+        cache.lookup(pa.array(["a", "x"]))
+
+
+def test_the_first_part_counts_when_two_hold_a_key(tmp_path: Path) -> None:
+    one, other = ScoreCache(tmp_path, IDENTITY), ScoreCache(tmp_path, IDENTITY)
+    one.add(part(a=1.0))
+    other.add(part(a=9.0))
+    for cache in (one, other):
+        cache.refresh()
+        assert cache.lookup(pa.array(["a"]))["score"].to_pylist() == [1.0]
+
+
+def test_leftovers_of_a_killed_writer_are_not_read(tmp_path: Path) -> None:
+    cache = ScoreCache(tmp_path, IDENTITY)
+    cache.add(part(a=1.0))
+    (cache.folder / ".half.tmp").write_bytes(b"PAR1")
+    cache.refresh()
+    assert cache.missing(pa.array(["a"])).to_pylist() == [False]
+
+
+def test_a_role_is_a_name_and_the_model_is_the_identity() -> None:
+    small, large = {"name": "small"}, {"name": "large"}
+    first = scorer_identity(Likelihood(model="target"), {"target": small})
+    assert first == scorer_identity(Likelihood(model="judge"), {"judge": small})
+    assert first != scorer_identity(Likelihood(model="target"), {"target": large})
+    assert first != scorer_identity(Likelihood(model="target", score_eos=True), {"target": small})
+    assert scorer_identity(ResponseStatistics(), {})["model"] is None

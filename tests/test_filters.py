@@ -1,0 +1,99 @@
+"""The filters on real conversations, from text to verdict."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from siftline.filters.exact_duplicates import ExactDuplicates
+from siftline.filters.rules import Rules
+from siftline.pipelines.corpus import EXAMPLES, Corpus
+from siftline.pipelines.method import Method, Runtime
+
+
+def corpus_of(pairs: list[tuple[str, str]], method: Method) -> Corpus:
+    rows = pa.Table.from_pylist(
+        [
+            {
+                "id": str(n),
+                "content_hash": f"h{n}",
+                "prompt_id": f"p{prompt}",
+                "source": "s",
+                "task": None,
+                "origin": None,
+                "file": "f",
+                "row": n,
+                "metadata": "{}",
+                "messages": [
+                    {"role": "user", "content": prompt},
+                    {"role": "assistant", "content": response},
+                ],
+            }
+            for n, (prompt, response) in enumerate(pairs)
+        ],
+        schema=EXAMPLES,
+    )
+    corpus = Corpus(rows=rows, shards=())
+    for scorer in method.scorers():
+        table = scorer.score(rows, Runtime()).table.drop_columns(["content_hash"])
+        corpus = corpus.with_scores(scorer.table, table)
+    return corpus
+
+
+def reasons(pairs: list[tuple[str, str]], method: Method) -> list[Any]:
+    decided = method.decide(corpus_of(pairs, method))
+    found: list[Any] = decided["reason"].to_pylist()
+    assert decided["keep"].to_pylist() == [reason == "kept" for reason in found]
+    return found
+
+
+LOOP = "and then we go " * 20
+QUESTION = "Name the three largest cities of the country and say how many people live there."
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        ("Paris is the capital of France.", "kept"),
+        ("7", "kept"),
+        ("  \n ", "empty_response"),
+        ("x" * 32_001, "too_long"),
+        (LOOP, "repetition"),
+        ("I'm sorry, but I cannot do that.", "refusal"),
+        ("I\u2019m sorry, but I can\u2019t help.", "refusal"),
+        ("No matter how hard he tried, he wrote: I am unable to come.", "kept"),
+        ("As an AI language model, I have no taste.", "boilerplate"),
+        (QUESTION, "prompt_copied"),
+        (f'"""{QUESTION}"""\n' + " ".join(f"line{n} of code" for n in range(30)), "kept"),
+    ],
+)
+def test_rules_give_the_first_reason(response: str, reason: str) -> None:
+    assert reasons([(QUESTION, response)], Rules()) == [reason]
+
+
+def test_every_rule_can_be_turned_off() -> None:
+    off = Rules(
+        max_chars=None,
+        max_repeated_ngrams=None,
+        refusals=(),
+        boilerplate=(),
+        max_prompt_coverage=None,
+    )
+    answers = ["x" * 40_000, LOOP, "I am sorry, but no", "As an AI language model", QUESTION]
+    assert reasons([(QUESTION, answer) for answer in answers], off) == ["kept"] * 5
+
+
+def test_a_threshold_is_no_part_of_what_is_measured() -> None:
+    assert Rules(min_chars=5).scorers() == Rules(max_chars=9).scorers()
+    assert reasons([("q", "four")], Rules(min_chars=5)) == ["too_short"]
+
+
+def test_exact_duplicates_keep_the_first() -> None:
+    pairs = [("a", "B  c"), ("A", "b c"), ("a", "other"), ("a", "b c ")]
+    expected = ["kept", "exact_duplicate", "kept", "exact_duplicate"]
+    assert reasons(pairs, ExactDuplicates()) == expected
+
+
+def test_to_the_letter_nothing_here_is_a_duplicate() -> None:
+    pairs = [("a", "B  c"), ("A", "b c")]
+    assert reasons(pairs, ExactDuplicates(match="content")) == ["kept", "kept"]

@@ -1,0 +1,115 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from siftline.pipelines.errors import RecipeError
+from siftline.pipelines.recipe import Recipe, load_recipe, parse_recipe
+from siftline.selectors.diversity import Diversity
+
+MINIMAL: dict[str, Any] = {"name": "r", "inputs": [{"path": "a.jsonl"}]}
+
+
+def problem(**changes: Any) -> str:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({**MINIMAL, **changes}, "r.yaml")
+    return str(caught.value)
+
+
+def test_no_stage_is_a_recipe() -> None:
+    recipe = parse_recipe(MINIMAL, "r.yaml")
+    assert recipe.stages == ()
+    assert recipe.inputs[0].source == "a"
+    assert recipe.max_bad_rows == 0.05
+
+
+def test_the_seed_reaches_stages_that_state_none() -> None:
+    stages = [
+        {"kind": "diversity", "model": "m", "budget": 3},
+        {"kind": "diversity", "model": "m", "budget": 3, "seed": 9},
+    ]
+    recipe = parse_recipe(
+        {**MINIMAL, "seed": 5, "models": {"m": {"name": "builtin:toy"}}, "stages": stages}, "r"
+    )
+    assert [stage.seed for stage in recipe.stages if isinstance(stage, Diversity)] == [5, 9]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"stage": []}, "r.yaml: stage: unknown field. Did you mean 'stages'?"),
+        ({"stages": [{"kind": "grap"}]}, "stages[0]: unknown kind 'grap'. Did you mean 'grape'?"),
+        ({"stages": [{"kind": "rules", "min_char": 3}]}, "stages[0].min_char: unknown field."),
+        ({"stages": [{"kind": "random"}]}, "stages[0].budget: missing"),
+        ({"stages": [{"kind": "random", "budget": -1}]}, "a share such as '50%'"),
+        ({"stages": [{"kind": "grape", "model": "m"}]}, "no model named 'm'"),
+        ({"inputs": []}, "inputs: got []"),
+        ({"inputs": [{"path": "a", "hub": "b"}]}, "exactly one of 'path' and 'hub'"),
+        ({"inputs": [{"path": "a", "fromat": "x"}]}, "Did you mean 'format'?"),
+        ({"max_bad_rows": "200%"}, "max_bad_rows: got '200%'"),
+        ({"name": "../up"}, "name: got '../up'"),
+        ({"models": {"m": {"nam": "x"}}}, "Did you mean 'name'?"),
+    ],
+)
+def test_a_mistake_is_one_clear_sentence(changes: dict[str, Any], expected: str) -> None:
+    message = problem(**changes)
+    assert expected in message
+    assert "pydantic" not in message
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "r.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "name: r\ninputs: [{path: a.csv}]\nstages: [{kind: random, budget: 3}]\n"
+    )
+    recipe = load_recipe(path, ["seed=4", "stages.0.budget=50%", "inputs.0.source=x"])
+    assert (recipe.seed, recipe.stages[0].seed) == (4, 4)  # type: ignore[union-attr]
+    assert recipe.stages[0].budget == "50%"  # type: ignore[union-attr]
+    assert recipe.inputs[0].source == "x"
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("seed", "expected key=value"),
+        ("stages.7.budget=1", "expected a number from 0 to 0"),
+        ("name.x=1", "cannot be set inside a text"),
+        ("sed=1", "Did you mean 'seed'?"),
+    ],
+)
+def test_a_wrong_override_says_so(tmp_path: Path, override: str, expected: str) -> None:
+    path = write(tmp_path, "name: r\ninputs: [{path: a.csv}]\nstages: [{kind: rules}]\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, [override])
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: [", "not valid YAML"),
+        ("name: a\nname: b\n", "'name' stands twice"),
+        ("- a\n", "holds a list"),
+        ("", "holds nothing"),
+        ("name: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, expected: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, text))
+    assert expected in str(caught.value)
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="siftline init"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_a_recipe_survives_its_own_dump() -> None:
+    recipe = parse_recipe({**MINIMAL, "stages": [{"kind": "rules"}]}, "r")
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
