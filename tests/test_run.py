@@ -142,7 +142,7 @@ def test_ten_more_rows_cost_ten_rows(tmp_path: Path) -> None:
     grown = go(tmp_path)
     assert grown.version == "v0002"
     by_kind = {stage.kind: stage for stage in grown.stages}
-    assert by_kind["grape"].scored == 2 * 10  # one likelihood and one set of counts each
+    assert by_kind["grape"].scored == 10  # the counts it needs are those of the rules
     assert by_kind["grape"].model_calls > 0
     assert grown.stages[0].scored == 2 * 10
 
@@ -185,7 +185,7 @@ def test_a_failing_model_stops_the_run_and_the_next_goes_on(
     assert resumed.version == "v0001"
     grape = resumed.stages[2]
     assert grape.rows == 40
-    assert grape.scored == 40 - calls[0] + 40  # likelihoods that were left, and all counts
+    assert grape.scored == 40 - calls[0]
     assert data_bytes(resumed.folder) == data_bytes(go(tmp_path, runs="whole").folder)
 
 
@@ -256,7 +256,7 @@ def test_a_missing_input_is_an_error(tmp_path: Path) -> None:
 
 def test_the_report_escapes_what_the_data_says(tmp_path: Path) -> None:
     attack = "<script>alert(1)</script>"
-    made = rows(10) + [{"instruction": f"Hello {attack}", "output": "", "generator": attack}]
+    made = [*rows(10), {"instruction": f"Hi {attack}", "output": "", "generator": attack}]
     write(tmp_path, made)
     source = {"path": "data.jsonl", "source": "<img src=x onerror=alert(2)>"}
     result = go(tmp_path, inputs=[source])
