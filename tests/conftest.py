@@ -1,0 +1,48 @@
+"""What all tests share: nothing is written outside the test's folders, nobody is phoned."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Prefect reads its home when it is imported, so it is set here and not by a fixture.
+_PREFECT_HOME = tempfile.TemporaryDirectory(prefix="siftline-prefect-", ignore_cleanup_errors=True)
+os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A temporary Prefect server for the whole session."""
+    from prefect.testing.utilities import prefect_test_harness  # slow to import
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def small_recipe(tmp_path: Path) -> Path:
+    """A recipe over a few rows, with the toy model and every kind of stage but baselines."""
+    rows = "".join(
+        f'{{"question": "What is {n} and {n + 1}?", "answer": "It is {2 * n + 1}, I think."}}\n'
+        for n in range(12)
+    )
+    (tmp_path / "data.jsonl").write_text(rows, encoding="utf-8")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "name: small\n"
+        "inputs: [{path: data.jsonl, source: made}]\n"
+        "models: {toy: {name: 'builtin:toy'}}\n"
+        "stages:\n"
+        "  - {kind: rules}\n"
+        "  - {kind: exact_duplicates}\n"
+        "  - {kind: grape, model: toy}\n"
+        "  - {kind: diversity, model: toy, budget: 50%}\n",
+        encoding="utf-8",
+    )
+    return path

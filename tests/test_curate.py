@@ -1,0 +1,52 @@
+"""The Prefect flow against the run without Prefect."""
+
+from pathlib import Path
+
+import pytest
+from test_run import data_bytes
+
+from siftline.pipelines.errors import ModelError
+from siftline.pipelines.method import Runtime
+from siftline.pipelines.recipe import load_recipe
+from siftline.pipelines.run import run
+
+pytestmark = [
+    pytest.mark.prefect,
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.filterwarnings("default"),  # Prefect's own, which change with its releases
+]
+
+
+def test_the_flow_leaves_the_same_bytes(small_recipe: Path, tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+
+    from siftline.flows.curate import curate
+
+    runtime = Runtime(shard_rows=5)
+    flowed = curate(small_recipe, tmp_path / "flow", (), runtime)
+    plain = run(load_recipe(small_recipe), tmp_path, tmp_path / "plain", runtime)
+    assert data_bytes(flowed.folder) == data_bytes(plain.folder)
+    assert flowed.model_calls == plain.model_calls > 0
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts()
+        tasks = [task.name for task in client.read_task_runs()]
+    assert any(artifact.key == "siftline-small" for artifact in artifacts)
+    assert sum(name.startswith("score") for name in tasks) == 4 * 3  # scorers by shards
+    again = curate(small_recipe, tmp_path / "flow", (), runtime)
+    assert (again.reused, again.model_calls) == (True, 0)
+
+
+def test_a_failure_in_a_task_is_the_flow_s(
+    small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from siftline.flows.curate import curate
+    from siftline.models.scorers import Likelihood
+
+    def fails(*_: object) -> None:
+        raise ModelError("the machine is on fire")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Likelihood, "score", fails)
+        with pytest.raises(ModelError, match="on fire"):
+            curate(small_recipe, tmp_path / "runs", ())
+    assert curate(small_recipe, tmp_path / "runs", ()).export.rows == 6
