@@ -128,7 +128,7 @@ def _print_result(result: RunResult) -> None:
         ("seconds", "right"),
         ("tokens", "right"),
     ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=name != "dropped")  # type: ignore[arg-type]
     sources = result.ingest.summary.sources.values()
     rows = sum(source.rows for source in sources)
     examples = sum(source.examples for source in sources)
