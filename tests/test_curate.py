@@ -51,3 +51,19 @@ def test_a_failure_in_a_task_is_the_flow_s(
         with pytest.raises(ModelError, match="on fire"):
             curate(small_recipe, tmp_path / "runs", ())
     assert curate(small_recipe, tmp_path / "runs", ()).export.rows == 6
+
+
+def test_a_schedule_plans_runs(small_recipe: Path, tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+
+    from siftline.flows.curate import curate
+
+    parameters = {"recipe": str(small_recipe), "runs": str(tmp_path / "runs")}
+    deployment = curate.to_deployment("nightly", cron="0 3 * * *", parameters=parameters)
+    number = deployment.apply()
+    with get_client(sync_client=True) as client:
+        # The server plans them by itself within a minute; this asks for it at once.
+        client.request("POST", "/deployments/{id}/schedule", path_params={"id": number}, json={})
+        planned = [run for run in client.read_flow_runs() if run.deployment_id == number]
+    assert planned
+    assert all(run.parameters == parameters for run in planned)
