@@ -15,7 +15,8 @@ from siftline.pipelines.corpus import EXAMPLES
 from siftline.pipelines.errors import InputError
 from siftline.pipelines.examples import UniqueIds, content_hash, prompt_hash
 from siftline.pipelines.inputs import Input
-from siftline.pipelines.readers import RAW_CHARS, BadRow, Record, read_input
+from siftline.pipelines.readers import read_input
+from siftline.pipelines.rows import RAW_CHARS, BadRow, Record
 from siftline.pipelines.shapes import BadRecordError, Draft, detect, to_drafts
 
 QUARANTINE = pa.schema(
@@ -30,6 +31,7 @@ QUARANTINE = pa.schema(
 )
 
 _DETECTION_ROWS = 100  # of a file are looked at to find its shape
+_QUARANTINE_ROWS = 256  # are held in memory
 
 
 class SourceIngest(Config):
@@ -70,6 +72,32 @@ class _Parts:
         self._waiting = []
 
 
+class _Quarantine:
+    """Writes unusable rows as they come, and remembers the first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.tmp")
+        self._writer = pq.ParquetWriter(self._temporary, QUARANTINE, compression="zstd")
+        self._waiting: list[dict[str, Any]] = []
+        self.first: dict[str, Any] = {}
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.first = self.first or row
+        self._waiting.append(row)
+        if len(self._waiting) == _QUARANTINE_ROWS:
+            self._flush()
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+        self._temporary.replace(self._path)
+
+    def _flush(self) -> None:
+        self._writer.write_table(pa.Table.from_pylist(self._waiting, schema=QUARANTINE))
+        self._waiting = []
+
+
 def ingest(
     inputs: Sequence[Input],
     base: Path,
@@ -97,7 +125,7 @@ def ingest(
     """
     parts = _Parts(folder / "examples", shard_rows)
     ids = UniqueIds()
-    bad: list[dict[str, Any]] = []
+    quarantine = _Quarantine(folder / "quarantine.parquet")
     counts: dict[str, Counter[str]] = {}
     for item in inputs:
         count = counts.setdefault(item.source, Counter())
@@ -105,21 +133,21 @@ def ingest(
             count["files"] += 1
             for number, outcome in _outcomes(records, item, name):
                 count["rows"] += 1
+                if on_progress:
+                    on_progress(1)
                 if isinstance(outcome, BadRow):
                     count[f"bad {outcome.reason}"] += 1
                     place = {"source": item.source, "file": name, "row": number}
-                    bad.append({**place, **outcome._asdict()})
+                    quarantine.add({**place, **outcome._asdict()})
                     continue
                 count["used"] += 1
                 for draft in outcome:
                     count["examples"] += 1
                     parts.add(_example(draft, ids, item.source, name, number))
-                if on_progress:
-                    on_progress(1)
     parts.flush()
-    _write(pa.Table.from_pylist(bad, schema=QUARANTINE), folder / "quarantine.parquet")
+    quarantine.close()
     summary = IngestSummary(sources={name: _source(count) for name, count in counts.items()})
-    _check_share(summary, bad, max_bad_rows, folder)
+    _check_share(summary, quarantine.first, max_bad_rows, folder)
     return summary
 
 
@@ -138,20 +166,25 @@ def _outcomes(
         except BadRecordError as error:
             raw = json.dumps(value, default=str)[:RAW_CHARS]
             yield number, BadRow(error.reason, str(error), raw)
+        except RecursionError:
+            yield number, BadRow("wrong_type", "nested too deeply", str(sorted(value)))
 
 
 def _detect(head: list[Record], item: Input, name: str) -> str:
-    shapes = Counter(
-        shape
-        for _, value in head
-        if not isinstance(value, BadRow) and (shape := detect(value, item.columns))
-    )
+    """Return the shape that most of a file's first rows have."""
+    if not head:
+        raise InputError(f"Input '{name}' holds no row; expected at least one. Take it out.")
+    rows = [value for _, value in head if not isinstance(value, BadRow)]
+    shapes = Counter(shape for row in rows if (shape := detect(row, item.columns)))
     if shapes:
         return shapes.most_common(1)[0][0]
-    objects = [value for _, value in head if not isinstance(value, BadRow)]
-    found = ", ".join(f"'{key}'" for key in objects[0]) if objects else "no readable row"
+    first = head[0].value
+    if isinstance(first, BadRow):
+        found = f"{first.reason} in row 1 ({first.detail})"
+    else:
+        found = "the columns " + ", ".join(f"'{key}'" for key in first)
     raise InputError(
-        f"'{name}' has no shape that is known: found {found}; expected instruction/output, "
+        f"'{name}' has no shape that is known: got {found}; expected instruction/output, "
         "conversations, messages, prompt/completion or question/answer. "
         "State 'format' and 'columns' for this input."
     )
@@ -184,19 +217,20 @@ def _source(count: Counter[str]) -> SourceIngest:
     )
 
 
-def _check_share(
-    summary: IngestSummary, bad: list[dict[str, Any]], limit: float, folder: Path
-) -> None:
-    rows = sum(source.rows for source in summary.sources.values())
+def _check_share(summary: IngestSummary, first: dict[str, Any], limit: float, folder: Path) -> None:
+    sources = summary.sources.values()
+    rows = sum(source.rows for source in sources)
     if not rows:
         raise InputError("The inputs hold no row at all; expected at least one. Check their paths.")
-    if len(bad) <= limit * rows and len(bad) < rows:
+    reasons: Counter[str] = Counter()
+    for source in sources:
+        reasons.update(source.quarantined)
+    bad = reasons.total()
+    if bad <= limit * rows and bad < rows:
         return
-    reasons = Counter(row["reason"] for row in bad)
     top = ", ".join(f"{slug} {count}" for slug, count in reasons.most_common(3))
-    first = bad[0]
     raise InputError(
-        f"{len(bad)} of {rows} rows ({len(bad) / rows:.1%}) cannot be used, more than the "
+        f"{bad} of {rows} rows ({bad / rows:.1%}) cannot be used, more than the "
         f"{limit:.1%} of 'max_bad_rows': {top}; the first is row {first['row']} of "
         f"'{first['file']}' ({first['detail']}). See '{folder / 'quarantine.parquet'}', then mend "
         "the input or raise the limit."

@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from siftline.pipelines.config import Config
 from siftline.pipelines.errors import InputError, nearest
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".arrow", ".feather")
-COMPRESSIONS = (".gz", ".zst")
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 CANONICAL = (
     "instruction",
     "input",
@@ -82,10 +83,15 @@ class Input(Config):
 
 def suffix(path: Path) -> str:
     """Return a file's suffix without its compression: `.json` for `a.json.gz`."""
-    parts = path.suffixes
+    parts = [part.lower() for part in path.suffixes]
     if parts and parts[-1] in COMPRESSIONS:
         parts = parts[:-1]
     return parts[-1] if parts else ""
+
+
+def compression(path: Path) -> str | None:
+    """Return the codec that a file's name tells, as Arrow calls it; None for a plain file."""
+    return COMPRESSIONS.get(path.suffix.lower())
 
 
 def resolve(item: Input, base: Path) -> list[Path]:
@@ -97,7 +103,8 @@ def resolve(item: Input, base: Path) -> list[Path]:
     if item.path is None:
         return []
     pattern = base / item.path
-    matches = [pattern] if pattern.exists() else [Path(p) for p in glob.glob(str(pattern))]
+    found = glob.glob(item.path, root_dir=base, recursive=True)
+    matches = [pattern] if pattern.exists() else [base / name for name in found]
     if not matches:
         raise InputError(
             f"Input '{item.path}' matches no file; expected a file or a glob relative to the "
@@ -141,7 +148,7 @@ def digest(item: Input, base: Path) -> str:
     for path in resolve(item, base):
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in files:
-            hasher.update(file.name.encode() + b"\x00")
+            hasher.update(os.fsencode(file.name) + b"\x00")
             with file.open("rb") as stream:
                 hasher.update(hashlib.file_digest(stream, "sha256").digest())
     if item.hub is not None:

@@ -34,6 +34,7 @@ _RESPONSES = {
     "question_answer": ("response", "answer", "answers", "responses"),
 }
 _PROMPTS = {"alpaca": "instruction", "prompt_completion": "prompt", "question_answer": "question"}
+_CONVERSATIONS = {"sharegpt": ("conversations", "conversation"), "messages": ("messages",)}
 _TASK = ("task", "category")
 _ORIGIN = ("origin", "generator", "model")
 _TURN_EXTRAS = ("tool_calls", "tool_call_id", "name")
@@ -81,121 +82,126 @@ def to_drafts(record: dict[str, Any], shape: str, item: Input) -> list[Draft]:
     Raises:
         BadRecordError: With the reason for quarantine.
     """
-    fields = dict(record)
-    for field, column in item.columns.items():
-        fields[field] = fields.pop(column, None)
+    fields = {name: None if _is_nan(value) else value for name, value in record.items()}
+    fields |= {field: fields.pop(column, None) for field, column in item.columns.items()}
     row_id = _scalar(fields.pop("id", None), "id")
     task = item.task or _first(fields, _TASK)
     origin = item.origin or _first(fields, _ORIGIN)
-    build = {"sharegpt": _sharegpt, "messages": _messages}.get(shape)
-    if build:
-        answers = [(*build(fields), origin)]
-    else:
-        answers = _single_turn(fields, shape, origin)
+    answers = (_conversation if shape in _CONVERSATIONS else _single_turn)(fields, shape)
     tools = _json_value(fields.pop("tools", None))
+    rest = {name: plain(value) for name, value in fields.items() if value is not None}
     drafts = []
-    for messages, extras, author in answers:
-        metadata = {key: plain(value) for key, value in fields.items() if value is not None}
-        metadata |= {"tools": tools} if tools else {}
-        metadata |= {key: values for key, values in extras.items() if any(values)}
+    for turns, author in answers:
+        messages, extras = _unzip(turns)
+        metadata = {**rest, **({"tools": tools} if tools else {}), **extras}
         check_roles(messages)
         _check_text(metadata)
-        drafts.append(Draft(row_id, messages, task, author, metadata))
+        drafts.append(Draft(row_id, messages, task, author or origin, metadata))
     return drafts
 
 
-Built = tuple[list[Message], dict[str, list[Any]]]
+class _Turn(NamedTuple):
+    """One message, and what else stood beside its role and content, tool calls above all."""
+
+    role: str
+    content: str
+    extras: dict[str, Any]
 
 
-def _single_turn(
-    fields: dict[str, Any], shape: str, origin: str | None
-) -> list[tuple[list[Message], dict[str, list[Any]], str | None]]:
-    prompt = fields.pop(_PROMPTS[shape], None)
-    before: list[Message] = []
-    if (system := _blank(fields.pop("system", None))) is not None:
-        before.append({"role": "system", "content": _text(system, "system")})
+Answers = list[tuple[list[_Turn], str | None]]
+
+
+def _unzip(turns: list[_Turn]) -> tuple[list[Message], dict[str, list[Any]]]:
+    """Split turns into messages, and lists of the extras with one entry per message."""
+    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+    names = sorted({name for turn in turns for name in turn.extras})
+    return messages, {
+        name if name in _TURN_EXTRAS else f"turn_{name}": [turn.extras.get(name) for turn in turns]
+        for name in names
+    }
+
+
+def _single_turn(fields: dict[str, Any], shape: str) -> Answers:
+    before = _system(fields)
     for pair in fields.pop("history", None) or []:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise BadRecordError("wrong_type", "'history' is not a list of [user, assistant]")
-        before.append({"role": "user", "content": _text(pair[0], "history")})
-        before.append({"role": "assistant", "content": _text(pair[1], "history")})
+        before.append(_Turn("user", _text(pair[0], "history"), {}))
+        before.append(_Turn("assistant", _text(pair[1], "history"), {}))
+    prompt = fields.pop(_PROMPTS[shape], None)
     if isinstance(prompt, list):
-        before += _turns(prompt, "prompt")[0]
+        before += _turns(prompt, _PROMPTS[shape])
     else:
         text = _text(prompt, _PROMPTS[shape])
-        extra = fields.pop("input", None) if shape == "alpaca" else None
-        if _blank(extra) is not None:
-            text = f"{text}\n\n{_text(extra, 'input')}"
-        before.append({"role": "user", "content": text})
+        extra = _blank(fields.pop("input", None)) if shape == "alpaca" else None
+        text = text if extra is None else f"{text}\n\n{_text(extra, 'input')}"
+        before.append(_Turn("user", text, {}))
     name = next((n for n in _RESPONSES[shape] if fields.get(n) is not None), None)
     if name is None:
-        raise BadRecordError("missing_field", f"no {' or '.join(_RESPONSES[shape][:2])}")
-    return [
-        ([*before, *after], {}, author or origin)
-        for after, author in _candidates(fields.pop(name), name)
-    ]
+        raise BadRecordError("missing_field", f"no '{_RESPONSES[shape][1]}'")
+    return [([*before, *after], author) for after, author in _candidates(fields.pop(name), name)]
 
 
-def _candidates(value: Any, name: str) -> list[tuple[list[Message], str | None]]:
+def _candidates(value: Any, name: str) -> Answers:
     """Return the responses of a record: one text, a conversational one, or a list of them."""
     if isinstance(value, str):
-        return [([{"role": "assistant", "content": value}], None)]
+        return [([_Turn("assistant", value, {})], None)]
     if not isinstance(value, list) or not value:
         raise BadRecordError("wrong_type", f"'{name}' is {_kind(value)}, expected a text")
     if all(isinstance(entry, dict) and "role" in entry for entry in value):
-        return [(_turns(value, name)[0], None)]
-    answers: list[tuple[list[Message], str | None]] = []
+        return [(_turns(value, name), None)]
+    answers: Answers = []
     for entry in value:
         author = None
         if isinstance(entry, dict):
             author = _first(entry, _ORIGIN)
             texts = [entry.get(key) for key in ("text", "content", "response", "output")]
             entry = next((text for text in texts if text is not None), None)
-        answers.append(([{"role": "assistant", "content": _text(entry, name)}], author))
+        answers.append(([_Turn("assistant", _text(entry, name), {})], author))
     return answers
 
 
-def _sharegpt(fields: dict[str, Any]) -> Built:
-    name = "conversations" if "conversations" in fields else "conversation"
-    turns = fields.pop(name, None)
-    messages, extras = _turns(turns, name)
-    if (system := _blank(fields.pop("system", None))) is not None:
-        messages.insert(0, {"role": "system", "content": _text(system, "system")})
-        extras = {key: [None, *values] for key, values in extras.items()}
-    return messages, extras
+def _conversation(fields: dict[str, Any], shape: str) -> Answers:
+    names = _CONVERSATIONS[shape]
+    name = next((n for n in names if fields.get(n) is not None), names[0])
+    turns = _turns(fields.pop(name, None), name)
+    return [([*_system(fields), *turns], None)]
 
 
-def _messages(fields: dict[str, Any]) -> Built:
-    return _turns(fields.pop("messages", None), "messages")
+def _system(fields: dict[str, Any]) -> list[_Turn]:
+    """Take the system turn from a column of its own."""
+    system = _blank(fields.pop("system", None))
+    return [] if system is None else [_Turn("system", _text(system, "system"), {})]
 
 
-def _turns(turns: Any, name: str) -> Built:
+def _turns(turns: Any, name: str) -> list[_Turn]:
     """Read a list of turns, with role and content or from and value."""
     turns = _json_value(turns) if isinstance(turns, str) else turns
     if turns is None:
         raise BadRecordError("missing_field", f"no '{name}'")
     if not isinstance(turns, list):
         raise BadRecordError("wrong_type", f"'{name}' is {_kind(turns)}, expected a list")
-    messages: list[Message] = []
-    extras: dict[str, list[Any]] = {key: [] for key in _TURN_EXTRAS}
-    for turn in turns:
-        if not isinstance(turn, dict):
-            raise BadRecordError("wrong_type", f"a turn is {_kind(turn)}, expected an object")
-        said = turn.get("role", turn.get("from"))
-        role = ROLES.get(str(said).casefold())
-        if role is None:
-            raise BadRecordError("wrong_role_order", f"unknown role '{said}'")
-        calls = _json_value(turn.get("tool_calls"))
-        content = turn.get("content", turn.get("value"))
-        if str(said).casefold() == "function_call":
-            calls, content = [_json_value(content)], ""
-        if content is None and calls:
-            content = ""
-        messages.append({"role": role, "content": _text(_joined(content), name)})
-        extras["tool_calls"].append(plain(calls) if calls else None)
-        extras["tool_call_id"].append(plain(turn.get("tool_call_id")))
-        extras["name"].append(plain(turn.get("name")))
-    return messages, extras
+    return [_turn(turn, name) for turn in turns]
+
+
+def _turn(turn: Any, name: str) -> _Turn:
+    if not isinstance(turn, dict):
+        raise BadRecordError("wrong_type", f"a turn is {_kind(turn)}, expected an object")
+    extras = {key: plain(value) for key, value in turn.items() if value is not None}
+    said = extras.pop("role", extras.pop("from", None))
+    role = ROLES.get(str(said).casefold())
+    if role is None:
+        reason = "missing_field" if said is None else "wrong_role_order"
+        raise BadRecordError(reason, f"a turn of '{name}' has no role that is known, but '{said}'")
+    content = extras.pop("content", extras.pop("value", None))
+    calls = _json_value(extras.pop("tool_calls", None))
+    if str(said).casefold() == "function_call":
+        calls, content = [_json_value(content)], None
+    if calls:
+        extras["tool_calls"] = calls
+    if content is None and calls:
+        content = ""
+    return _Turn(role, _text(_joined(content), name), extras)
 
 
 def _joined(content: Any) -> Any:
@@ -253,6 +259,11 @@ def _text(value: Any, name: str) -> str:
     return value
 
 
+def _is_nan(value: Any) -> bool:
+    """Return whether a cell is missing the way that pandas writes it."""
+    return isinstance(value, float) and value != value
+
+
 def _blank(value: Any) -> Any:
     """Return None for a text without content."""
     return None if isinstance(value, str) and not value.strip() else value
@@ -261,7 +272,7 @@ def _blank(value: Any) -> Any:
 def _scalar(value: Any, name: str) -> str | None:
     if value is None or value == "":
         return None
-    if not isinstance(value, str | int):
+    if not isinstance(value, str | int | float):
         raise BadRecordError("wrong_type", f"'{name}' is {_kind(value)}, expected a text")
     _check_text(value)
     return str(value)
