@@ -21,7 +21,7 @@ _KEY_SETS = 64  # of earlier rows that are remembered, to tell rows by their key
 # A whole string, or a bracket, a comma or the quote that begins a string without an end.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},"]', re.DOTALL)
 _INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
-_BETWEEN_ROWS = re.compile(rb"(?<=\})\s*,\s*(?=\{)")
+_BEFORE_ROW = re.compile(rb"\s*,\s*(?=\{)")
 
 
 def read_json(stream: IO[bytes], limit: int) -> Iterator[dict[str, Any] | BadRow]:
@@ -102,13 +102,14 @@ def _swallowed(raw: bytes, seen: set[frozenset[str]]) -> list[bytes]:
     """Cut a broken element at the rows in it that have the keys of earlier rows."""
     pieces: list[bytes] = []
     broken: list[bytes] = []
-    for piece in _BETWEEN_ROWS.split(raw):
+    for part in _BEFORE_ROW.split(raw):
+        piece = part.rstrip(b"] \r\n\t")  # the array's end, where the broken row swallowed that too
         row = parse_row(piece, len(piece))
         if isinstance(row, dict) and frozenset(row) in seen:
             pieces += [b", ".join(broken), piece] if broken else [piece]
             broken = []
         else:
-            broken.append(piece)
+            broken.append(part)
     return [*pieces, b", ".join(broken)] if broken else pieces
 
 

@@ -82,16 +82,17 @@ def _open(path: Path) -> IO[bytes]:
 
 def _csv(stream: IO[bytes], max_row_bytes: int) -> Iterator[dict[str, Any] | BadRow]:
     csv.field_size_limit(_CELL_LIMITS * max_row_bytes)
-    text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
-    lines = _Lines(text)
-    rows = csv.reader(lines)
-    header = next(rows, [])
-    if len(set(header)) < len(header):
-        raise DamagedError("a column's name occurs twice in its first line")
-    for cells in rows:
-        if cells:
-            yield _csv_row(header, cells, max_row_bytes)
+    with io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="") as text:
+        lines = _Lines(text)
+        rows = csv.reader(lines)
+        header = next(rows, [])
         lines.begin_row()
+        if len(set(header)) < len(header):
+            raise DamagedError("a column's name occurs twice in its first line")
+        for cells in rows:
+            if cells:
+                yield _csv_row(header, cells, max_row_bytes)
+            lines.begin_row()
     if lines.left_open:
         raise DamagedError(f"a quote that is opened after line {lines.row_began} is never closed")
 

@@ -93,7 +93,10 @@ def to_drafts(record: dict[str, Any], shape: str, item: Input) -> list[Draft]:
     drafts = []
     for turns, author in answers:
         messages, extras = _unzip(turns)
-        metadata = {**rest, **({"tools": tools} if tools else {}), **extras}
+        # A column that is called like a list with one entry per message must not pass for one.
+        taken = {*_TURN_EXTRAS, *extras}
+        metadata = {f"column_{k}" if k in taken else k: value for k, value in rest.items()}
+        metadata |= {"tools": tools, **extras} if tools else extras
         check_roles(messages)
         _check_text(metadata)
         drafts.append(Draft(row_id, messages, task, author or origin, metadata))

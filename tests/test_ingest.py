@@ -1,0 +1,176 @@
+"""Ingestion as a whole: no row is lost, whatever the files and the shards."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from siftline.pipelines.corpus import EXAMPLES
+from siftline.pipelines.errors import InputError
+from siftline.pipelines.ingest import QUARANTINE, IngestSummary, ingest
+from siftline.pipelines.inputs import Input
+
+
+def lines(path: Path, rows: list[Any]) -> None:
+    texts = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("\n".join(texts), encoding="utf-8")
+
+
+def run(
+    base: Path, *inputs: Input, folder: str = "out", shard_rows: int = 4096, limit: float = 1.0
+) -> tuple[IngestSummary, pa.Table, pa.Table]:
+    out = base / folder
+    out.mkdir()
+    summary = ingest(
+        inputs,
+        base,
+        out,
+        max_bad_rows=limit,
+        max_row_bytes=1 << 20,
+        shard_rows=shard_rows,
+    )
+    examples = pa.concat_tables([pq.read_table(p) for p in sorted((out / "examples").iterdir())])
+    quarantine = pq.read_table(out / "quarantine.parquet")
+    assert examples.schema == EXAMPLES
+    assert quarantine.schema == QUARANTINE
+    for source in summary.sources.values():
+        assert source.rows == source.used + sum(source.quarantined.values())
+    return summary, examples, quarantine
+
+
+GOOD = [{"question": f"q{n}", "answer": f"a{n}"} for n in range(7)]
+
+
+def test_rows_are_examples_or_in_quarantine(tmp_path: Path) -> None:
+    rows = [*GOOD[:3], "{oops", {"question": "", "answer": "a"}, {"question": "q"}, *GOOD[3:]]
+    lines(tmp_path / "a.jsonl", rows)
+    lines(tmp_path / "b.jsonl", [{"prompt": "p", "responses": ["x", "y"], "generator": "g"}])
+    summary, examples, quarantine = run(
+        tmp_path, Input(path="a.jsonl"), Input(path="b.jsonl", source="b", task="t")
+    )
+    assert summary.sources["a"].model_dump() == {
+        "files": 1,
+        "rows": 10,
+        "used": 7,
+        "examples": 7,
+        "quarantined": {"empty_prompt": 1, "invalid_json": 1, "missing_field": 1},
+    }
+    assert summary.sources["b"].examples == 2
+    assert examples["row"].to_pylist() == [1, 2, 3, 7, 8, 9, 10, 1, 1]
+    assert examples["task"].to_pylist() == [None] * 7 + ["t", "t"]
+    assert len(set(examples["prompt_id"].to_pylist())) == 8
+    assert quarantine.select(["source", "file", "row", "reason"]).to_pylist() == [
+        {"source": "a", "file": "a.jsonl", "row": 4, "reason": "invalid_json"},
+        {"source": "a", "file": "a.jsonl", "row": 5, "reason": "empty_prompt"},
+        {"source": "a", "file": "a.jsonl", "row": 6, "reason": "missing_field"},
+    ]
+    assert quarantine["raw"].to_pylist()[0] == "{oops"
+
+
+@pytest.mark.parametrize("shard_rows", [1, 3, 7, 100])
+def test_shards_do_not_matter(tmp_path: Path, shard_rows: int) -> None:
+    lines(tmp_path / "a.jsonl", [*GOOD, *GOOD])
+    _, whole, _ = run(tmp_path, Input(path="a.jsonl"))
+    _, parts, _ = run(tmp_path, Input(path="a.jsonl"), folder="parts", shard_rows=shard_rows)
+    assert parts.equals(whole)
+    count = len(list((tmp_path / "parts" / "examples").iterdir()))
+    assert count == -(-14 // shard_rows)
+
+
+def test_ids_are_unique_and_given_ones_are_kept(tmp_path: Path) -> None:
+    rows = [{**GOOD[0], "id": id_} for id_ in ("x", "x", "x-2", 3, "")] + [GOOD[0]]
+    lines(tmp_path / "a.jsonl", rows)
+    _, examples, _ = run(tmp_path, Input(path="a.jsonl"))
+    ids = examples["id"].to_pylist()
+    digest = examples["content_hash"][0].as_py()
+    assert ids == ["x", "x-2", "x-2-2", "3", digest, f"{digest}-2"]
+    assert set(examples["content_hash"].to_pylist()) == {digest}
+
+
+def test_candidates_meet_although_white_space_differs(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Say  hi\n", "output": "hi", "generator": "a"},
+        {"instruction": "Say hi", "output": "hello", "generator": "b"},
+        {"instruction": "Say Hi", "output": "hello", "generator": "b"},
+    ]
+    lines(tmp_path / "a.jsonl", rows)
+    _, examples, _ = run(tmp_path, Input(path="a.jsonl"))
+    one, two, three = examples["prompt_id"].to_pylist()
+    assert one == two != three
+    assert examples["origin"].to_pylist() == ["a", "b", "b"]
+    assert len(set(examples["content_hash"].to_pylist())) == 3
+
+
+def test_tools_make_another_prompt(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", [{**GOOD[0], "tools": [{"name": n}]} for n in ("f", "g", "f")])
+    _, examples, _ = run(tmp_path, Input(path="a.jsonl"))
+    one, two, three = examples["prompt_id"].to_pylist()
+    assert one == three != two
+
+
+def test_too_many_bad_rows_stop_the_run_with_quarantine_written(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", [*GOOD, "{", "{", "[]"])
+    with pytest.raises(InputError, match=r"3 of 10 rows \(30.0%\).*invalid_json 2.*row 8 of"):
+        run(tmp_path, Input(path="a.jsonl"), limit=0.29)
+    assert pq.read_table(tmp_path / "out" / "quarantine.parquet").num_rows == 3
+    run(tmp_path, Input(path="a.jsonl"), limit=0.3, folder="enough")
+
+
+def test_more_bad_rows_than_are_held_in_memory(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", [GOOD[0], *["{"] * 1000])
+    _, _, quarantine = run(tmp_path, Input(path="a.jsonl"))
+    assert quarantine["row"].to_pylist() == list(range(2, 1002))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "'a.json' holds no row"),
+        ("\n \n", "'a.json' holds no row"),
+        ('{"text": "t", "meta": 1}', "no shape that is known: got the columns 'text', 'meta'"),
+        ("{{{", r"got invalid_json in row 1 \(Expecting property name"),
+        ('{"question": "", "answer": "a"}', r"1 of 1 rows \(100.0%\)"),
+        ('[{"question": "q", "answer": "a"}] 3', "goes on after its closing bracket"),
+    ],
+)
+def test_files_without_a_usable_row_are_errors(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, Input(path="a.json"))
+
+
+def test_a_stated_shape_is_not_detected(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", [{"question": "q", "answer": "a", "messages": None}])
+    summary, _, quarantine = run(
+        tmp_path,
+        Input(path="a.jsonl", format="messages"),
+        Input(path="a.jsonl", source="b", format="question_answer"),
+    )
+    assert summary.sources["a"].quarantined == {"missing_field": 1}
+    assert summary.sources["b"].used == 1
+    assert quarantine["detail"].to_pylist() == ["no 'messages'"]
+
+
+def test_nesting_that_python_cannot_walk_is_a_bad_row(tmp_path: Path) -> None:
+    deep = '{"question": "q", "answer": "a", "x": ' + "[" * 700 + "]" * 700 + "}"
+    lines(tmp_path / "a.jsonl", [GOOD[0], deep])
+    summary, _, _ = run(tmp_path, Input(path="a.jsonl"))
+    assert summary.sources["a"].quarantined == {"wrong_type": 1}
+
+
+@given(st.lists(st.binary(max_size=30).filter(lambda b: b"\n" not in b), max_size=8), st.booleans())
+def test_no_row_is_lost_whatever_the_bytes(
+    tmp_path_factory: pytest.TempPathFactory, garbage: list[bytes], crlf: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    ends = b"\r\n" if crlf else b"\n"
+    good = [json.dumps(row).encode() for row in GOOD]
+    (folder / "a.jsonl").write_bytes(ends.join([*good, *garbage]))
+    summary, examples, quarantine = run(folder, Input(path="a.jsonl"))
+    rows = len(GOOD) + sum(bool(piece.strip()) for piece in garbage)
+    assert summary.sources["a"].rows == rows == len(examples) + len(quarantine)

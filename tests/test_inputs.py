@@ -1,0 +1,92 @@
+"""Which files an input means, and the digest of their bytes."""
+
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from siftline.pipelines.errors import InputError
+from siftline.pipelines.inputs import Input, compression, digest, resolve, suffix
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("{}\n", encoding="utf-8")
+
+
+def test_a_glob_gives_its_files_in_order(tmp_path: Path) -> None:
+    write(tmp_path, "b.jsonl", "a.jsonl", "deep/er/c.jsonl", "d.csv")
+    assert resolve(Input(path="*.jsonl"), tmp_path) == [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    assert [p.name for p in resolve(Input(path="**/*.jsonl"), tmp_path)] == [
+        "a.jsonl",
+        "b.jsonl",
+        "c.jsonl",
+    ]
+
+
+def test_a_name_with_brackets_is_itself_first(tmp_path: Path) -> None:
+    folder = tmp_path / "odd [1]"
+    write(folder, "a[1].jsonl")
+    assert resolve(Input(path="a[1].jsonl"), folder) == [folder / "a[1].jsonl"]
+    assert resolve(Input(path="*.jsonl"), folder) == [folder / "a[1].jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("none.jsonl", "matches no file"),
+        ("*.parquet", "matches no file"),
+        ("notes.txt", "unknown type"),
+        ("empty.jsonl", "is empty"),
+        ("folder", r"Write a glob, such as 'folder/\*.jsonl'"),
+    ],
+)
+def test_what_cannot_be_read_is_said(tmp_path: Path, path: str, message: str) -> None:
+    write(tmp_path, "notes.txt", "folder/a.jsonl")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(InputError, match=message):
+        resolve(Input(path=path), tmp_path)
+
+
+def test_an_input_is_one_place() -> None:
+    with pytest.raises(pydantic.ValidationError, match="exactly one of 'path' and 'hub'"):
+        Input(path="a.jsonl", hub="org/data")
+    with pytest.raises(pydantic.ValidationError, match="Did you mean 'response'"):
+        Input(path="a.jsonl", columns={"respons": "x"})
+
+
+@pytest.mark.parametrize(
+    ("place", "source"),
+    [
+        ({"path": "data/chat.json.gz"}, "chat"),
+        ({"path": "data/part-*.jsonl"}, "part-"),
+        ({"hub": "org/dataset"}, "dataset"),
+        ({"path": "a.jsonl", "source": "mine"}, "mine"),
+    ],
+)
+def test_a_source_has_a_name(place: dict[str, str], source: str) -> None:
+    assert Input.model_validate(place).source == source
+
+
+def test_types_are_told_by_suffix() -> None:
+    assert suffix(Path("a.b.JSON.GZ")) == ".json"
+    assert suffix(Path("a.parquet")) == ".parquet"
+    assert compression(Path("a.JSONL.GZ")) == "gzip"
+    assert compression(Path("a.csv.zst")) == "zstd"
+    assert compression(Path("a.csv")) is None
+
+
+def test_the_digest_is_of_names_and_bytes(tmp_path: Path) -> None:
+    write(tmp_path, "a.jsonl", "b.jsonl")
+    one, two = Input(path="a.jsonl"), Input(path="b.jsonl")
+    first = digest(one, tmp_path)
+    assert first == digest(one, tmp_path) != digest(two, tmp_path)
+    (tmp_path / "a.jsonl").write_text("{} \n", encoding="utf-8")
+    assert digest(one, tmp_path) != first
+
+
+def test_the_digest_of_a_hub_input_is_of_its_coordinates(tmp_path: Path) -> None:
+    pinned = Input(hub="org/data", revision="abc")
+    assert digest(pinned, tmp_path) == digest(pinned.model_copy(), tmp_path)
+    assert digest(pinned, tmp_path) != digest(Input(hub="org/data", revision="abd"), tmp_path)
