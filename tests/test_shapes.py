@@ -258,10 +258,27 @@ json_values = st.recursive(
     ),
     max_leaves=8,
 )
-FIELDS = (
-    "instruction input output response responses system history prompt completion question answer "
-    "messages conversations tools id task generator tool_calls name"
-).split()
+FIELDS = [
+    "instruction",
+    "input",
+    "output",
+    "response",
+    "responses",
+    "system",
+    "history",
+    "prompt",
+    "completion",
+    "question",
+    "answer",
+    "messages",
+    "conversations",
+    "tools",
+    "id",
+    "task",
+    "generator",
+    "tool_calls",
+    "name",
+]
 
 
 @given(
