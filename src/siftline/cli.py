@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from siftline import __version__
-from siftline.pipelines.errors import RecipeError, SiftlineError
+from siftline.pipelines.errors import RecipeError, RunError, SiftlineError
 from siftline.pipelines.inputs import resolve
 from siftline.pipelines.method import Runtime
 from siftline.pipelines.recipe import load_recipe
@@ -107,9 +107,23 @@ def _run_flow(recipe: Path, runs: Path, overrides: list[str], runtime: Runtime) 
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+    if home := os.environ.get("PREFECT_HOME"):
+        Path(home).mkdir(parents=True, exist_ok=True)  # Prefect makes no parent folders
     # Prefect reads the environment when it is imported, so not before this.
+    from prefect.client.orchestration import get_client
+
     from siftline.flows.curate import curate
 
+    try:
+        with get_client(sync_client=True) as client:  # starts the temporary server
+            failure = client.api_healthcheck()
+    except RuntimeError as error:
+        failure = error
+    if failure:
+        raise RunError(
+            f"Prefect's server does not answer: {failure}. Start one with 'prefect server start' "
+            "and set PREFECT_API_URL, or run without Prefect: --no-prefect."
+        )
     result: RunResult = curate(recipe, runs, tuple(overrides), runtime)
     return result
 
