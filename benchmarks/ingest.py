@@ -75,7 +75,8 @@ def peak_mebibytes(rows: int, folder: Path) -> dict[str, float]:
         file.write("]")
     out = folder / f"out-{rows}"
     out.mkdir()
-    command = [sys.executable, "-c", PEAK.format(here=str(Path(__file__).parent)), path, out]
+    script = PEAK.format(here=str(Path(__file__).parent))
+    command = [sys.executable, "-c", script, str(path), str(out)]
     before, peak = subprocess.run(command, check=True, capture_output=True).stdout.split()
     megabytes = path.stat().st_size / 1e6
     return {

@@ -49,6 +49,8 @@ BOILERPLATE = (
     "as an ai language model",
     "as a large language model",
     "as an ai assistant",
+    "as an ai developed by",
+    "as an ai, i ",
     "as an artificial intelligence",
     "i am an ai language model",
     "i am just an ai",

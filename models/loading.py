@@ -149,8 +149,8 @@ def _language(spec: ModelSpec, device: str) -> LanguageModel:
     folder = find_model(spec).folder
     if is_embedder(folder):
         raise ModelError(f"'{spec.name}' is an embedder; expected a causal language model.")
-    folder = loadable_folder(folder)
     _hide_progress_bars(transformers)
+    folder = loadable_folder(folder)
     options = {"trust_remote_code": spec.trust_remote_code, "local_files_only": True}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)

@@ -1,5 +1,6 @@
 """The Prefect flow against the run without Prefect."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ def test_a_schedule_plans_runs(small_recipe: Path, tmp_path: Path) -> None:
 
     parameters = {"recipe": str(small_recipe), "runs": str(tmp_path / "runs")}
     deployment = curate.to_deployment("nightly", cron="0 3 * * *", parameters=parameters)
+    assert not inspect.isawaitable(deployment)
     number = deployment.apply()
     with get_client(sync_client=True) as client:
         # The server plans them by itself within a minute; this asks for it at once.

@@ -13,6 +13,7 @@ import pytest
 
 from siftline.models.scorers import Likelihood
 from siftline.pipelines import stage as stage_module
+from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.errors import InputError, ModelError, RunError
 from siftline.pipelines.job import locked
 from siftline.pipelines.method import Runtime, Scored
@@ -271,7 +272,7 @@ def test_contract_violations_are_refused(tmp_path: Path) -> None:
     write(tmp_path, rows(5))
     result = go(tmp_path, stages=[{"kind": "rules"}])
     verdicts = pq.read_table(result.folder / "01-rules" / "verdicts.parquet")
-    corpus = stage_module.Corpus.open(result.folder / "00-ingest" / "examples")
+    corpus = Corpus.open(result.folder / "00-ingest" / "examples")
     stage_module.check_verdicts("rules", corpus, verdicts)
     with pytest.raises(RuntimeError, match="did not judge"):
         stage_module.check_verdicts("rules", corpus, verdicts.slice(1))

@@ -56,11 +56,13 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._stage, self._total, self._rows, self._tokens = "", 0, 0, 0
+        self._shown = 0
         self._started = self._printed = time.monotonic()
 
     def start(self, stage: str, rows: int) -> None:
         """Begin to count."""
         self._stage, self._total, self._rows, self._tokens = stage, rows, 0, 0
+        self._shown = 0
         self._started = self._printed = time.monotonic()
 
     def advance(self, rows: int, tokens: int) -> None:
@@ -72,12 +74,12 @@ class Lines:
 
     def finish(self) -> None:
         """Print the last line of a stage that took a while."""
-        if self._rows and time.monotonic() - self._started >= 1:
+        if self._rows > self._shown and time.monotonic() - self._started >= 1:
             self._print()
-        self._rows = 0
+        self._shown = self._rows
 
     def _print(self) -> None:
-        self._printed = time.monotonic()
+        self._printed, self._shown = time.monotonic(), self._rows
         seconds = max(self._printed - self._started, 1e-9)
         total = f"/{self._total:,}" if self._total else ""
         tokens = f", {self._tokens:,} tokens, {self._tokens / seconds:,.0f} tokens/s"
