@@ -51,7 +51,8 @@ BOILERPLATE = (
     "as an ai assistant",
     "as an ai developed by",
     "as an ai, i ",
-    "as an artificial intelligence",
+    "as an artificial intelligence,",
+    "as an artificial intelligence language model",
     "i am an ai language model",
     "i am just an ai",
     "my knowledge cutoff",
@@ -82,7 +83,8 @@ class PhraseMatches(Config):
 
     Attributes:
         refusals: Phrases that may begin within the first 20 characters.
-        boilerplate: Looked for everywhere.
+        boilerplate: Looked for everywhere; a phrase that a turn before it has too does not count,
+            since then the task is about such a text.
     """
 
     table: ClassVar[str] = "phrases"
@@ -101,22 +103,30 @@ class PhraseMatches(Config):
         """Look for the phrases in each response."""
         refusals = tuple(_plain(phrase) for phrase in self.refusals)
         boilerplate = tuple(_plain(phrase) for phrase in self.boilerplate)
-        responses = [_plain(messages[-1]["content"]) for messages in rows["messages"].to_pylist()]
+        plain = [
+            [_plain(message["content"]) for message in messages]
+            for messages in rows["messages"].to_pylist()
+        ]
         return Scored(
             pa.table(
                 {
                     "content_hash": rows["content_hash"],
-                    "refusal": pa.array([_opens(text, refusals) for text in responses], pa.bool_()),
+                    "refusal": pa.array(
+                        [_opens(turns[-1], refusals) for turns in plain], pa.bool_()
+                    ),
                     "boilerplate": pa.array(
-                        [_contains(text, boilerplate) for text in responses], pa.bool_()
+                        [_adds(turns, boilerplate) for turns in plain], pa.bool_()
                     ),
                 }
             )
         )
 
 
-def _contains(text: str, phrases: tuple[str, ...]) -> bool:
-    return any(phrase in text for phrase in phrases)
+def _adds(turns: list[str], phrases: tuple[str, ...]) -> bool:
+    """Return whether the last turn has a phrase that none before it has."""
+    return any(
+        phrase in turns[-1] and not any(phrase in turn for turn in turns[:-1]) for phrase in phrases
+    )
 
 
 def _opens(text: str, phrases: tuple[str, ...]) -> bool:

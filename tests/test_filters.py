@@ -71,6 +71,15 @@ def test_rules_give_the_first_reason(response: str, reason: str) -> None:
     assert reasons([(QUESTION, response)], Rules()) == [reason]
 
 
+def test_a_phrase_of_the_task_is_no_boilerplate() -> None:
+    task = "How many vowels has 'Hello, I am an AI language model'?"
+    pairs = [
+        (task, "'Hello, I'm an AI language model' has 13."),
+        ("Hi!", "I'm an AI language model"),
+    ]
+    assert reasons(pairs, Rules()) == ["kept", "boilerplate"]
+
+
 def test_every_rule_can_be_turned_off() -> None:
     off = Rules(
         max_chars=None,
