@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -81,24 +82,24 @@ class ScoreCache:
             chunks.append(keys)
         self._keys = pa.chunked_array(chunks, pa.string())
 
-    def positions(self, keys: pa.Array) -> pa.Array:
-        """Return where each key lies in the cache, null where it is not."""
-        return pc.index_in(keys, value_set=self._keys)
-
     def missing(self, keys: pa.Array) -> pa.Array:
         """Return which keys are not in the cache, as booleans."""
-        return pc.is_null(self.positions(keys))
+        return pc.is_null(pc.index_in(keys, value_set=self._keys))
 
-    def lookup(self, keys: pa.Array) -> pa.Table:
-        """Return the scores of the keys, in their order, without the key column.
+    def locate(self, keys: pa.Array) -> npt.NDArray[np.int64]:
+        """Return where each key lies, for :meth:`read`.
 
         Raises:
             KeyError: One of them is not in the cache.
         """
-        found = self.positions(keys)
+        found = pc.index_in(keys, value_set=self._keys)
         if found.null_count:
             raise KeyError(f"{found.null_count} of {len(keys)} rows are not in {self.folder}")
-        positions = found.to_numpy(zero_copy_only=False).astype(np.int64)
+        positions: npt.NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
+        return positions
+
+    def read(self, positions: npt.NDArray[np.int64]) -> pa.Table:
+        """Return the scores at some positions, in their order, without the key column."""
         part = np.searchsorted(self._starts, positions, side="right") - 1
         order = np.argsort(part, kind="stable")
         pieces = []

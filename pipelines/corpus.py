@@ -5,7 +5,7 @@ them, in tables keyed by id; a :class:`Corpus` is the view that results: the row
 dropped yet, with the responses that a stage has revised, and every score so far.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -96,7 +96,11 @@ class Corpus:
             A table with the columns of :data:`EXAMPLES`, in corpus order.
         """
         mine = self.rows.filter(pc.equal(self.rows["shard"], number))
-        return pq.read_table(self.shards[number]).take(mine["position"])
+        return self.take(number, mine["position"].to_numpy())
+
+    def take(self, number: int, positions: Sequence[int] | npt.NDArray[np.int32]) -> pa.Table:
+        """Read the rows at some positions of one shard, as :meth:`shard` does."""
+        return pq.read_table(self.shards[number]).take(pa.array(positions, pa.int32()))
 
     def iter_shards(self) -> Iterator[pa.Table]:
         """Yield the remaining rows, shard by shard, so that only one is in memory."""

@@ -33,13 +33,13 @@ class Work(NamedTuple):
         stage: Number of the stage, from 0.
         scorer: Number of the scorer in the stage.
         shard: Number of the shard.
-        rows: Rows to be scored.
+        positions: In that shard, of the rows to be scored.
     """
 
     stage: int
     scorer: int
     shard: int
-    rows: int
+    positions: tuple[int, ...]
 
 
 class Cost(NamedTuple):
@@ -109,9 +109,10 @@ def pending(job: Job, stage: int, scorer: int) -> list[Work]:
     method = job.recipe.stages[stage].scorers()[scorer]
     todo = _to_score(corpus, method, _cache(job, method))
     shards = corpus.rows["shard"].to_numpy()[todo]
+    positions = corpus.rows["position"].to_numpy()[todo]
     return [
-        Work(stage, scorer, int(shard), int(rows))
-        for shard, rows in zip(*np.unique(shards, return_counts=True), strict=True)
+        Work(stage, scorer, int(shard), tuple(positions[shards == shard].tolist()))
+        for shard in np.unique(shards)
     ]
 
 
@@ -121,18 +122,12 @@ def score_shard(job: Job, work: Work) -> Cost:
     Raises:
         ModelError: The model cannot be loaded or run; nothing is stored.
     """
-    corpus = stage_corpus(job, work.stage)
     scorer = job.recipe.stages[work.stage].scorers()[work.scorer]
-    cache = _cache(job, scorer)
-    todo = _to_score(corpus, scorer, cache)
-    mine = corpus.rows["shard"].to_numpy() == work.shard
-    rows = corpus.shard(work.shard).filter(pa.array(todo[mine]))
-    if not len(rows):
-        return Cost()
+    rows = stage_corpus(job, work.stage).take(work.shard, work.positions)
     scored = scorer.score(rows, job.runtime)
     if scored.table[scorer.key].to_pylist() != rows[scorer.key].to_pylist():
         raise RuntimeError(f"scorer '{scorer.table}' did not return the rows it was given")
-    cache.add(scored.table)
+    ScoreCache(job.cache, scorer_identity(scorer, job.fingerprints)).add(scored.table)
     return Cost(len(rows), scored.usage)
 
 
@@ -201,12 +196,13 @@ def _collect(job: Job, method: Method, corpus: Corpus, folder: Path) -> Corpus:
     shards = corpus.rows["shard"].to_numpy()
     for scorer in method.scorers():
         cache = _cache(job, scorer)
+        positions = cache.locate(corpus.rows[scorer.key].combine_chunks())
         pieces = []
         for number in np.unique(shards):
-            rows = corpus.rows.filter(pa.array(shards == number))
-            piece = cache.lookup(rows[scorer.key].combine_chunks())
+            mine = shards == number
+            piece = cache.read(positions[mine])
             path = folder / f"{scorer.table}-{number:05d}.parquet"
-            write_table(piece.add_column(0, "id", rows["id"]), path)
+            write_table(piece.add_column(0, "id", corpus.rows["id"].filter(pa.array(mine))), path)
             pieces.append(piece)
         corpus = corpus.with_scores(scorer.table, pa.concat_tables(pieces))
     return corpus
@@ -233,4 +229,4 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 def begin(job: Job, stage: int, work: list[Work]) -> None:
     """Report that scoring begins."""
-    progress.start(job.recipe.stages[stage].kind, sum(piece.rows for piece in work))
+    progress.start(job.recipe.stages[stage].kind, sum(len(piece.positions) for piece in work))

@@ -19,7 +19,7 @@ def test_what_is_added_is_found_in_the_order_asked(tmp_path: Path) -> None:
     cache.add(part(a=1.0, b=2.0))
     cache.add(part(c=3.0))
     cache.refresh()
-    found = cache.lookup(pa.array(["c", "a", "b", "a"]))
+    found = cache.read(cache.locate(pa.array(["c", "a", "b", "a"])))
     assert found["score"].to_pylist() == [3.0, 1.0, 2.0, 1.0]
     assert cache.missing(pa.array(["a", "x"])).to_pylist() == [False, True]
 
@@ -29,7 +29,7 @@ def test_a_missing_key_is_an_error_not_a_default(tmp_path: Path) -> None:
     cache.add(part(a=1.0))
     cache.refresh()
     with pytest.raises(KeyError, match="1 of 2 rows"):
-        cache.lookup(pa.array(["a", "x"]))
+        cache.locate(pa.array(["a", "x"]))
 
 
 def test_the_first_part_counts_when_two_hold_a_key(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_first_part_counts_when_two_hold_a_key(tmp_path: Path) -> None:
     other.add(part(a=9.0))
     for cache in (one, other):
         cache.refresh()
-        assert cache.lookup(pa.array(["a"]))["score"].to_pylist() == [1.0]
+        assert cache.read(cache.locate(pa.array(["a"])))["score"].to_pylist() == [1.0]
 
 
 def test_leftovers_of_a_killed_writer_are_not_read(tmp_path: Path) -> None:
