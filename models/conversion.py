@@ -4,7 +4,6 @@ It takes `transformers` about 20 seconds to read SmolLM2 from GGUF, and one seco
 So the first use writes a folder of bfloat16 safetensors, tokenizer included, to the cache.
 """
 
-import importlib
 import json
 import shutil
 import uuid
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from siftline.models.files import cache_folder, file_digest
+from siftline.models.packages import require
 from siftline.pipelines.errors import ModelError
 
 # Bumped when the conversion would give other weights.
@@ -63,17 +63,10 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     Raises:
         ModelError: A package that reads GGUF is missing.
     """
-    try:
-        import torch
-        import transformers
+    require("torch", "transformers", "accelerate", "gguf")
+    import torch  # optional dependencies, and slow to import
+    import transformers
 
-        for package in ("accelerate", "gguf"):  # with which transformers reads GGUF
-            importlib.import_module(package)
-    except ImportError as error:
-        raise ModelError(
-            f"Reading '{gguf.name}' needs the package '{error.name}': "
-            "run `pip install 'siftline[models]'`."
-        ) from error
     # From transformers 5.20 on, weights stay packed unless one asks; before, there was no choice.
     options: dict[str, Any] = {}
     if hasattr(transformers, "GgufConfig"):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from siftline.models.builtin import TOY, WHEELS, builtin_folder, builtin_name
+from siftline.models.packages import require
 from siftline.models.specification import ModelSpec
 from siftline.pipelines.errors import ModelError, nearest
 
@@ -144,6 +145,7 @@ def _require_config(folder: Path, name: str) -> None:
 
 def _downloaded(spec: ModelSpec) -> Path:
     """Return the snapshot of a Hub model; its last part is the commit."""
+    require("huggingface_hub")
     import huggingface_hub  # comes with the optional dependencies
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 

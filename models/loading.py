@@ -13,6 +13,7 @@ from siftline.models.conversion import CONVERSION_REVISION, is_gguf, loadable_fo
 from siftline.models.embedding import Embedder, SentenceEmbedder
 from siftline.models.files import digest_of, find_model, is_embedder
 from siftline.models.likelihood import ENGINE_REVISION, LanguageModel
+from siftline.models.packages import require
 from siftline.models.specification import ModelSpec
 from siftline.models.toy import TOY_REVISION, ToyEmbedder, ToyLanguageModel
 from siftline.pipelines.errors import ModelError
@@ -64,17 +65,18 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
         device: As for :func:`load_language_model`; `auto` types depend on it.
 
     Raises:
-        ModelError: The model cannot be found.
+        ModelError: The model cannot be found, or packages of the extra `models` are missing.
     """
     if builtin_name(spec.name) == TOY:
         return {"name": spec.name, "engine": f"toy-{TOY_REVISION}"}
+    place = resolve_device(device)  # before anything is downloaded
     found = find_model(spec)
     converted = {"conversion": f"gguf-{CONVERSION_REVISION}"} if is_gguf(found.folder) else {}
     return {
         "name": found.name,
         "revision": found.revision,
         "digest": digest_of(found, spec.trust_remote_code),
-        "dtype": resolve_dtype(spec, resolve_device(device), is_embedder(found.folder)),
+        "dtype": resolve_dtype(spec, place, is_embedder(found.folder)),
         "engine": f"transformers-{ENGINE_REVISION}",
         **converted,
     }
@@ -86,6 +88,7 @@ def resolve_device(device: str) -> str:
     Raises:
         ModelError: There is no such device here.
     """
+    require("torch")
     import torch  # an optional dependency, and slow to import
 
     if device == "auto":
@@ -141,6 +144,7 @@ def _once(role: str, spec: ModelSpec, device: str, load: Callable[[], Any]) -> A
 
 
 def _language(spec: ModelSpec, device: str) -> LanguageModel:
+    require("torch", "transformers")
     import torch  # optional dependencies, and slow to import
     import transformers
 
@@ -166,6 +170,7 @@ def _language(spec: ModelSpec, device: str) -> LanguageModel:
 
 
 def _embedder(spec: ModelSpec, device: str) -> Embedder:
+    require("sentence_transformers", "torch", "transformers")
     import sentence_transformers  # optional dependencies, and slow to import
     import torch
     import transformers

@@ -32,6 +32,14 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+def test_a_missing_package_is_named_before_anything_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    with pytest.raises(ModelError, match=r"package 'torch'.*pip install 'siftline\[models\]'"):
+        fingerprint(ModelSpec(name="nowhere/to-be-found"))
+
+
 def test_the_prefix_tells_a_builtin_from_other_models() -> None:
     assert builtin_name("builtin:minilm") == "minilm"
     assert builtin_name("org/minilm") is None
