@@ -126,7 +126,10 @@ def _unzip(turns: list[_Turn]) -> tuple[list[Message], dict[str, list[Any]]]:
 
 def _single_turn(fields: dict[str, Any], shape: str) -> Answers:
     before = _system(fields)
-    for pair in fields.pop("history", None) or []:
+    history = _blank(fields.pop("history", None))
+    if history is not None and not isinstance(history, list):
+        raise BadRecordError("wrong_type", f"'history' is {_kind(history)}, expected a list")
+    for pair in history or []:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise BadRecordError("wrong_type", "'history' is not a list of [user, assistant]")
         before.append(_Turn("user", _text(pair[0], "history"), {}))

@@ -207,6 +207,7 @@ def chat(*roles: str) -> dict[str, Any]:
         ("wrong_type", {"messages": ["hello"]}),
         ("wrong_type", {"messages": [{"role": U, "content": [{"type": "image_url"}]}]}),
         ("wrong_type", {"instruction": "q", "output": "a", "history": ["x"]}),
+        ("wrong_type", {"instruction": "q", "output": "a", "history": True}),
         ("empty_prompt", {"question": " \n", "answer": "a"}),
         ("no_assistant_turn", chat(U)),
         ("no_assistant_turn", {"messages": []}),
