@@ -60,21 +60,27 @@ def locked(recipe: Recipe, runs: Path) -> Iterator[None]:
     """Hold the recipe's folder, so that no other run writes to it meanwhile.
 
     Raises:
-        RunError: Another run holds it.
+        RunError: Another run holds it, or it cannot be written to.
     """
     folder = runs / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
         raise RunError(
             f"Another run of '{recipe.name}' is writing to '{folder}'; expected to be alone there. "
             "Wait for it to end, or give this recipe another name."
         ) from error
-    with lock:
-        lock.release()  # entering acquired it a second time
+    except OSError as error:
+        raise RunError(
+            f"Cannot write to '{folder}': {error.strerror}. Expected a folder, or room for one; "
+            "name another with --runs, or change its permissions."
+        ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:

@@ -61,6 +61,7 @@ def test_json_is_all_that_is_printed(small_recipe: Path, tmp_path: Path) -> None
         (("run", "recipe.yaml", "--set", "stages.0.kind=rule"), 2, "Did you mean 'rules'?"),
         (("run", "recipe.yaml", "--set", "models.toy.name=builtin:toi"), 1, "builtin:toi"),
         (("run", "recipe.yaml", "--shard-rows", "0"), 2, "shard-rows"),
+        (("run", "recipe.yaml", "--runs", "recipe.yaml"), 1, "Cannot write to 'recipe.yaml/small'"),
         (("fly",), 2, "No such command"),
     ],
 )
