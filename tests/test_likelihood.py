@@ -1,10 +1,11 @@
 import math
 from collections import Counter
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from siftline.models.likelihood import Encoded, Pair, ResponseLikelihood, fit, plan
@@ -87,9 +88,9 @@ def alone(scorer: Any, pair: Pair) -> tuple[float, int]:
         add_special_tokens=False,
         split_special_tokens=True,
     )["input_ids"]
-    start, full = len(ids[0]) + len(scorer.head), scorer.head + ids[1]
+    start, full = len(ids[0]) + len(scorer.pairs.head), scorer.pairs.head + ids[1]
     with torch.no_grad():
-        logprobs = scorer.model(torch.tensor([full])).logits[0].double().log_softmax(-1)
+        logprobs = scorer.network.model(torch.tensor([full])).logits[0].double().log_softmax(-1)
     wanted = [float(logprobs[t - 1, full[t]]) for t in range(start, len(full))]
     return math.fsum(wanted), len(wanted)
 
@@ -110,18 +111,24 @@ def test_a_batch_scores_as_each_row_alone(kind: str, budget: int) -> None:
 
 @pytest.mark.parametrize(("kind", "plain"), [("Llama", True), ("GPT2", True), ("Gemma2", False)])
 def test_capped_logits_are_noticed(kind: str, plain: bool) -> None:
-    assert engine(kind).projects is plain
+    assert engine(kind).network.projects is plain
 
 
 def test_scaled_logits_are_not_lost() -> None:
     scorer = engine("Granite", logits_scaling=4.0)
-    assert not scorer.projects
+    assert not scorer.network.projects
     close(scorer, PAIRS)
 
 
-def test_the_vocabulary_projection_may_be_done_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("siftline.models.forward._LOGITS_AT_ONCE", 600)  # two positions
-    close(engine(), PAIRS)
+@pytest.mark.parametrize("kind", ["Llama", "Gemma2"])
+def test_the_vocabulary_projection_may_be_done_in_chunks(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("siftline.models.network._LOGITS_AT_ONCE", 600)  # two positions
+    monkeypatch.setattr(
+        "siftline.models.projection._BLOCK", {"cpu": (3, 7), "cuda": ()}
+    )  # 300 is no multiple
+    close(engine(kind), PAIRS)
 
 
 def test_the_order_of_rows_changes_no_bit() -> None:
@@ -134,7 +141,7 @@ def test_the_order_of_rows_changes_no_bit() -> None:
 
 def test_bos_is_put_in_front_once() -> None:
     scorer = engine(bos=True)
-    assert scorer.head == [0]
+    assert scorer.pairs.head == [0]
     close(scorer, PAIRS)
     plain, written = scorer.log_likelihood(
         [Pair("the cat", " sat"), Pair("<bos>the cat", " sat", special=True)]
@@ -196,22 +203,27 @@ def test_the_end_token_counts_when_asked() -> None:
 def test_nan_is_a_status_and_never_a_score() -> None:
     scorer = engine()
     with torch.no_grad():
-        scorer.model.model.norm.weight[0] = float("nan")
+        scorer.network.model.model.norm.weight[0] = float("nan")
     row = scorer.log_likelihood([PAIRS[0]]).rows[0]
     assert (row.status, row.sum_logprob, row.scored_tokens) == ("nan", None, None)
 
 
-def test_a_batch_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_batch_that_does_not_fit_is_halved(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = engine()
+    if not packed:
+        scorer.network.longest_packed = 0
     whole = scorer.log_likelihood(PAIRS)
-    forward = scorer._forward
+    name = "score_pack" if packed else "score_padded"
+    forward = getattr(scorer.network, name)
 
-    def small(rows: list[Encoded]) -> Any:
+    def small(batch: Any) -> Any:
+        rows = batch.rows if packed else batch
         if len(rows) > 2:
             raise torch.OutOfMemoryError("too many")
-        return forward(rows)
+        return forward(batch)
 
-    monkeypatch.setattr(scorer, "_forward", small)
+    monkeypatch.setattr(scorer.network, name, small)
     halved = scorer.log_likelihood(PAIRS)
     assert (whole.usage.model_calls, halved.usage.model_calls) == (1, 4)  # 6: 3 + 3: 2 + 1 each
     assert halved.usage.tokens == whole.usage.tokens
@@ -219,15 +231,106 @@ def test_a_batch_that_does_not_fit_is_halved(monkeypatch: pytest.MonkeyPatch) ->
         assert one.sum_logprob == pytest.approx(other.sum_logprob, abs=1e-3)
 
 
+def test_responses_to_one_prompt_are_parted_when_they_do_not_fit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scorer = engine()
+    pairs = [Pair(PAIRS[0].prompt + " the cat sat on the mat", end) for end in (" a", " b", " c")]
+    forward = scorer.network.score_pack
+
+    def small(batch: Any) -> Any:
+        if len(batch.rows) > 1:
+            raise torch.OutOfMemoryError("too many")
+        return forward(batch)
+
+    monkeypatch.setattr(scorer.network, "score_pack", small)
+    close(scorer, pairs)
+
+
 def test_a_row_that_does_not_fit_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = engine()
 
-    def never(rows: list[Encoded]) -> Any:
+    def never(batch: Any) -> Any:
         raise torch.OutOfMemoryError("too big")
 
-    monkeypatch.setattr(scorer, "_forward", never)
+    monkeypatch.setattr(scorer.network, "score_pack", never)
     with pytest.raises(ModelError, match="lower max_tokens"):
         scorer.log_likelihood(PAIRS)
+
+
+def test_a_model_that_cannot_be_packed_is_padded_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    scorer = engine("Gemma2")  # caps its attention scores
+    assert scorer.network.longest_packed == 0
+    assert "padded instead of packed" in caplog.text
+    assert "softcap" in caplog.text
+    assert engine("Llama").network.longest_packed is None
+
+
+def test_state_that_leaks_from_row_to_row_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def leaking(pack: Any, *_: Any) -> Any:  # every token sees all that stands before it
+        everything = torch.arange(len(pack.ids))
+        return (attention.GroupLayout(1, len(everything), None, 0, None, None),)
+
+    from siftline.models import attention
+
+    monkeypatch.setattr(attention, "layout_of", leaking)
+    assert engine().network.longest_packed == 0
+    assert "would differ by" in caplog.text
+
+
+def test_rows_beyond_a_sliding_window_are_padded() -> None:
+    scorer = engine("Mistral", sliding_window=32)
+    assert scorer.network.longest_packed == 32
+    long = Pair("the cat sat on the mat " * 8, " a cat on the mat")
+    close(scorer, [*PAIRS, long])
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Qwen2", "GPT2"])
+@given(data=st.data())
+@settings(max_examples=15, deadline=None)
+def test_packed_shared_in_any_order_and_alone_agree(kind: str, data: st.DataObject) -> None:
+    scorer = _engine_once(kind)
+    words = st.lists(st.sampled_from(["the", "cat", "sat", "xab", "!", "mat."]), min_size=1)
+    prompts = data.draw(st.lists(words.map(" ".join), min_size=1, max_size=3))
+    responses = st.builds(lambda words: " " + " ".join(words), words)
+    pair = st.builds(Pair, st.sampled_from(prompts), responses)
+    pairs = data.draw(st.lists(pair, min_size=1, max_size=12))
+    budget = data.draw(st.integers(1, 200))
+    close(
+        scorer,
+        [each for each in pairs if len(each.prompt + each.response) < 120],
+        max_batch_tokens=budget,
+    )
+
+
+@lru_cache
+def _engine_once(kind: str) -> Any:
+    return engine(kind)
+
+
+def test_a_prompt_is_computed_once_for_all_its_responses() -> None:
+    scorer = engine()
+    prompt = "Question: " + "the cat sat on the mat " * 3 + "\nAnswer:"
+    pairs = [Pair(prompt, ending) for ending in (" a cat", " the mat", " sat", " xab xab")]
+    found = scorer.log_likelihood(pairs)
+    assert {row.prompt_tokens for row in found.rows} == {(length := found.rows[0].prompt_tokens)}
+    assert found.usage.tokens == length + sum(row.scored_tokens for row in found.rows)
+    close(scorer, pairs)
+
+
+def test_earlier_turns_are_read_off_the_last_one() -> None:
+    scorer = engine()
+    first = Pair("Question: the cat?\nAnswer:", " on the mat")
+    last = Pair(first.prompt + first.response + "\nQuestion: a?\nAnswer:", " b")
+    alone = scorer.log_likelihood([last]).usage.tokens
+    found = scorer.log_likelihood([first, last, first])
+    assert found.usage.tokens == alone
+    assert found.rows[0] == found.rows[2]
+    close(scorer, [first, last, first])
 
 
 @pytest.mark.parametrize("scorer", [ToyLanguageModel(), engine()], ids=["toy", "tiny"])

@@ -1,0 +1,196 @@
+"""The forward passes of a causal model of `transformers`: packed where it can be, padded otherwise.
+
+A pack has no padding, and prompts in it run once (siftline.models.packing). Whether a model can be
+run on packs is tried when it is loaded: a few rows are scored packed, with and without a shared
+prompt, and alone. A model whose scores differ (hybrid and linear-attention models carry state from
+row to row) is run on padded rows from then on, and a log line says so. Padding is on the right: a
+causal model does not look there, so it changes no score and needs no mask.
+
+The vocabulary projection, the largest matrix of a small model, is applied at response positions
+only (siftline.models.projection); where a model changes its logits afterwards, by a cap or a
+scale, its own projection is used instead.
+"""
+
+import importlib.util
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from siftline.models import attention
+from siftline.models.likelihood import Encoded
+from siftline.models.packing import Pack, pack, plan_packs
+from siftline.models.projection import log_probabilities
+
+_log = logging.getLogger(__name__)
+
+# Mean difference in nats per token between packed and alone above which packs are not used. In
+# bfloat16 rounding alone gives 0.005 (docs/decisions.md).
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
+_HALF_TOLERANCE = 0.05
+# Logits held at once in float32 where the model's own projection is used.
+_LOGITS_AT_ONCE = 2**26
+
+
+class Network:
+    """A causal model, ready for forward passes.
+
+    Attributes:
+        device: Where it is.
+        projects: True when its logits are `lm_head(hidden states)` and nothing else.
+        longest_packed: Tokens of the longest row that may go into a pack; 0 when the model cannot
+            be run on packs, None when there is no limit.
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.model = model.eval()
+        self.name = name
+        self.device: torch.device = model.device
+        self.projects = _is_plain_projection(model)
+        self._flash = _has_flash(model)
+        self.longest_packed: int | None = _attention_limit(model.config.get_text_config())
+        if reason := self._canary():
+            _log.warning(
+                "The rows of '%s' are padded instead of packed, and share no prompts: %s.",
+                name,
+                reason,
+            )
+            self.longest_packed = 0
+
+    @torch.inference_mode()
+    def score_pack(self, rows: Pack) -> npt.NDArray[np.float32]:
+        """Return the log-probability of each scored token of a pack: [scored], in nats."""
+        ids, positions, sources, targets = (
+            torch.from_numpy(each).to(self.device)
+            for each in (rows.ids, rows.positions, rows.sources, rows.targets)
+        )
+        inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
+        layout = attention.layout_of(rows, self.device, self._flash)
+        with attention.laid_out(layout), _packed_attention(self.model):
+            if self.projects:
+                states = self.model.base_model(**inputs)[0][0][sources]
+                return self._projected(states, targets)
+            logits = self.model(**inputs, logits_to_keep=sources).logits[0]
+        return _normalised(logits, targets)
+
+    @torch.inference_mode()
+    def score_padded(self, rows: Sequence[Encoded]) -> npt.NDArray[np.float32]:
+        """Return the log-probability of each scored token of the rows, one row after the other."""
+        width = max(len(row.ids) for row in rows)
+        padded = np.zeros((len(rows), width), dtype=np.int64)  # any token will do as padding
+        for number, row in enumerate(rows):
+            padded[number, : len(row.ids)] = row.ids
+        places = [
+            np.arange(row.prompt_tokens - 1, len(row.ids) - 1) + number * width
+            for number, row in enumerate(rows)
+        ]
+        ids = torch.from_numpy(padded).to(self.device)
+        sources = torch.from_numpy(np.concatenate(places)).to(self.device)
+        targets = ids.flatten()[sources + 1]
+        if self.projects:
+            hidden = self.model.base_model(ids, use_cache=False)[0]
+            return self._projected(hidden.flatten(0, 1)[sources], targets)
+        logits = self.model(ids, use_cache=False).logits
+        return _normalised(logits.flatten(0, 1)[sources], targets)
+
+    def _projected(self, states: torch.Tensor, targets: torch.Tensor) -> npt.NDArray[np.float32]:
+        head = self.model.get_output_embeddings()
+        found: npt.NDArray[np.float32] = log_probabilities(states, targets, head).cpu().numpy()
+        return found
+
+    def _canary(self) -> str | None:
+        """Score a few rows packed, shared and alone; return what is wrong with packing, if any."""
+        vocabulary = self.model.config.get_text_config().vocab_size
+        size = min(24, (self.longest_packed or 48) // 2)
+        ids = (np.arange(4 * size) * 7919 % vocabulary).tolist()  # spread out by a prime
+        prompt, first, second, other = (
+            ids[start : start + size] for start in range(0, 4 * size, size)
+        )
+        rows = [
+            Encoded((*prompt, *first), size, size, False),
+            Encoded((*prompt, *second[1:]), size, size - 1, False),
+            Encoded(tuple(other), 1, size - 1, False),
+        ]
+        try:
+            difference = max(self._difference(rows, share) for share in (False, True))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever the model's own code says to an unknown attention
+            return f"{type(error).__name__}: {error}"
+        if difference <= _TOLERANCE.get(self.model.dtype, _HALF_TOLERANCE):
+            return None
+        return f"their scores would differ by {difference:.2g} nats a token"
+
+    def _difference(self, rows: Sequence[Encoded], share: bool) -> float:
+        plan = plan_packs(rows, 4096, share)
+        layout = pack(plan.batches[0], rows, plan.riders)
+        packed = self.score_pack(layout)
+        alone = np.concatenate([self.score_padded([rows[row]]) for row, _ in layout.rows])
+        return float(np.abs(packed - alone).mean())
+
+
+@contextmanager
+def _packed_attention(model: Any) -> Iterator[None]:
+    """Let a model use the attention for packs inside the block."""
+    usual = model.config._attn_implementation
+    model.set_attn_implementation(attention.NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(usual)
+
+
+def _has_flash(model: Any) -> bool:
+    """Return whether the variable-length flash kernel can serve the model."""
+    half = model.dtype in (torch.bfloat16, torch.float16)
+    return (
+        model.device.type == "cuda"
+        and half
+        and importlib.util.find_spec("torch.nn.attention.varlen") is not None
+    )
+
+
+def _attention_limit(config: Any) -> int | None:
+    """Return how long a row may be before a model stops attending to all of it.
+
+    Attention over packs knows no sliding window and no chunks; shorter rows do not need them.
+    """
+    limits = [
+        int(limit)
+        for name in ("sliding_window", "attention_chunk_size")
+        if (limit := getattr(config, name, None))
+    ]
+    return min(limits, default=None)
+
+
+@torch.inference_mode()
+def _is_plain_projection(model: Any) -> bool:
+    """Return whether logits are `lm_head(hidden states)`, by trying it on a few tokens.
+
+    It is not so where logits are scaled or capped (Granite, Gemma 2, Cohere). The same operations
+    on the same shapes give the same bits, so nothing short of equality will do: a cap is nearly
+    the identity on small logits.
+    """
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear) or model.base_model is model:
+        return False
+    vocabulary = model.config.get_text_config().vocab_size
+    ids = torch.arange(16, device=model.device)[None] * 7919 % vocabulary  # spread out by a prime
+    expected = model(ids, use_cache=False).logits
+    own = head(model.base_model(ids, use_cache=False)[0])
+    return bool(torch.equal(own.float(), expected.float()))
+
+
+def _normalised(logits: torch.Tensor, targets: torch.Tensor) -> npt.NDArray[np.float32]:
+    """Return log-probabilities of targets, a few rows of logits at a time in float32."""
+    size = max(1, _LOGITS_AT_ONCE // logits.shape[1])
+    parts = []
+    for part, target in zip(torch.split(logits, size), torch.split(targets, size), strict=True):
+        chosen = part.gather(1, target[:, None])[:, 0].float()
+        parts.append(chosen - part.float().logsumexp(dim=1))
+    found: npt.NDArray[np.float32] = torch.cat(parts).cpu().numpy()
+    return found

@@ -1,0 +1,251 @@
+"""Which rows go through the model together: packs of rows without padding, prompts run once.
+
+A pack is one flat sequence of tokens. Each of its rows is a span of its own; rows that begin with
+the same prompt share one span for it, so that n responses to a prompt of P tokens cost P + sum(R)
+tokens instead of sum(P + R). A row whose tokens are the beginning of another row's (an earlier turn
+of the same conversation, or a repetition) costs nothing: it is read off the other one.
+
+Everything here depends on the set of rows and the budget only, not on the order of the rows.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from siftline.models.likelihood import Encoded
+
+# A prompt is shared where that saves at least so many tokens: each shared prompt adds calls of
+# the attention kernel, which cost about as much as ten tokens do (docs/decisions.md).
+_MIN_SAVING = 16
+# Rows are attended to together while padding among them stays below this share, or this number
+# of tokens. Nothing but attention ever sees the padding.
+_PADDING_SHARE = 0.1
+_PADDING_TOKENS = 64
+
+
+class Span(NamedTuple):
+    """Tokens in a row of a pack.
+
+    Attributes:
+        start: In the pack.
+        length: In tokens.
+    """
+
+    start: int
+    length: int
+
+
+class Group(NamedTuple):
+    """Spans of similar length that attend to themselves, and all to one prefix.
+
+    Attributes:
+        prefix: What precedes each of them; None if nothing does.
+        spans: Each causal in itself.
+    """
+
+    prefix: Span | None
+    spans: tuple[Span, ...]
+
+
+class Pack(NamedTuple):
+    """Rows for one forward pass.
+
+    Attributes:
+        ids: [tokens] int64, the tokens of all spans.
+        positions: [tokens] int64, of each token in its row.
+        groups: The spans, in no particular order; together they cover `ids`.
+        sources: [scored] int64, the place in `ids` from which each scored token is predicted.
+        targets: [scored] int64, the scored tokens.
+        rows: The rows that are scored, each with the number of its scored tokens: they take
+            `sources` and `targets` one after the other.
+    """
+
+    ids: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
+    groups: tuple[Group, ...]
+    sources: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
+    rows: tuple[tuple[int, int], ...]
+
+
+class Unit(NamedTuple):
+    """Rows that go through the model together whatever else does.
+
+    Attributes:
+        prefix: Tokens at the beginning that they share; 0 for a single row.
+        rows: Numbers of the rows whose tokens are computed.
+        tokens: How many tokens are computed.
+        longest: Tokens of the longest row.
+    """
+
+    prefix: int
+    rows: tuple[int, ...]
+    tokens: int
+    longest: int
+
+
+class Plan(NamedTuple):
+    """How rows go through the model.
+
+    Attributes:
+        batches: Units by forward pass.
+        riders: By row that is computed, the rows that are read off it, itself included.
+    """
+
+    batches: list[list[Unit]]
+    riders: dict[int, list[int]]
+
+
+def plan_packs(rows: Sequence[Encoded], max_tokens: int, share: bool = True) -> Plan:
+    """Plan the packs for rows.
+
+    Args:
+        rows: Tokenised pairs.
+        max_tokens: Of one pack; a single row may exceed it.
+        share: Compute what rows have in common once.
+    """
+    order = sorted(range(len(rows)), key=lambda row: (rows[row].ids, rows[row].prompt_tokens))
+    riders = _riders(rows, order) if share else {row: [row] for row in order}
+    groups: defaultdict[tuple[int, ...] | int, list[int]] = defaultdict(list)
+    for row in order:
+        if row in riders:
+            shared = rows[row].ids[: rows[row].prompt_tokens]
+            groups[shared if share else row].append(row)
+    units = [unit for members in groups.values() for unit in _units(rows, members, max_tokens)]
+    units.sort(key=lambda unit: -unit.longest)  # stable: equals stay in the order of their tokens
+    return Plan(fill(units, max_tokens), riders)
+
+
+def fill(units: Iterable[Unit], max_tokens: int) -> list[list[Unit]]:
+    """Put units, in their order, into batches of at most so many tokens where possible."""
+    batches: list[list[Unit]] = []
+    room = 0
+    for unit in units:
+        if not batches or unit.tokens > room:
+            batches.append([])
+            room = max_tokens
+        batches[-1].append(unit)
+        room -= unit.tokens
+    return batches
+
+
+def _riders(rows: Sequence[Encoded], order: Sequence[int]) -> dict[int, list[int]]:
+    """Return the rows to be computed, in order, each with those that are beginnings of it."""
+    found: dict[int, list[int]] = {}
+    carrier = -1
+    # In lexicographic order, what extends a row follows it at once.
+    for row in reversed(order):
+        ids = rows[row].ids
+        if carrier < 0 or rows[carrier].ids[: len(ids)] != ids:
+            carrier = row
+            found[row] = []
+        found[carrier].append(row)
+    return found
+
+
+def _units(rows: Sequence[Encoded], members: Sequence[int], max_tokens: int) -> list[Unit]:
+    """Return units of rows with the same prompt, sharing it where that saves enough."""
+    prompt = rows[members[0]].prompt_tokens
+    if (len(members) - 1) * prompt < _MIN_SAVING:
+        lengths = [len(rows[row].ids) for row in members]
+        return [Unit(0, (row,), size, size) for row, size in zip(members, lengths, strict=True)]
+    units: list[Unit] = []
+    waiting: list[int] = []
+    tokens = prompt
+    for row in sorted(members, key=lambda row: -len(rows[row].ids)):
+        size = len(rows[row].ids) - prompt
+        if waiting and tokens + size > max_tokens:
+            units.append(_shared(rows, waiting, prompt))
+            waiting, tokens = [], prompt
+        waiting.append(row)
+        tokens += size
+    return [*units, _shared(rows, waiting, prompt)]
+
+
+def _shared(rows: Sequence[Encoded], members: Sequence[int], prompt: int) -> Unit:
+    lengths = [len(rows[row].ids) for row in members]
+    if len(members) == 1:
+        return Unit(0, tuple(members), lengths[0], lengths[0])
+    tokens = prompt + sum(lengths) - prompt * len(members)
+    return Unit(prompt, tuple(members), tokens, max(lengths))
+
+
+def split(batch: Sequence[Unit], rows: Sequence[Encoded]) -> list[list[Unit]]:
+    """Cut a batch in two that each need about half the memory.
+
+    Returns:
+        Two batches, or one where nothing can be cut.
+    """
+    if len(batch) > 1:
+        half = (len(batch) + 1) // 2
+        return [list(batch[:half]), list(batch[half:])]
+    unit = batch[0]
+    if len(unit.rows) == 1:
+        return [[unit]]
+    half = (len(unit.rows) + 1) // 2
+    parts = (unit.rows[:half], unit.rows[half:])
+    return [[_shared(rows, part, unit.prefix)] for part in parts]
+
+
+def pack(batch: Sequence[Unit], rows: Sequence[Encoded], riders: dict[int, list[int]]) -> Pack:
+    """Lay the tokens of a batch out."""
+    ids: list[int] = []
+    positions: list[int] = []
+    groups: list[Group] = []
+    singles: list[Span] = []
+    sources, targets, scored = [], [], []
+
+    def lay(row: int, start: int, stop: int) -> Span:
+        span = Span(len(ids), stop - start)
+        ids.extend(rows[row].ids[start:stop])
+        positions.extend(range(start, stop))
+        return span
+
+    for unit in batch:
+        prefix = lay(unit.rows[0], 0, unit.prefix) if unit.prefix else None
+        if prefix:
+            singles.append(prefix)
+        own = []
+        for row in unit.rows:
+            span = lay(row, unit.prefix, len(rows[row].ids))
+            own.append(span)
+            # From a token's place in its row to its place in the pack.
+            places = np.arange(len(rows[row].ids)) + span.start - unit.prefix
+            if prefix:
+                places[: unit.prefix] = np.arange(unit.prefix) + prefix.start
+            for rider in riders[row]:
+                start, stop = rows[rider].prompt_tokens, len(rows[rider].ids)
+                sources.append(places[start - 1 : stop - 1])
+                targets.append(np.array(rows[rider].ids[start:stop], dtype=np.int64))
+                scored.append((rider, stop - start))
+        if prefix:
+            groups.extend(Group(prefix, spans) for spans in _similar(own))
+        else:
+            singles.extend(own)
+    groups.extend(Group(None, spans) for spans in _similar(singles))
+    return Pack(
+        np.array(ids, dtype=np.int64),
+        np.array(positions, dtype=np.int64),
+        tuple(groups),
+        np.concatenate(sources),
+        np.concatenate(targets),
+        tuple(scored),
+    )
+
+
+def _similar(spans: Iterable[Span]) -> list[tuple[Span, ...]]:
+    """Part spans so that those of one part need little padding to be of one length."""
+    parts: list[list[Span]] = []
+    tokens = 0
+    for span in sorted(spans, key=lambda span: (-span.length, span.start)):
+        tokens += span.length
+        if parts:
+            padding = parts[-1][0].length * (len(parts[-1]) + 1) - tokens
+        if not parts or padding > max(_PADDING_TOKENS, _PADDING_SHARE * tokens):
+            parts.append([])
+            tokens = span.length
+        parts[-1].append(span)
+    return [tuple(part) for part in parts]

@@ -1,0 +1,110 @@
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from siftline.models.likelihood import Encoded
+from siftline.models.packing import Group, Span, pack, plan_packs, split
+
+
+def row(prompt: str, response: str) -> Encoded:
+    return Encoded(tuple((prompt + response).encode()), len(prompt), len(response), False)
+
+
+def laid_out(rows: list[Encoded], budget: int, share: bool = True) -> list[Any]:
+    plan = plan_packs(rows, budget, share)
+    return [pack(batch, rows, plan.riders) for batch in plan.batches]
+
+
+def test_a_pack_by_hand() -> None:
+    prompt = "p" * 16
+    rows = [row(prompt, "ab"), row("xy", "z"), row(prompt, "c")]
+    (found,) = laid_out(rows, 100)
+    # The shared prompt, its responses from long to short, then the row that shares nothing.
+    assert bytes(found.ids.tolist()).decode() == prompt + "abcxyz"
+    assert found.positions.tolist() == [*range(16), 16, 17, 16, 0, 1, 2]
+    shared = Span(0, 16)
+    assert set(found.groups) == {
+        Group(shared, (Span(16, 2), Span(18, 1))),
+        Group(None, (shared, Span(19, 3))),
+    }
+    # Both first tokens are predicted from the end of the prompt.
+    assert found.rows == ((0, 2), (2, 1), (1, 1))
+    assert found.sources.tolist() == [15, 16, 15, 20]
+    assert bytes(found.targets.tolist()).decode() == "abcz"
+
+
+def test_a_short_prompt_is_not_worth_sharing() -> None:
+    (found,) = laid_out([row("pp", "ab"), row("pp", "c")], 100)
+    assert len(found.ids) == 7
+
+
+def test_an_earlier_turn_rides_on_a_later_one() -> None:
+    rows = [row("question", "answer"), row("questionanswerquestion", "no"), row("question", "why")]
+    (found,) = laid_out(rows, 100)
+    assert len(found.ids) == len("questionanswerquestionno") + len("questionwhy")
+    assert len(found.rows) == 3
+
+
+def test_a_large_group_is_parted_by_the_budget() -> None:
+    rows = [row("p" * 20, letter * 10) for letter in "abcde"]
+    packs = laid_out(rows, 40)
+    assert [len(each.ids) for each in packs] == [40, 40, 30]
+
+
+def test_what_does_not_fit_is_cut_in_two_until_it_is_a_single_row() -> None:
+    rows = [row("p" * 20, letter) for letter in "abc"]
+    (batch,) = plan_packs(rows, 100).batches
+    first, second = split(batch, rows)
+    assert [unit.tokens for unit in (*first, *second)] == [22, 21]
+    assert split(second, rows) == [second]
+
+
+letters = st.text("ab", min_size=1, max_size=30)
+
+
+@given(
+    st.lists(st.builds(row, letters, letters), min_size=1, max_size=20),
+    st.integers(1, 100),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_every_pack_says_the_truth_about_its_rows(
+    rows: list[Encoded], budget: int, share: bool, random: Any
+) -> None:
+    packs = laid_out(rows, budget, share)
+    scored = [number for each in packs for number, _ in each.rows]
+    assert sorted(scored) == list(range(len(rows)))
+    for each in packs:
+        assert len(each.ids) <= budget or len(each.rows) >= 1
+        seen = _visible(each)
+        ends = np.cumsum([count for _, count in each.rows])[:-1]
+        sources, targets = np.split(each.sources, ends), np.split(each.targets, ends)
+        for (number, count), places, wanted in zip(each.rows, sources, targets, strict=True):
+            ids, start = rows[number].ids, rows[number].prompt_tokens
+            assert count == len(ids) - start
+            assert wanted.tolist() == list(ids[start:])
+            # What a place sees is the beginning of its row, each token at its position.
+            for offset, place in enumerate(places):
+                context = seen[place]
+                assert each.ids[context].tolist() == list(ids[: start + offset])
+                assert each.positions[context].tolist() == list(range(start + offset))
+    order = list(range(len(rows)))
+    random.shuffle(order)
+    turned = laid_out([rows[number] for number in order], budget, share)
+    assert [each.ids.tolist() for each in turned] == [each.ids.tolist() for each in packs]
+
+
+def _visible(found: Any) -> dict[int, list[int]]:
+    """Places that each place attends to, itself included."""
+    seen = {}
+    for group in found.groups:
+        prefix = group.prefix
+        before = list(range(prefix.start, prefix.start + prefix.length)) if prefix else []
+        for span in group.spans:
+            for place in range(span.start, span.start + span.length):
+                assert place not in seen
+                seen[place] = [*before, *range(span.start, place + 1)]
+    assert sorted(seen) == list(range(len(found.ids)))
+    return seen
