@@ -206,7 +206,7 @@ def main() -> None:
     spec = ModelSpec(name="builtin:smollm2", dtype="bfloat16")
     model: Any = load_language_model(spec, "cpu")
     result = {
-        "command": "python benchmarks/likelihood.py",
+        "command": f"python benchmarks/likelihood.py --prompts {options.prompts}",
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{processor()}, {torch.get_num_threads()} threads",
         "native_bfloat16": resolve_dtype(ModelSpec(name=spec.name), "cpu") == "bfloat16",

@@ -28,10 +28,10 @@ from siftline.models.projection import log_probabilities
 
 _log = logging.getLogger(__name__)
 
-# Mean difference in nats per token between packed and alone above which packs are not used. In
-# bfloat16 rounding alone gives 0.005 (docs/decisions.md).
+# Mean difference in nats per token between packed and alone above which packs are not used. On the
+# random tokens of the trial, SmolLM2 gives 0.07 in bfloat16 by rounding and 0.9 when rows leak.
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
-_HALF_TOLERANCE = 0.05
+_HALF_TOLERANCE = 0.25
 # Logits held at once in float32 where the model's own projection is used.
 _LOGITS_AT_ONCE = 2**26
 

@@ -17,9 +17,11 @@ import numpy.typing as npt
 
 from siftline.models.likelihood import Encoded
 
-# A prompt is shared where that saves at least so many tokens: each shared prompt adds calls of
-# the attention kernel, which cost about as much as ten tokens do (docs/decisions.md).
+# A prompt is shared where that saves at least so many tokens, and at least this share of those of
+# its rows. Each shared prompt adds calls of attention, among rows that are less alike in length: a
+# saving of a tenth was none on AlpacaEval (docs/decisions.md).
 _MIN_SAVING = 16
+_MIN_SAVING_SHARE = 0.15
 # Rows are attended to together while padding among them stays below this share, or this number
 # of tokens. Nothing but attention ever sees the padding.
 _PADDING_SHARE = 0.1
@@ -149,8 +151,9 @@ def _riders(rows: Sequence[Encoded], order: Sequence[int]) -> dict[int, list[int
 def _units(rows: Sequence[Encoded], members: Sequence[int], max_tokens: int) -> list[Unit]:
     """Return units of rows with the same prompt, sharing it where that saves enough."""
     prompt = rows[members[0]].prompt_tokens
-    if (len(members) - 1) * prompt < _MIN_SAVING:
-        lengths = [len(rows[row].ids) for row in members]
+    lengths = [len(rows[row].ids) for row in members]
+    saving = (len(members) - 1) * prompt
+    if saving < max(_MIN_SAVING, _MIN_SAVING_SHARE * sum(lengths)):
         return [Unit(0, (row,), size, size) for row, size in zip(members, lengths, strict=True)]
     units: list[Unit] = []
     waiting: list[int] = []
