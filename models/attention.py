@@ -54,7 +54,7 @@ class FlashLayout(NamedTuple):
     """A pack as one call of the variable-length kernel: keys are gathered, prefixes repeated.
 
     Attributes:
-        keys: [all keys] places of the keys of all spans; None where they are the pack itself.
+        keys: [all keys] places of the keys of all spans, those of prefixes each time.
         query_ends: [spans + 1] int32, cumulative lengths of the queries.
         key_ends: [spans + 1] int32, cumulative lengths of the keys.
         longest_query: In tokens.

@@ -92,8 +92,7 @@ class TransformerModel:
             encoded = [each for each in results if isinstance(each, Encoded)]
             if on_batch and len(encoded) < len(pairs):
                 on_batch(len(pairs) - len(encoded), 0)
-            work = _Work(self.network, encoded, max_batch_tokens, on_batch)
-            work.share_prompts = self.share_prompts
+            work = _Work(self.network, encoded, max_batch_tokens, self.share_prompts, on_batch)
             scores = work.run()
         refused = iter([each for each in results if isinstance(each, ResponseLikelihood)])
         scored = iter(
@@ -109,7 +108,6 @@ class _Work:
 
     Attributes:
         usage: What has been spent so far.
-        share_prompts: Compute what rows have in common once.
     """
 
     def __init__(
@@ -117,13 +115,14 @@ class _Work:
         network: Network,
         rows: Sequence[Encoded],
         max_batch_tokens: int,
+        share_prompts: bool,
         on_batch: OnBatch | None,
     ) -> None:
         self.usage = Usage()
-        self.share_prompts = True
         self._network = network
         self._rows = rows
         self._max_batch_tokens = max_batch_tokens
+        self._share_prompts = share_prompts
         self._on_batch = on_batch
         self._scores = np.empty(len(rows), dtype=np.float64)
 
@@ -139,7 +138,7 @@ class _Work:
 
     def _run_packed(self, numbers: Sequence[int]) -> None:
         rows = [self._rows[number] for number in numbers]
-        plan = plan_packs(rows, self._max_batch_tokens, self.share_prompts)
+        plan = plan_packs(rows, self._max_batch_tokens, self._share_prompts)
 
         def score(batch: list[Unit]) -> None:
             laid = pack(batch, rows, plan.riders)
