@@ -11,8 +11,10 @@ Needs `pip install lm-eval`.
 
 import argparse
 import json
+import math
 import os
 import platform
+import resource
 import statistics
 import sys
 import time
@@ -23,9 +25,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from ingest import processor
 from lm_eval.models.huggingface import HFLM
 
+from siftline.models.conversion import loadable_folder
+from siftline.models.files import find_model
 from siftline.models.likelihood import Encoded, Pair
 from siftline.models.loading import load_language_model, resolve_dtype
 from siftline.models.packing import plan_packs
@@ -114,25 +119,29 @@ def padding(lengths: list[int], batch: int) -> float:
     return 1 - sum(lengths) / sum(max(part) * len(part) for part in parts)
 
 
-def compare(model: Any, pairs: list[Pair], rounds: int) -> dict[str, Any]:
+def compare(model: Any, network: Any, pairs: list[Pair], rounds: int) -> dict[str, Any]:
     """Time every engine on the same pairs, in turns."""
     encoded = [row for row in model.pairs.encode(pairs, model.window, False)]
     rows = [row for row in encoded if isinstance(row, Encoded)]
     pairs = [pair for pair, row in zip(pairs, encoded, strict=True) if isinstance(row, Encoded)]
-    network = model.network.model
     peer = HFLM(pretrained=network, tokenizer=model.tokenizer, batch_size=HFLM_BATCH)
     requests = [
         (("", ""), list(row.ids[: row.prompt_tokens]), list(row.ids[row.prompt_tokens :]))
         for row in rows
     ]
 
-    def ours(share: bool) -> list[float]:
+    def ours(share: bool, compiled: bool) -> list[float]:
         model.share_prompts = share
+        model.network.compile_from(0 if compiled else math.inf)
         return [row.sum_logprob for row in model.log_likelihood(pairs).rows]
 
+    started = time.perf_counter()
+    ours(False, True)
+    compiling = time.perf_counter() - started
     engines: dict[str, Callable[[], list[float]]] = {
-        "siftline": lambda: ours(True),
-        "siftline_unshared": lambda: ours(False),
+        "siftline": lambda: ours(True, True),
+        "siftline_unshared": lambda: ours(False, True),
+        "siftline_uncompiled": lambda: ours(False, False),
         "lm_eval": lambda: [
             score for score, _ in peer._loglikelihood_tokens(requests, disable_tqdm=True)
         ],
@@ -148,7 +157,8 @@ def compare(model: Any, pairs: list[Pair], rounds: int) -> dict[str, Any]:
             scores[name] = engine()
             seconds[name].append(time.perf_counter() - started)
             sys.stderr.write(f"round {number + 1}: {name} {seconds[name][-1]:.1f} s\n")
-    return _summary(model, rows, seconds, scores, statistics.median(rates))
+    summary = _summary(model, rows, seconds, scores, statistics.median(rates))
+    return {**summary, "first_compiled_call_seconds": round(compiling, 1)}
 
 
 def _summary(
@@ -162,10 +172,7 @@ def _summary(
     counts = np.array([row.scored_tokens for row in rows])
     tokens, scored = sum(lengths), int(counts.sum())
     shared = sum(unit.tokens for batch in plan_packs(rows, 4096).batches for unit in batch)
-    network = model.network.model
-    head = network.get_output_embeddings().weight.numel()
-    body = sum(weight.numel() for weight in network.base_model.parameters()) - head
-    operations = 2 * body * tokens + 2 * head * scored
+    operations = 2 * model.network.body * tokens + 2 * model.network.head * scored
     middle = {name: statistics.median(each) for name, each in seconds.items()}
     means = {name: np.array(each) / counts for name, each in scores.items()}
     # A round's own ratio, so that a slow minute of the machine does not count.
@@ -191,6 +198,7 @@ def _summary(
             "padded_loop": round(padding(lengths, LOOP_BATCH), 3),
         },
         "share_of_matmul_rate": round(operations / middle["siftline_unshared"] / rate, 3),
+        "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
         "matmul_gflops": round(rate / 1e9),
         "difference_to_lm_eval": {"mean": float(difference.mean()), "max": float(difference.max())},
     }
@@ -205,6 +213,9 @@ def main() -> None:
     options = parser.parse_args()
     spec = ModelSpec(name="builtin:smollm2", dtype="bfloat16")
     model: Any = load_language_model(spec, "cpu")
+    network: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        loadable_folder(find_model(spec).folder), dtype=torch.bfloat16
+    )
     result = {
         "command": f"python benchmarks/likelihood.py --prompts {options.prompts}",
         "date": datetime.now(UTC).date().isoformat(),
@@ -212,8 +223,8 @@ def main() -> None:
         "native_bfloat16": resolve_dtype(ModelSpec(name=spec.name), "cpu") == "bfloat16",
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "rounds": options.rounds,
-        "responses": compare(model, responses(options.prompts), options.rounds),
-        "long_prompt": compare(model, long_prompt(options.prompts), options.rounds),
+        "responses": compare(model, network, responses(options.prompts), options.rounds),
+        "long_prompt": compare(model, network, long_prompt(options.prompts), options.rounds),
     }
     text = json.dumps(result, indent=2)
     sys.stdout.write(text + "\n")

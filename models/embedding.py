@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from siftline.models.likelihood import OnBatch, plan
+from siftline.models.likelihood import BATCH_TOKENS, OnBatch, plan
 from siftline.pipelines.errors import ModelError
 from siftline.pipelines.method import Usage
 
@@ -41,13 +41,17 @@ class Embedder(Protocol):
         ...
 
     def embed(
-        self, texts: Sequence[str], *, max_batch_tokens: int = 4096, on_batch: OnBatch | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        max_batch_tokens: int | None = None,
+        on_batch: OnBatch | None = None,
     ) -> Embeddings:
         """Embed texts.
 
         Args:
             texts: What is longer than the model's window is cut.
-            max_batch_tokens: Tokens in one forward pass, padding included.
+            max_batch_tokens: Tokens in one forward pass, padding included; None for 2,048.
             on_batch: Called after each batch with the number of texts and of tokens, padding not
                 counted.
 
@@ -72,13 +76,17 @@ class SentenceEmbedder:
         self.dimensions = int(self._encode([name]).shape[1])
 
     def embed(
-        self, texts: Sequence[str], *, max_batch_tokens: int = 4096, on_batch: OnBatch | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        max_batch_tokens: int | None = None,
+        on_batch: OnBatch | None = None,
     ) -> Embeddings:
         """Embed texts; see :class:`Embedder`."""
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         with self._lock:
             lengths = self._lengths(texts)
-            batches = plan(lengths, texts, max_batch_tokens)
+            batches = plan(lengths, texts, max_batch_tokens or BATCH_TOKENS)
             for batch in batches:
                 vectors[batch] = self._encode([texts[row] for row in batch])
                 if on_batch:

@@ -21,6 +21,9 @@ from siftline.pipelines.method import Usage
 # is part of the identity of every cached score.
 ENGINE_REVISION = 1
 
+# Tokens in one batch where nothing else is asked for and no GPU computes.
+BATCH_TOKENS = 2048
+
 OK = "ok"
 EMPTY_RESPONSE = "empty_response"  # nothing but white space
 PROMPT_TOO_LONG = "prompt_too_long"  # the prompt fills the window
@@ -115,7 +118,7 @@ class LanguageModel(Protocol):
         *,
         max_tokens: int | None = None,
         score_eos: bool = False,
-        max_batch_tokens: int = 4096,
+        max_batch_tokens: int | None = None,
         on_batch: OnBatch | None = None,
     ) -> Likelihoods:
         """Score responses.
@@ -125,7 +128,7 @@ class LanguageModel(Protocol):
             max_tokens: Of prompt and response together; None takes the whole window.
             score_eos: Score the token that ends the response too, where it fits.
             max_batch_tokens: Tokens in one forward pass, padding included; one long row may
-                exceed it.
+                exceed it. None takes what suits the device.
             on_batch: Called after each batch with the number of pairs and of tokens, padding not
                 counted. Every pair is reported exactly once.
 

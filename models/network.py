@@ -13,8 +13,9 @@ scale, its own projection is used instead.
 
 import importlib.util
 import logging
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ import numpy.typing as npt
 import torch
 
 from siftline.models import attention
+from siftline.models.compilation import Compilation
 from siftline.models.likelihood import Encoded
 from siftline.models.packing import Pack, pack, plan_packs
-from siftline.models.projection import log_probabilities
+from siftline.models.prepacking import can_prepack, prepack
+from siftline.models.projection import Projection, logsumexp
 
 _log = logging.getLogger(__name__)
 
@@ -41,16 +44,29 @@ class Network:
 
     Attributes:
         device: Where it is.
-        projects: True when its logits are `lm_head(hidden states)` and nothing else.
+        projection: Its vocabulary projection; None when its logits are anything more than
+            `lm_head(hidden states)`.
+        body: Weights that each token is multiplied with, the projection apart.
+        head: Weights of the projection.
         longest_packed: Tokens of the longest row that may go into a pack; 0 when the model cannot
             be run on packs, None when there is no limit.
+        too_many: The smallest number of tokens of a forward pass that was too large for the
+            device's memory; infinite until one is.
     """
 
     def __init__(self, model: Any, name: str) -> None:
+        self.too_many = math.inf
         self.model = model.eval()
         self.name = name
         self.device: torch.device = model.device
-        self.projects = _is_plain_projection(model)
+        self.body, self.head = _sizes(model)
+        self.projection: Projection | None = None
+        if _is_plain_projection(model):
+            self.projection = Projection(model.get_output_embeddings())
+        if can_prepack(self.device, model.dtype):
+            prepack(model.base_model)
+        self._compilation = Compilation(model)
+        self._tried_compiled = False
         self._flash = _has_flash(model)
         self.longest_packed: int | None = _attention_limit(model.config.get_text_config())
         if reason := self._canary():
@@ -61,24 +77,50 @@ class Network:
             )
             self.longest_packed = 0
 
+    def compile_from(self, operations: float) -> None:
+        """Compile the layers for calls of so many floating-point operations and more."""
+        self._compilation.worth = operations
+
+    def compiles_for(self, tokens: int, scored: int) -> bool:
+        """Return whether packs of so many tokens in all should be run through compiled layers.
+
+        Args:
+            tokens: That go through the model.
+            scored: How many of them are projected onto the vocabulary.
+        """
+        if not self._compilation.pays(2.0 * self.body * tokens + 2.0 * self.head * scored):
+            return False
+        if not self._tried_compiled:
+            self._tried_compiled = True
+            if reason := self._canary(compiled=True):
+                _log.warning("The layers of '%s' are not compiled: %s.", self.name, reason)
+                self._compilation.possible = False
+        return self._compilation.possible
+
     @torch.inference_mode()
-    def score_pack(self, rows: Pack) -> npt.NDArray[np.float32]:
-        """Return the log-probability of each scored token of a pack: [scored], in nats."""
+    def score_pack(self, rows: Pack, compiled: bool = False) -> torch.Tensor:
+        """Return the log-probability of each scored token of a pack: [scored] float32, in nats.
+
+        Args:
+            rows: The pack.
+            compiled: Use compiled layers; see :meth:`compiles_for`.
+        """
         ids, positions, sources, targets = (
-            torch.from_numpy(each).to(self.device)
+            on_device(each, self.device)
             for each in (rows.ids, rows.positions, rows.sources, rows.targets)
         )
         inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
         layout = attention.layout_of(rows, self.device, self._flash)
-        with attention.laid_out(layout), _packed_attention(self.model):
-            if self.projects:
+        layers = self._compilation.enabled() if compiled else nullcontext()
+        with attention.laid_out(layout), _packed_attention(self.model), layers:
+            if self.projection:
                 states = self.model.base_model(**inputs)[0][0][sources]
-                return self._projected(states, targets)
+                return self.projection.log_probabilities(states, targets, compiled)
             logits = self.model(**inputs, logits_to_keep=sources).logits[0]
         return _normalised(logits, targets)
 
     @torch.inference_mode()
-    def score_padded(self, rows: Sequence[Encoded]) -> npt.NDArray[np.float32]:
+    def score_padded(self, rows: Sequence[Encoded]) -> torch.Tensor:
         """Return the log-probability of each scored token of the rows, one row after the other."""
         width = max(len(row.ids) for row in rows)
         padded = np.zeros((len(rows), width), dtype=np.int64)  # any token will do as padding
@@ -88,21 +130,17 @@ class Network:
             np.arange(row.prompt_tokens - 1, len(row.ids) - 1) + number * width
             for number, row in enumerate(rows)
         ]
-        ids = torch.from_numpy(padded).to(self.device)
-        sources = torch.from_numpy(np.concatenate(places)).to(self.device)
+        ids = on_device(padded, self.device)
+        sources = on_device(np.concatenate(places), self.device)
         targets = ids.flatten()[sources + 1]
-        if self.projects:
+        if self.projection:
             hidden = self.model.base_model(ids, use_cache=False)[0]
-            return self._projected(hidden.flatten(0, 1)[sources], targets)
+            states = hidden.flatten(0, 1)[sources]
+            return self.projection.log_probabilities(states, targets)
         logits = self.model(ids, use_cache=False).logits
         return _normalised(logits.flatten(0, 1)[sources], targets)
 
-    def _projected(self, states: torch.Tensor, targets: torch.Tensor) -> npt.NDArray[np.float32]:
-        head = self.model.get_output_embeddings()
-        found: npt.NDArray[np.float32] = log_probabilities(states, targets, head).cpu().numpy()
-        return found
-
-    def _canary(self) -> str | None:
+    def _canary(self, compiled: bool = False) -> str | None:
         """Score a few rows packed, shared and alone; return what is wrong with packing, if any."""
         vocabulary = self.model.config.get_text_config().vocab_size
         size = min(24, (self.longest_packed or 48) // 2)
@@ -116,21 +154,28 @@ class Network:
             Encoded(tuple(other), 1, size - 1, False),
         ]
         try:
-            difference = max(self._difference(rows, share) for share in (False, True))
+            difference = max(self._difference(rows, share, compiled) for share in (False, True))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever the model's own code says to an unknown attention
-            return f"{type(error).__name__}: {error}"
+            return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         if difference <= _TOLERANCE.get(self.model.dtype, _HALF_TOLERANCE):
             return None
         return f"their scores would differ by {difference:.2g} nats a token"
 
-    def _difference(self, rows: Sequence[Encoded], share: bool) -> float:
+    def _difference(self, rows: Sequence[Encoded], share: bool, compiled: bool) -> float:
         plan = plan_packs(rows, 4096, share)
         layout = pack(plan.batches[0], rows, plan.riders)
-        packed = self.score_pack(layout)
-        alone = np.concatenate([self.score_padded([rows[row]]) for row, _ in layout.rows])
-        return float(np.abs(packed - alone).mean())
+        packed = self.score_pack(layout, compiled)
+        alone = torch.cat([self.score_padded([rows[row]]) for row, _ in layout.rows])
+        return float((packed - alone).abs().mean())
+
+
+def _sizes(model: Any) -> tuple[int, int]:
+    """Return the numbers of weights in a model's matrices, without and of the projection."""
+    head = model.get_output_embeddings().weight.numel()
+    table = model.get_input_embeddings().weight.numel()
+    return sum(each.numel() for each in model.base_model.parameters()) - table, head
 
 
 @contextmanager
@@ -185,12 +230,19 @@ def _is_plain_projection(model: Any) -> bool:
     return bool(torch.equal(own.float(), expected.float()))
 
 
-def _normalised(logits: torch.Tensor, targets: torch.Tensor) -> npt.NDArray[np.float32]:
+def _normalised(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return log-probabilities of targets, a few rows of logits at a time in float32."""
     size = max(1, _LOGITS_AT_ONCE // logits.shape[1])
     parts = []
     for part, target in zip(torch.split(logits, size), torch.split(targets, size), strict=True):
         chosen = part.gather(1, target[:, None])[:, 0].float()
-        parts.append(chosen - part.float().logsumexp(dim=1))
-    found: npt.NDArray[np.float32] = torch.cat(parts).cpu().numpy()
-    return found
+        parts.append(chosen - logsumexp(part))
+    return torch.cat(parts)
+
+
+def on_device(values: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Copy an array to a device without waiting for what the device is computing."""
+    tensor = torch.from_numpy(values)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -2,8 +2,9 @@
 
 A pack is one flat sequence of tokens. Each of its rows is a span of its own; rows that begin with
 the same prompt share one span for it, so that n responses to a prompt of P tokens cost P + sum(R)
-tokens instead of sum(P + R). A row whose tokens are the beginning of another row's (an earlier turn
-of the same conversation, or a repetition) costs nothing: it is read off the other one.
+tokens instead of sum(P + R). The last token of a row is predicted, but predicts nothing, and is not
+computed. A row whose other tokens are the beginning of another row (an earlier turn of the same
+conversation, a repetition, another one-token answer) costs nothing: it is read off the other one.
 
 Everything here depends on the set of rows and the budget only, not on the order of the rows.
 """
@@ -56,7 +57,7 @@ class Pack(NamedTuple):
     """Rows for one forward pass.
 
     Attributes:
-        ids: [tokens] int64, the tokens of all spans.
+        ids: [tokens] int64, the computed tokens of all spans.
         positions: [tokens] int64, of each token in its row.
         groups: The spans, in no particular order; together they cover `ids`.
         sources: [scored] int64, the place in `ids` from which each scored token is predicted.
@@ -80,7 +81,7 @@ class Unit(NamedTuple):
         prefix: Tokens at the beginning that they share; 0 for a single row.
         rows: Numbers of the rows whose tokens are computed.
         tokens: How many tokens are computed.
-        longest: Tokens of the longest row.
+        longest: Computed tokens of the longest row.
     """
 
     prefix: int
@@ -109,7 +110,10 @@ def plan_packs(rows: Sequence[Encoded], max_tokens: int, share: bool = True) -> 
         max_tokens: Of one pack; a single row may exceed it.
         share: Compute what rows have in common once.
     """
-    order = sorted(range(len(rows)), key=lambda row: (rows[row].ids, rows[row].prompt_tokens))
+    order = sorted(
+        range(len(rows)),
+        key=lambda row: (_computed(rows[row]), rows[row].ids, rows[row].prompt_tokens),
+    )
     riders = _riders(rows, order) if share else {row: [row] for row in order}
     groups: defaultdict[tuple[int, ...] | int, list[int]] = defaultdict(list)
     for row in order:
@@ -134,13 +138,18 @@ def fill(units: Iterable[Unit], max_tokens: int) -> list[list[Unit]]:
     return batches
 
 
+def _computed(row: Encoded) -> tuple[int, ...]:
+    """Return the tokens of a row that something is predicted from."""
+    return row.ids[:-1]
+
+
 def _riders(rows: Sequence[Encoded], order: Sequence[int]) -> dict[int, list[int]]:
     """Return the rows to be computed, in order, each with those that are beginnings of it."""
     found: dict[int, list[int]] = {}
     carrier = -1
     # In lexicographic order, what extends a row follows it at once.
     for row in reversed(order):
-        ids = rows[row].ids
+        ids = _computed(rows[row])
         if carrier < 0 or rows[carrier].ids[: len(ids)] != ids:
             carrier = row
             found[row] = []
@@ -151,7 +160,7 @@ def _riders(rows: Sequence[Encoded], order: Sequence[int]) -> dict[int, list[int
 def _units(rows: Sequence[Encoded], members: Sequence[int], max_tokens: int) -> list[Unit]:
     """Return units of rows with the same prompt, sharing it where that saves enough."""
     prompt = rows[members[0]].prompt_tokens
-    lengths = [len(rows[row].ids) for row in members]
+    lengths = [len(rows[row].ids) - 1 for row in members]
     saving = (len(members) - 1) * prompt
     if saving < max(_MIN_SAVING, _MIN_SAVING_SHARE * sum(lengths)):
         return [Unit(0, (row,), size, size) for row, size in zip(members, lengths, strict=True)]
@@ -159,7 +168,7 @@ def _units(rows: Sequence[Encoded], members: Sequence[int], max_tokens: int) -> 
     waiting: list[int] = []
     tokens = prompt
     for row in sorted(members, key=lambda row: -len(rows[row].ids)):
-        size = len(rows[row].ids) - prompt
+        size = len(rows[row].ids) - 1 - prompt
         if waiting and tokens + size > max_tokens:
             units.append(_shared(rows, waiting, prompt))
             waiting, tokens = [], prompt
@@ -169,7 +178,7 @@ def _units(rows: Sequence[Encoded], members: Sequence[int], max_tokens: int) -> 
 
 
 def _shared(rows: Sequence[Encoded], members: Sequence[int], prompt: int) -> Unit:
-    lengths = [len(rows[row].ids) for row in members]
+    lengths = [len(rows[row].ids) - 1 for row in members]
     if len(members) == 1:
         return Unit(0, tuple(members), lengths[0], lengths[0])
     tokens = prompt + sum(lengths) - prompt * len(members)
@@ -213,10 +222,10 @@ def pack(batch: Sequence[Unit], rows: Sequence[Encoded], riders: dict[int, list[
             singles.append(prefix)
         own = []
         for row in unit.rows:
-            span = lay(row, unit.prefix, len(rows[row].ids))
+            span = lay(row, unit.prefix, len(rows[row].ids) - 1)
             own.append(span)
             # From a token's place in its row to its place in the pack.
-            places = np.arange(len(rows[row].ids)) + span.start - unit.prefix
+            places = np.arange(len(rows[row].ids) - 1) + span.start - unit.prefix
             if prefix:
                 places[: unit.prefix] = np.arange(unit.prefix) + prefix.start
             for rider in riders[row]:

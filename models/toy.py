@@ -16,6 +16,7 @@ import numpy as np
 
 from siftline.models.embedding import Embeddings
 from siftline.models.likelihood import (
+    BATCH_TOKENS,
     EMPTY_RESPONSE,
     Encoded,
     Likelihoods,
@@ -69,7 +70,7 @@ class ToyLanguageModel:
         *,
         max_tokens: int | None = None,
         score_eos: bool = False,
-        max_batch_tokens: int = 4096,
+        max_batch_tokens: int | None = None,
         on_batch: OnBatch | None = None,
     ) -> Likelihoods:
         """Score responses; see :class:`siftline.models.likelihood.LanguageModel`."""
@@ -83,7 +84,7 @@ class ToyLanguageModel:
         scored = [length for length in lengths if length]
         if on_batch:
             on_batch(len(pairs), sum(scored))
-        calls = len(plan(scored, scored, max_batch_tokens))
+        calls = len(plan(scored, scored, max_batch_tokens or BATCH_TOKENS))
         return Likelihoods(rows, Usage(calls, sum(scored)))
 
 
@@ -129,7 +130,11 @@ class ToyEmbedder:
     dimensions = 64
 
     def embed(
-        self, texts: Sequence[str], *, max_batch_tokens: int = 4096, on_batch: OnBatch | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        max_batch_tokens: int | None = None,
+        on_batch: OnBatch | None = None,
     ) -> Embeddings:
         """Embed texts; see :class:`siftline.models.embedding.Embedder`."""
         vectors = np.zeros((len(texts), self.dimensions), dtype=np.float64)
@@ -144,5 +149,5 @@ class ToyEmbedder:
         lengths = [len(text.encode()) for text in texts]
         if on_batch:
             on_batch(len(texts), sum(lengths))
-        calls = len(plan(lengths, texts, max_batch_tokens))
+        calls = len(plan(lengths, texts, max_batch_tokens or BATCH_TOKENS))
         return Embeddings(vectors.astype(np.float32), Usage(calls, sum(lengths)))

@@ -25,13 +25,13 @@ class Runtime(Config):
     Attributes:
         models: The recipe's models by role.
         device: `auto`, `cpu`, `cuda`, `cuda:1` ...
-        max_batch_tokens: Tokens, padding included, in one forward pass.
+        max_batch_tokens: Tokens in one forward pass; None takes what suits the device.
         shard_rows: Examples in one shard of a new version.
     """
 
     models: dict[str, ModelSpec] = {}
     device: str = "auto"
-    max_batch_tokens: int = Field(default=4096, ge=1)
+    max_batch_tokens: int | None = Field(default=None, ge=1)
     shard_rows: int = Field(default=4096, ge=1)
 
 

@@ -1,6 +1,8 @@
 import math
+import shutil
 from collections import Counter
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -111,12 +113,12 @@ def test_a_batch_scores_as_each_row_alone(kind: str, budget: int) -> None:
 
 @pytest.mark.parametrize(("kind", "plain"), [("Llama", True), ("GPT2", True), ("Gemma2", False)])
 def test_capped_logits_are_noticed(kind: str, plain: bool) -> None:
-    assert engine(kind).network.projects is plain
+    assert (engine(kind).network.projection is not None) is plain
 
 
 def test_scaled_logits_are_not_lost() -> None:
     scorer = engine("Granite", logits_scaling=4.0)
-    assert not scorer.network.projects
+    assert scorer.network.projection is None
     close(scorer, PAIRS)
 
 
@@ -217,11 +219,11 @@ def test_a_batch_that_does_not_fit_is_halved(packed: bool, monkeypatch: pytest.M
     name = "score_pack" if packed else "score_padded"
     forward = getattr(scorer.network, name)
 
-    def small(batch: Any) -> Any:
+    def small(batch: Any, *options: Any) -> Any:
         rows = batch.rows if packed else batch
         if len(rows) > 2:
             raise torch.OutOfMemoryError("too many")
-        return forward(batch)
+        return forward(batch, *options)
 
     monkeypatch.setattr(scorer.network, name, small)
     halved = scorer.log_likelihood(PAIRS)
@@ -235,22 +237,32 @@ def test_responses_to_one_prompt_are_parted_when_they_do_not_fit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scorer = engine()
-    pairs = [Pair(PAIRS[0].prompt + " the cat sat on the mat", end) for end in (" a", " b", " c")]
+    pairs = [
+        Pair(PAIRS[0].prompt + " the cat sat on the mat", end + " b") for end in (" a", " b", " c")
+    ]
     forward = scorer.network.score_pack
 
-    def small(batch: Any) -> Any:
+    tried = []
+
+    def small(batch: Any, *options: Any) -> Any:
+        tried.append(len(batch.ids))
         if len(batch.rows) > 1:
             raise torch.OutOfMemoryError("too many")
-        return forward(batch)
+        return forward(batch, *options)
 
     monkeypatch.setattr(scorer.network, "score_pack", small)
     close(scorer, pairs)
+    # What was too large once is not tried again.
+    first = max(tried)
+    tried.clear()
+    scorer.log_likelihood(pairs)
+    assert first not in tried
 
 
 def test_a_row_that_does_not_fit_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     scorer = engine()
 
-    def never(batch: Any) -> Any:
+    def never(*_: Any) -> Any:
         raise torch.OutOfMemoryError("too big")
 
     monkeypatch.setattr(scorer.network, "score_pack", never)
@@ -315,10 +327,11 @@ def _engine_once(kind: str) -> Any:
 def test_a_prompt_is_computed_once_for_all_its_responses() -> None:
     scorer = engine()
     prompt = "Question: " + "the cat sat on the mat " * 3 + "\nAnswer:"
-    pairs = [Pair(prompt, ending) for ending in (" a cat", " the mat", " sat", " xab xab")]
+    pairs = [Pair(prompt, ending) for ending in (" a cat", " the mat", " on sat", " xab xab")]
     found = scorer.log_likelihood(pairs)
     assert {row.prompt_tokens for row in found.rows} == {(length := found.rows[0].prompt_tokens)}
-    assert found.usage.tokens == length + sum(row.scored_tokens for row in found.rows)
+    # The last token of each is scored, and not computed.
+    assert found.usage.tokens == length + sum(row.scored_tokens - 1 for row in found.rows)
     close(scorer, pairs)
 
 
@@ -417,3 +430,37 @@ def test_smollm2_in_batches_scores_as_each_row_alone() -> None:
     assert likely.sum_logprob is not None
     assert unlikely.sum_logprob is not None
     assert likely.sum_logprob > unlikely.sum_logprob
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="layers are compiled with a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch about itself
+def test_compiled_layers_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIFTLINE_CACHE", str(tmp_path))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # to have it as it was afterwards
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
+    scorer = engine()
+    scorer.network.compile_from(1.0)
+    assert scorer.network.compiles_for(1, 1)
+    close(scorer, PAIRS)
+    assert list((tmp_path / "inductor").iterdir())
+    # Nothing is left behind for calls that are too small.
+    scorer.network.compile_from(1e30)
+    assert not scorer.network.compiles_for(1, 1)
+    close(scorer, PAIRS)
+
+
+def test_a_model_that_cannot_be_compiled_runs_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scorer = engine()
+    forward = scorer.network.score_pack
+
+    def broken(batch: Any, compiled: bool = False) -> Any:
+        if compiled:
+            raise RuntimeError("no compiler\nand a long trace")
+        return forward(batch)
+
+    monkeypatch.setattr(scorer.network, "score_pack", broken)
+    scorer.network.compile_from(1.0)
+    close(scorer, PAIRS)
+    assert "are not compiled: RuntimeError: no compiler." in caplog.text

@@ -19,42 +19,50 @@ def laid_out(rows: list[Encoded], budget: int, share: bool = True) -> list[Any]:
 
 def test_a_pack_by_hand() -> None:
     prompt = "p" * 16
-    rows = [row(prompt, "ab"), row("xy", "z"), row(prompt, "c")]
+    rows = [row(prompt, "abe"), row("xy", "z"), row(prompt, "cd")]
     (found,) = laid_out(rows, 100)
-    # The shared prompt, its responses from long to short, then the row that shares nothing.
-    assert bytes(found.ids.tolist()).decode() == prompt + "abcxyz"
-    assert found.positions.tolist() == [*range(16), 16, 17, 16, 0, 1, 2]
+    # The shared prompt, its responses from long to short, then the row that shares nothing; all
+    # without their last tokens.
+    assert bytes(found.ids.tolist()).decode() == prompt + "abcxy"
+    assert found.positions.tolist() == [*range(16), 16, 17, 16, 0, 1]
     shared = Span(0, 16)
     assert set(found.groups) == {
         Group(shared, (Span(16, 2), Span(18, 1))),
-        Group(None, (shared, Span(19, 3))),
+        Group(None, (shared, Span(19, 2))),
     }
     # Both first tokens are predicted from the end of the prompt.
-    assert found.rows == ((0, 2), (2, 1), (1, 1))
-    assert found.sources.tolist() == [15, 16, 15, 20]
-    assert bytes(found.targets.tolist()).decode() == "abcz"
+    assert found.rows == ((0, 3), (2, 2), (1, 1))
+    assert found.sources.tolist() == [15, 16, 17, 15, 18, 20]
+    assert bytes(found.targets.tolist()).decode() == "abecdz"
 
 
 def test_a_short_prompt_is_not_worth_sharing() -> None:
-    (found,) = laid_out([row("pp", "ab"), row("pp", "c")], 100)
-    assert len(found.ids) == 7
+    (found,) = laid_out([row("pp", "ab"), row("pp", "cd")], 100)
+    assert len(found.ids) == 6
 
 
 def test_an_earlier_turn_rides_on_a_later_one() -> None:
     rows = [row("question", "answer"), row("questionanswerquestion", "no"), row("question", "why")]
     (found,) = laid_out(rows, 100)
-    assert len(found.ids) == len("questionanswerquestionno") + len("questionwhy")
+    assert len(found.ids) == len("questionanswerquestionn") + len("questionwh")
     assert len(found.rows) == 3
 
 
+def test_other_one_token_responses_to_a_prompt_cost_nothing() -> None:
+    (found,) = laid_out([row("prompt", letter) for letter in "abc"], 100)
+    assert len(found.ids) == len("prompt")
+    assert found.sources.tolist() == [5, 5, 5]
+    assert sorted(bytes(found.targets.tolist()).decode()) == ["a", "b", "c"]
+
+
 def test_a_large_group_is_parted_by_the_budget() -> None:
-    rows = [row("p" * 20, letter * 10) for letter in "abcde"]
+    rows = [row("p" * 20, letter * 11) for letter in "abcde"]
     packs = laid_out(rows, 40)
     assert [len(each.ids) for each in packs] == [40, 40, 30]
 
 
 def test_what_does_not_fit_is_cut_in_two_until_it_is_a_single_row() -> None:
-    rows = [row("p" * 20, letter) for letter in "abc"]
+    rows = [row("p" * 20, letter + "e") for letter in "abc"]
     (batch,) = plan_packs(rows, 100).batches
     first, second = split(batch, rows)
     assert [unit.tokens for unit in (*first, *second)] == [22, 21]

@@ -82,8 +82,8 @@ def run_command(
     ] = True,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
     batch_tokens: Annotated[
-        int, typer.Option(min=1, help="Tokens in one forward pass, padding included.")
-    ] = 4096,
+        int | None, typer.Option(min=1, help="Tokens in one forward pass; by device if left out.")
+    ] = None,
     shard_rows: Annotated[int, typer.Option(min=1, help="Examples in one shard.")] = 4096,
     as_json: AsJson = False,
 ) -> None:
