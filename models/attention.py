@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -137,6 +137,34 @@ def laid_out(layout: tuple[GroupLayout, ...] | FlashLayout) -> Iterator[None]:
         yield
     finally:
         _layout.reset(token)
+
+
+class KeyValueCache(Protocol):
+    """What takes part in attention to keep keys and values from one forward pass to the next."""
+
+    def attend(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        """Attend in one layer; shapes as for :func:`packed_attention`."""
+        ...
+
+
+_cache: ContextVar[KeyValueCache | None] = ContextVar("cache", default=None)
+
+
+@contextmanager
+def cached(cache: KeyValueCache) -> Iterator[None]:
+    """Let a cache attend inside the block."""
+    token = _cache.set(cache)
+    try:
+        yield
+    finally:
+        _cache.reset(token)
 
 
 # An operator of its own, so that a compiled model calls it as it is.
@@ -302,6 +330,9 @@ def _attention(
         if options.get(unknown) is not None:
             raise NotImplementedError(f"attention with '{unknown}'")
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
+    cache = _cache.get()
+    if cache is not None:
+        return cache.attend(module.layer_idx, query, key, value, scale), None
     return packed_attention(query, key, value, scale), None
 
 

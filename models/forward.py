@@ -12,7 +12,12 @@ from typing import Any
 
 import jinja2
 
+from siftline.models.answering import Answers, Question
+from siftline.models.generation import Choices, Conversation, Generations, Sampling
 from siftline.models.likelihood import (
+    EMPTY_PROMPT,
+    PROMPT_TOO_LONG,
+    TOKENIZER_ERROR,
     Encoded,
     Likelihoods,
     OnBatch,
@@ -22,6 +27,7 @@ from siftline.models.likelihood import (
 )
 from siftline.models.network import Network
 from siftline.models.passes import Passes
+from siftline.models.rendering import Prompt, Template, render_prompt
 from siftline.models.tokenisation import PairTokenizer
 from siftline.pipelines.errors import ModelError
 
@@ -126,6 +132,107 @@ class TransformerModel:
             ],
             passes.usage,
         )
+
+    def generate(
+        self,
+        prompts: Sequence[Conversation],
+        sampling: Sampling,
+        *,
+        template: Template = "chat",
+        on_batch: OnBatch | None = None,
+    ) -> Generations:
+        """Sample responses; see :class:`siftline.models.generation.Generator`."""
+        report = on_batch or (lambda prompts, tokens: None)
+        rendered = [render_prompt(prompt, template, self) for prompt in prompts]
+        asked = self._questions(rendered, sampling.max_tokens)
+        questions = [each for each in asked if isinstance(each, Question)]
+        report(len(asked) - len(questions), 0)
+        answers = Answers(self.network, self.tokenizer, sampling)
+        with self._computing:
+            found = answers.to(questions, report)
+        rows = [found[each.number] if isinstance(each, Question) else each for each in asked]
+        return Generations(rows, answers.usage)
+
+    def _questions(self, rendered: Sequence[Prompt | str], max_tokens: int) -> list[Question | str]:
+        """Tokenise prompts; a status stands for one that cannot be continued."""
+        with self._tokenizing:
+            tokens = iter(
+                self.pairs.encode_prompts([each for each in rendered if isinstance(each, Prompt)])
+            )
+        found: list[Question | str] = []
+        for number, prompt in enumerate(rendered):
+            if isinstance(prompt, str):
+                found.append(prompt)
+            elif (ids := next(tokens)) is None:
+                found.append(TOKENIZER_ERROR)
+            elif not ids:
+                found.append(EMPTY_PROMPT)
+            elif len(ids) >= self.window:
+                found.append(PROMPT_TOO_LONG)
+            else:
+                limit = min(max_tokens, self.window - len(ids))
+                found.append(Question(number, prompt, ids, limit))
+        return found
+
+    def choose(
+        self,
+        prompts: Sequence[Conversation],
+        options: Sequence[str],
+        *,
+        template: Template = "chat",
+        on_batch: OnBatch | None = None,
+    ) -> Choices:
+        """Weigh options; see :class:`siftline.models.generation.Generator`."""
+        rendered = [render_prompt(prompt, template, self) for prompt in prompts]
+        pairs = [
+            Pair(prompt.text, prompt.opening + option, special=prompt.special)
+            for prompt in rendered
+            if isinstance(prompt, Prompt)
+            for option in options
+        ]
+        # Only the first token of an option counts; what is computed is the prompt, once.
+        coded = [
+            each._replace(ids=each.ids[: each.prompt_tokens + 1], eos=False)
+            if isinstance(each, Encoded)
+            else each
+            for each in self.encode(pairs)
+        ]
+        check_options(options, coded)
+        report = on_batch or (lambda prompts, tokens: None)
+        scored = self.score(coded, on_batch=lambda rows, tokens: report(0, tokens))
+        report(len(prompts), 0)
+        results = iter(scored.rows)
+        rows: list[list[float] | str] = []
+        for prompt in rendered:
+            found = [next(results) for _ in options] if isinstance(prompt, Prompt) else []
+            bad = [each.status for each in found if each.sum_logprob is None]
+            status = prompt if isinstance(prompt, str) else next(iter(bad), None)
+            rows.append(status or [math.exp(each.sum_logprob or 0.0) for each in found])
+        return Choices(rows, scored.usage)
+
+
+def check_options(options: Sequence[str], coded: Sequence[Encoded | ResponseLikelihood]) -> None:
+    """Check that options can be told apart by their first tokens.
+
+    Args:
+        options: As texts.
+        coded: The options after the first prompt, then after the second, and so on.
+
+    Raises:
+        ModelError: Two of them begin with the same token after some prompt.
+    """
+    for start in range(0, len(coded), len(options)):
+        seen: dict[int, int] = {}
+        for number, each in enumerate(coded[start : start + len(options)]):
+            if not isinstance(each, Encoded):
+                continue
+            other = seen.setdefault(each.ids[-1], number)
+            if other != number:
+                raise ModelError(
+                    f"The options {options[other]!r} and {options[number]!r} begin with the same "
+                    "token, so their "
+                    "probabilities cannot be told apart; use options such as 'A' and 'B'."
+                )
 
 
 def _window(config: Any, tokenizer: Any) -> int:

@@ -41,6 +41,8 @@ def load_language_model(spec: ModelSpec, device: str = "auto") -> LanguageModel:
 def load_embedder(spec: ModelSpec, device: str = "auto") -> Embedder:
     """Return the embedder that a recipe names; the same object for the same arguments.
 
+    A model of sentence-transformers, or a causal one, whose hidden states are averaged.
+
     Args:
         spec: The model.
         device: As for :func:`load_language_model`.
@@ -177,10 +179,9 @@ def _embedder(spec: ModelSpec, device: str) -> Embedder:
 
     folder = find_model(spec).folder
     if not is_embedder(folder):
-        raise ModelError(
-            f"'{spec.name}' is no sentence-transformers model (it has no 'modules.json'); "
-            "name one that is, such as 'builtin:minilm'."
-        )
+        from siftline.models.pooling import MeanStateEmbedder
+
+        return MeanStateEmbedder(cast(Any, load_language_model(spec, device)))
     _hide_progress_bars(transformers)
     try:
         model = sentence_transformers.SentenceTransformer(

@@ -120,6 +120,54 @@ class Network:
         return _normalised(logits, targets)
 
     @torch.inference_mode()
+    def mean_states(self, rows: Pack) -> torch.Tensor:
+        """Return the mean of the last hidden states of each row of a pack: [rows, hidden] float32.
+
+        Args:
+            rows: A pack in which no prompts are shared.
+        """
+        ids, positions = (on_device(each, self.device) for each in (rows.ids, rows.positions))
+        layout = attention.layout_of(rows, self.device, self._flash)
+        with attention.laid_out(layout), _packed_attention(self.model):
+            states = self.model.base_model(
+                input_ids=ids[None], position_ids=positions[None], use_cache=False
+            )[0][0]
+        starts = np.flatnonzero(rows.positions == 0)
+        lengths = np.diff([*starts, len(rows.ids)])
+        parts = torch.split(states.float(), lengths.tolist())
+        return torch.stack([part.mean(dim=0) for part in parts])
+
+    @torch.inference_mode()
+    def next_logits(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        sources: torch.Tensor,
+        cache: attention.KeyValueCache,
+        rows: Pack | None = None,
+    ) -> torch.Tensor:
+        """Return logits of what follows some tokens, keys and values being kept in a cache.
+
+        Args:
+            ids: [tokens] on the device.
+            positions: [tokens] of each in its row.
+            sources: [wanted] places of the tokens.
+            cache: Takes part in the attention of every layer.
+            rows: The pack that the tokens are; None leaves the attention to the cache.
+
+        Returns:
+            [wanted, vocabulary] float32.
+        """
+        inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
+        layout = attention.layout_of(rows, self.device, self._flash) if rows else ()
+        with attention.laid_out(layout), attention.cached(cache), _packed_attention(self.model):
+            if self.projection is None:
+                logits: torch.Tensor = self.model(**inputs, logits_to_keep=sources).logits[0]
+                return logits.float()
+            states = self.model.base_model(**inputs)[0][0][sources]
+        return self.projection.logits(states)
+
+    @torch.inference_mode()
     def score_padded(self, rows: Sequence[Encoded]) -> torch.Tensor:
         """Return the log-probability of each scored token of the rows, one row after the other."""
         width = max(len(row.ids) for row in rows)

@@ -5,7 +5,7 @@ the linear layers of SmolLM2 run 17 to 19 % faster (docs/decisions.md). The copy
 layout is given up, so this is for models that only run forward.
 """
 
-from typing import Any
+from typing import TypeGuard
 from weakref import WeakValueDictionary
 
 import torch
@@ -77,7 +77,7 @@ def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
     return (
         device.type == "cpu"
         and dtype == torch.bfloat16
-        and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
         and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
@@ -90,7 +90,7 @@ def prepack(module: torch.nn.Module) -> None:
                 setattr(parent, name, PrepackedLinear(child))
 
 
-def _is_plain(layer: Any) -> bool:
+def _is_plain(layer: torch.nn.Module) -> TypeGuard[torch.nn.Linear]:
     """Return whether a layer is a linear one and nothing else (quantised ones are subclasses)."""
     return (
         type(layer) is torch.nn.Linear

@@ -47,6 +47,10 @@ class Projection:
         parts = zip(torch.split(states, self._rows), torch.split(targets, self._rows), strict=True)
         return torch.cat([self._block(part, target, reduce) for part, target in parts])
 
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the logits after each state: [states, vocabulary] float32."""
+        return torch.cat([product(states).float() for product in self._products], dim=1)
+
     def _block(
         self,
         states: torch.Tensor,

@@ -16,7 +16,7 @@ rendering a marker in its place; a template that then renders the conversation i
 """
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import Literal, NamedTuple, TypedDict
 
 from siftline.models.likelihood import EMPTY_RESPONSE, LanguageModel, Pair
 
@@ -29,6 +29,22 @@ SPECIAL_TOKEN = "special_token"  # a message holds a control token of the templa
 _LABELS = {"user": "Question: ", "assistant": "Answer: ", "tool": "Tool: ", "system": ""}
 # A text that no message holds and no template changes.
 _MARKER = "siftlineRESPONSEmarker"
+
+
+class Prompt(NamedTuple):
+    """A rendered conversation that is to be continued.
+
+    Attributes:
+        text: What the model reads.
+        opening: The white space that belongs to the response and precedes its first word.
+        special: True when special tokens written in the text count as such.
+        ending: The text that ends a response beside the end token; None if nothing does.
+    """
+
+    text: str
+    opening: str
+    special: bool
+    ending: str | None
 
 
 class Message(TypedDict):
@@ -61,8 +77,36 @@ def render(messages: Sequence[Message], template: Template, model: LanguageModel
 
 def render_plain(messages: Sequence[Message]) -> Pair:
     """Render a conversation as questions and answers."""
-    lines = [_LABELS[message["role"]] + message["content"] for message in messages[:-1]]
-    return Pair("\n".join([*lines, "Answer:"]), " " + messages[-1]["content"])
+    return Pair(plain_prompt(messages[:-1]), " " + messages[-1]["content"])
+
+
+def plain_prompt(messages: Sequence[Message]) -> str:
+    """Render what precedes an answer."""
+    lines = [_LABELS[message["role"]] + message["content"] for message in messages]
+    return "\n".join([*lines, "Answer:"])
+
+
+def render_prompt(
+    messages: Sequence[Message], template: Template, model: LanguageModel
+) -> Prompt | str:
+    """Render a conversation that the model is to continue.
+
+    Returns:
+        The prompt, or one of the statuses `special_token` and `template_error`.
+
+    Raises:
+        ModelError: `chat` is asked of a model without a chat template.
+    """
+    if template == "plain":
+        return Prompt(plain_prompt(messages), " ", special=False, ending="\nQuestion:")
+    turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+    if any(token in turn["content"] for turn in turns for token in model.special_tokens):
+        return SPECIAL_TOKEN
+    try:
+        text = model.render_chat(turns, generation_prompt=True)
+    except ValueError:
+        return TEMPLATE_ERROR
+    return Prompt(text, "", special=True, ending=None)
 
 
 def render_chat(messages: Sequence[Message], model: LanguageModel) -> Pair | str:

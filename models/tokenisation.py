@@ -11,6 +11,7 @@ from siftline.models.likelihood import (
     ResponseLikelihood,
     fit,
 )
+from siftline.models.rendering import Prompt
 from siftline.pipelines.errors import ModelError
 
 
@@ -50,6 +51,11 @@ class PairTokenizer:
                 end = self._end(pair) if score_eos else None
                 results.append(fit(self._open(prompt), self._open(full), end, window))
         return results
+
+    def encode_prompts(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...] | None]:
+        """Tokenise prompts that are to be continued; None where the tokenizer fails."""
+        found = self._tokenise([each.text for each in prompts], [each.special for each in prompts])
+        return [None if ids is None else tuple(self._open(ids)) for ids in found]
 
     def _open(self, ids: list[int]) -> list[int]:
         """Put the tokens in front that every sequence starts with, unless they are there."""

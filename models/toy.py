@@ -15,9 +15,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from siftline.models.embedding import Embeddings
+from siftline.models.generation import (
+    LENGTH,
+    STOP,
+    Choices,
+    Conversation,
+    Generations,
+    Sample,
+    Sampling,
+    stream,
+)
 from siftline.models.likelihood import (
     BATCH_TOKENS,
     EMPTY_RESPONSE,
+    PROMPT_TOO_LONG,
     Encoded,
     Likelihoods,
     OnBatch,
@@ -27,6 +38,7 @@ from siftline.models.likelihood import (
     fit,
     plan,
 )
+from siftline.models.rendering import Prompt, Template, render_prompt
 from siftline.pipelines.errors import ModelError
 from siftline.pipelines.method import Usage
 
@@ -87,6 +99,59 @@ class ToyLanguageModel:
         calls = len(plan(scored, scored, max_batch_tokens or BATCH_TOKENS))
         return Likelihoods(rows, Usage(calls, sum(scored)))
 
+    def generate(
+        self,
+        prompts: Sequence[Conversation],
+        sampling: Sampling,
+        *,
+        template: Template = "chat",
+        on_batch: OnBatch | None = None,
+    ) -> Generations:
+        """Sample responses; see :class:`siftline.models.generation.Generator`."""
+        rows: list[list[Sample] | str] = []
+        tokens = 0
+        for prompt in prompts:
+            rendered = render_prompt(prompt, template, self)
+            if isinstance(rendered, str):
+                rows.append(rendered)
+            elif len(rendered.text.encode()) >= self.window:
+                rows.append(PROMPT_TOO_LONG)
+            else:
+                samples = [_sample(rendered, sampling, number) for number in range(sampling.n)]
+                tokens += sum(each.tokens or 0 for each in samples)
+                rows.append(samples)
+        if on_batch:
+            on_batch(len(prompts), tokens)
+        return Generations(rows, Usage(len(prompts), tokens))
+
+    def choose(
+        self,
+        prompts: Sequence[Conversation],
+        options: Sequence[str],
+        *,
+        template: Template = "chat",
+        on_batch: OnBatch | None = None,
+    ) -> Choices:
+        """Weigh options by their first bytes; see :class:`siftline.models.generation.Generator`.
+
+        Raises:
+            ModelError: Two options begin with the same byte.
+        """
+        firsts = [option.encode()[:1] for option in options]
+        if len(set(firsts)) < len(firsts):
+            raise ModelError(f"Two of the options {list(options)} begin with the same byte.")
+        rows: list[list[float] | str] = []
+        for prompt in prompts:
+            rendered = render_prompt(prompt, template, self)
+            if isinstance(rendered, str):
+                rows.append(rendered)
+                continue
+            following = _following((rendered.text + rendered.opening).encode())
+            rows.append([probability(first[0], following) for first in firsts])
+        if on_batch:
+            on_batch(len(prompts), 0)
+        return Choices(rows, Usage(len(prompts), 0))
+
 
 def _encode(pair: Pair, window: int, score_eos: bool) -> Encoded | ResponseLikelihood:
     if not pair.response.strip():
@@ -104,6 +169,32 @@ def _sum_logprob(encoded: Encoded) -> float:
             total += math.log(probability(current, following[previous]))
         following[previous][current] += 1
     return total
+
+
+def _following(text: bytes) -> Counter[int]:
+    """Return how often each byte followed the last one of a text."""
+    return Counter(text[place + 1] for place in range(len(text) - 1) if text[place] == text[-1])
+
+
+def _sample(prompt: Prompt, sampling: Sampling, number: int) -> Sample:
+    """Draw bytes until the end; what is no UTF-8 becomes the replacement character."""
+    start = (prompt.text + prompt.opening).encode()
+    text = bytearray(start)
+    limit = min(sampling.max_tokens, _WINDOW - len(start))
+    for random in stream(sampling.seed, prompt.text, number, limit):
+        following = _following(bytes(text))
+        weights = np.array([probability(byte, following) for byte in range(_END + 1)])
+        if sampling.temperature == 0:
+            byte = int(weights.argmax())
+        else:
+            weights = weights ** (1 / sampling.temperature)
+            byte = int(np.searchsorted(np.cumsum(weights / weights.sum()), random))
+        if byte >= _END:
+            return Sample(
+                text[len(start) :].decode(errors="replace"), len(text) - len(start) + 1, STOP
+            )
+        text.append(byte)
+    return Sample(text[len(start) :].decode(errors="replace"), limit, LENGTH)
 
 
 def probability(byte: int, following: Counter[int]) -> float:

@@ -77,6 +77,18 @@ def test_minilm_is_normalised_and_does_not_depend_on_the_order() -> None:
 
 
 @pytest.mark.model
-def test_a_language_model_is_no_embedder() -> None:
-    with pytest.raises(ModelError, match="no sentence-transformers model"):
-        load_embedder(ModelSpec(name="builtin:smollm2"), "cpu")
+def test_a_language_model_embeds_by_its_mean_hidden_states() -> None:
+    torch = pytest.importorskip("torch")
+    spec = ModelSpec(name="builtin:smollm2", dtype="float32")
+    embedder: Any = load_embedder(spec, "cpu")
+    found = embedder.embed(TEXTS, max_batch_tokens=16)
+    turned = embedder.embed(TEXTS[::-1], max_batch_tokens=1000)
+    assert found.vectors.shape == (len(TEXTS), embedder.dimensions)
+    assert np.allclose(found.vectors, turned.vectors[::-1], atol=1e-5)
+    model = embedder._model
+    for text, vector in zip(TEXTS, found.vectors, strict=True):
+        ids = torch.tensor([model.tokenizer(text or model.tokenizer.eos_token)["input_ids"]])
+        with torch.no_grad():
+            mean = model.network.model.base_model(ids)[0][0].mean(dim=0).numpy()
+        assert np.allclose(vector, mean / np.linalg.norm(mean), atol=1e-5)
+    assert found.usage.tokens == sum(len(model.tokenizer(text)["input_ids"]) or 1 for text in TEXTS)

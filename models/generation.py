@@ -1,0 +1,135 @@
+"""Text from a language model: sampled responses, and choices between options.
+
+Every sample draws from a random stream of its own, a function of the seed, the prompt and the
+sample's number. So a sample does not depend on what else is asked for in the same call, beyond
+what the shape of a batch does to the last bits of a logit.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from siftline.models.likelihood import OnBatch
+from siftline.models.rendering import Message, Template
+from siftline.pipelines.config import Config
+from siftline.pipelines.method import Usage
+
+Conversation: TypeAlias = Sequence[Message]
+
+STOP: Literal["stop"] = "stop"  # the model ended its response
+LENGTH: Literal["length"] = "length"  # it was cut at max_tokens, or at the end of the window
+
+
+class Sampling(Config):
+    """How responses are drawn.
+
+    Attributes:
+        n: Samples for each prompt.
+        temperature: Of the softmax; 0 takes the likeliest token, and makes all samples alike.
+        top_p: Draw from the smallest set of likeliest tokens that holds this probability.
+        seed: Of the random streams.
+        max_tokens: Of one response.
+    """
+
+    n: int = Field(default=1, ge=1)
+    temperature: float = Field(default=1.0, ge=0, le=10)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    seed: int = 0
+    max_tokens: int = Field(default=256, ge=1)
+
+
+class Sample(NamedTuple):
+    """One response.
+
+    Attributes:
+        text: Without the end token.
+        tokens: How many were generated, the end token included; None where nobody counted.
+        finish: `stop` or `length`.
+    """
+
+    text: str
+    tokens: int | None
+    finish: Literal["stop", "length"]
+
+
+class Generations(NamedTuple):
+    """The result of a call.
+
+    Attributes:
+        rows: By prompt, in their order: its samples, or the status that says why there are none.
+        usage: What it has cost.
+    """
+
+    rows: list[list[Sample] | str]
+    usage: Usage
+
+
+class Choices(NamedTuple):
+    """The result of a call.
+
+    Attributes:
+        rows: By prompt, in their order: the probability of each option's first token, or the
+            status that says why there are none. They do not sum to one: the rest is the
+            probability of everything else.
+        usage: What it has cost.
+    """
+
+    rows: list[list[float] | str]
+    usage: Usage
+
+
+class Generator(Protocol):
+    """What answers prompts, wherever it runs."""
+
+    def generate(
+        self,
+        prompts: Sequence[Conversation],
+        sampling: Sampling,
+        *,
+        template: Template = "chat",
+        on_batch: OnBatch | None = None,
+    ) -> Generations:
+        """Sample responses.
+
+        Args:
+            prompts: Conversations that the model is to continue.
+            sampling: How.
+            template: How they are rendered.
+            on_batch: Called now and then with the number of prompts that are finished and of
+                tokens; every prompt is reported exactly once.
+
+        Raises:
+            ModelError: The model cannot be run on them.
+        """
+        ...
+
+    def choose(
+        self,
+        prompts: Sequence[Conversation],
+        options: Sequence[str],
+        *,
+        template: Template = "chat",
+        on_batch: OnBatch | None = None,
+    ) -> Choices:
+        """Return how likely each option is as the beginning of the response.
+
+        Args:
+            prompts: Conversations that the model is to continue.
+            options: Texts such as "A" and "B".
+            template: How the prompts are rendered.
+            on_batch: As for :meth:`generate`.
+
+        Raises:
+            ModelError: The model cannot be run on them.
+        """
+        ...
+
+
+def stream(seed: int, prompt: str, sample: int, size: int) -> npt.NDArray[np.float64]:
+    """Return the random numbers of one sample: [size] in [0, 1)."""
+    digest = hashlib.sha256(f"{seed} {sample} {prompt}".encode(errors="surrogatepass")).digest()
+    return np.random.default_rng(int.from_bytes(digest)).random(size)

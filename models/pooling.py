@@ -1,0 +1,89 @@
+"""Embeddings from a causal language model: the mean of its last hidden states.
+
+An alternative to a sentence embedder that sees texts as the target model does. The vectors of
+causal models lie close together, so compare them with one another only, never with a threshold
+made for sentence embedders.
+"""
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from siftline.models.embedding import Embeddings
+from siftline.models.forward import TransformerModel
+from siftline.models.likelihood import BATCH_TOKENS, Encoded, OnBatch
+from siftline.models.packing import Unit, fill, pack
+from siftline.models.rendering import Prompt
+from siftline.pipelines.errors import ModelError
+from siftline.pipelines.method import Usage
+
+
+class MeanStateEmbedder:
+    """A causal model as an embedder; see :class:`siftline.models.embedding.Embedder`.
+
+    Attributes:
+        dimensions: Of a vector.
+    """
+
+    def __init__(self, model: TransformerModel) -> None:
+        self._model = model
+        self._network = model.network
+        if self._network.longest_packed == 0:
+            raise ModelError(
+                f"'{model.name}' cannot be run on packs, which its mean hidden states need; "
+                "name a sentence-transformers model, such as 'builtin:minilm'."
+            )
+        self.dimensions = int(self._network.model.config.get_text_config().hidden_size)
+        self._lock = threading.Lock()
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        max_batch_tokens: int | None = None,
+        on_batch: OnBatch | None = None,
+    ) -> Embeddings:
+        """Embed texts; see :class:`siftline.models.embedding.Embedder`."""
+        rows = self._encode(texts)
+        vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        lengths = [len(row.ids) - 1 for row in rows]
+        order = sorted(range(len(rows)), key=lambda row: (-lengths[row], rows[row].ids))
+        units = [Unit(0, (row,), lengths[row], lengths[row]) for row in order]
+        batches = fill(units, max_batch_tokens or BATCH_TOKENS)
+        with self._lock:
+            for batch in batches:
+                numbers = [row for unit in batch for row in unit.rows]
+                laid = pack(batch, rows, {row: [row] for row in numbers})
+                means = self._network.mean_states(laid)
+                vectors[numbers] = torch.nn.functional.normalize(means).cpu().numpy()
+                if on_batch:
+                    on_batch(len(batch), len(laid.ids))
+        if not np.isfinite(vectors).all():
+            raise ModelError(
+                f"'{self._model.name}' gave a hidden state that is not finite; use dtype "
+                "'float32', or another model."
+            )
+        return Embeddings(vectors, Usage(len(batches), sum(lengths)))
+
+    def _encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Tokenise texts, cut to the window; the last token of a row is not computed."""
+        limit = self._network.longest_packed or self._model.window
+        prompts = [Prompt(text, "", special=False, ending=None) for text in texts]
+        found = []
+        for ids in self._model.pairs.encode_prompts(prompts):
+            ids = ids or self._nothing()
+            kept = ids[: min(limit, self._model.window)]
+            found.append(Encoded((*kept, 0), len(kept), 1, False))
+        return found
+
+    def _nothing(self) -> tuple[int, ...]:
+        """Return what stands for a text without tokens: the end token."""
+        end = self._model.tokenizer.eos_token_id
+        if end is None:
+            raise ModelError(
+                f"The tokenizer of '{self._model.name}' made no tokens of a text, and has no end "
+                "token to stand for it; embed with another model."
+            )
+        return (int(end),)
