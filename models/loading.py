@@ -18,6 +18,9 @@ from siftline.models.specification import ModelSpec
 from siftline.models.toy import TOY_REVISION, ToyEmbedder, ToyLanguageModel
 from siftline.pipelines.errors import ModelError
 
+# Bumped when a server's answers would be read in another way.
+SERVER_REVISION = 1
+
 _loaded: dict[tuple[str, ModelSpec, str], Any] = {}
 _lock = threading.RLock()
 
@@ -32,6 +35,8 @@ def load_language_model(spec: ModelSpec, device: str = "auto") -> LanguageModel:
     Raises:
         ModelError: It cannot be found or loaded, or the device is not there.
     """
+    if spec.server is not None:
+        return cast(LanguageModel, _once("server", spec, "server", lambda: _on_server(spec)))
     if builtin_name(spec.name) == TOY:
         return cast(LanguageModel, _once("toy", spec, "cpu", lambda: ToyLanguageModel()))
     place = resolve_device(device)
@@ -50,6 +55,11 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> Embedder:
     Raises:
         ModelError: It cannot be found or loaded, or the device is not there.
     """
+    if spec.server is not None:
+        raise ModelError(
+            f"'{spec.name}' is on a server; embedders run here. Name one without 'server', such "
+            "as 'builtin:minilm'."
+        )
     if builtin_name(spec.name) == TOY:
         return cast(Embedder, _once("toy embedder", spec, "cpu", lambda: ToyEmbedder()))
     place = resolve_device(device)
@@ -69,6 +79,9 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
     Raises:
         ModelError: The model cannot be found, or packages of the extra `models` are missing.
     """
+    if spec.server is not None:
+        # What the server runs under this name is known to nobody but its owner.
+        return {"name": spec.name, "server": spec.server.url, "engine": f"server-{SERVER_REVISION}"}
     if builtin_name(spec.name) == TOY:
         return {"name": spec.name, "engine": f"toy-{TOY_REVISION}"}
     place = resolve_device(device)  # before anything is downloaded
@@ -143,6 +156,13 @@ def _once(role: str, spec: ModelSpec, device: str, load: Callable[[], Any]) -> A
         if key not in _loaded:
             _loaded[key] = load()
         return _loaded[key]
+
+
+def _on_server(spec: ModelSpec) -> Any:
+    from siftline.models.server import ServerModel
+
+    assert spec.server is not None
+    return ServerModel(spec, spec.server)
 
 
 def _language(spec: ModelSpec, device: str) -> LanguageModel:
