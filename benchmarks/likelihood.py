@@ -31,7 +31,7 @@ from lm_eval.models.huggingface import HFLM
 
 from siftline.models.conversion import loadable_folder
 from siftline.models.files import find_model
-from siftline.models.likelihood import Encoded, Pair
+from siftline.models.likelihood import BATCH_TOKENS, Encoded, Pair
 from siftline.models.loading import load_language_model, resolve_dtype
 from siftline.models.packing import plan_packs
 from siftline.models.rendering import render_plain
@@ -171,7 +171,7 @@ def _summary(
     lengths = [len(row.ids) for row in rows]
     counts = np.array([row.scored_tokens for row in rows])
     tokens, scored = sum(lengths), int(counts.sum())
-    shared = sum(unit.tokens for batch in plan_packs(rows, 4096).batches for unit in batch)
+    shared = sum(unit.tokens for batch in plan_packs(rows, BATCH_TOKENS).batches for unit in batch)
     operations = 2 * model.network.body * tokens + 2 * model.network.head * scored
     middle = {name: statistics.median(each) for name, each in seconds.items()}
     means = {name: np.array(each) / counts for name, each in scores.items()}
@@ -193,6 +193,7 @@ def _summary(
         "unshared_times_faster_than": {name: round(each, 2) for name, each in ratios.items()},
         "saving_by_sharing": round(saving, 3),
         "saving_by_token_counts": round(1 - shared / tokens, 3),
+        "share_of_possible_saving": round(saving / (1 - shared / tokens), 3),
         "padding": {
             "lm_eval": round(padding(sorted(lengths, reverse=True), HFLM_BATCH), 3),
             "padded_loop": round(padding(lengths, LOOP_BATCH), 3),

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from siftline.models.likelihood import OnBatch
+from siftline.models.likelihood import LanguageModel, OnBatch
 from siftline.models.rendering import Message, Template
 from siftline.pipelines.config import Config
 from siftline.pipelines.method import Usage
@@ -127,6 +127,10 @@ class Generator(Protocol):
             ModelError: The model cannot be run on them.
         """
         ...
+
+
+class GenerativeModel(LanguageModel, Generator, Protocol):
+    """A language model that scores and answers."""
 
 
 def stream(seed: int, prompt: str, sample: int, size: int) -> npt.NDArray[np.float64]:

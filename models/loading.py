@@ -12,7 +12,8 @@ from siftline.models.builtin import TOY, builtin_name
 from siftline.models.conversion import CONVERSION_REVISION, is_gguf, loadable_folder
 from siftline.models.embedding import Embedder, SentenceEmbedder
 from siftline.models.files import digest_of, find_model, is_embedder
-from siftline.models.likelihood import ENGINE_REVISION, LanguageModel
+from siftline.models.generation import GenerativeModel
+from siftline.models.likelihood import ENGINE_REVISION
 from siftline.models.packages import require
 from siftline.models.specification import ModelSpec
 from siftline.models.toy import TOY_REVISION, ToyEmbedder, ToyLanguageModel
@@ -25,7 +26,7 @@ _loaded: dict[tuple[str, ModelSpec, str], Any] = {}
 _lock = threading.RLock()
 
 
-def load_language_model(spec: ModelSpec, device: str = "auto") -> LanguageModel:
+def load_language_model(spec: ModelSpec, device: str = "auto") -> GenerativeModel:
     """Return the language model that a recipe names; the same object for the same arguments.
 
     Args:
@@ -36,11 +37,25 @@ def load_language_model(spec: ModelSpec, device: str = "auto") -> LanguageModel:
         ModelError: It cannot be found or loaded, or the device is not there.
     """
     if spec.server is not None:
-        return cast(LanguageModel, _once("server", spec, "server", lambda: _on_server(spec)))
+        return cast(GenerativeModel, _once("server", spec, "server", lambda: _on_server(spec)))
     if builtin_name(spec.name) == TOY:
-        return cast(LanguageModel, _once("toy", spec, "cpu", lambda: ToyLanguageModel()))
+        return cast(GenerativeModel, _once("toy", spec, "cpu", lambda: ToyLanguageModel()))
     place = resolve_device(device)
-    return cast(LanguageModel, _once("language", spec, place, lambda: _language(spec, place)))
+    return cast(GenerativeModel, _once("language", spec, place, lambda: _language(spec, place)))
+
+
+def open_language_model(spec: ModelSpec, device: str = "auto") -> Any:
+    """Load a model of this machine anew; it is gone when nobody holds it any more.
+
+    Returns:
+        A :class:`siftline.models.forward.TransformerModel`.
+
+    Raises:
+        ModelError: It cannot be found or loaded, is no local model, or the device is not there.
+    """
+    if spec.server is not None or builtin_name(spec.name) == TOY:
+        raise ModelError(f"'{spec.name}' has no weights here; expected a folder or a Hub id.")
+    return _language(spec, resolve_device(device))
 
 
 def load_embedder(spec: ModelSpec, device: str = "auto") -> Embedder:
@@ -165,7 +180,7 @@ def _on_server(spec: ModelSpec) -> Any:
     return ServerModel(spec, spec.server)
 
 
-def _language(spec: ModelSpec, device: str) -> LanguageModel:
+def _language(spec: ModelSpec, device: str) -> GenerativeModel:
     require("torch", "transformers")
     import torch  # optional dependencies, and slow to import
     import transformers

@@ -107,7 +107,8 @@ def plan_packs(rows: Sequence[Encoded], max_tokens: int, share: bool = True) -> 
 
     Args:
         rows: Tokenised pairs.
-        max_tokens: Of one pack; a single row may exceed it.
+        max_tokens: Of one pack; a single row may exceed it, and so may a shared prompt with the
+            responses that fit without it.
         share: Compute what rows have in common once.
     """
     order = sorted(
@@ -169,7 +170,7 @@ def _units(rows: Sequence[Encoded], members: Sequence[int], max_tokens: int) -> 
     tokens = prompt
     for row in sorted(members, key=lambda row: -len(rows[row].ids)):
         size = len(rows[row].ids) - 1 - prompt
-        if waiting and tokens + size > max_tokens:
+        if waiting and tokens - prompt + size > max_tokens:
             units.append(_shared(rows, waiting, prompt))
             waiting, tokens = [], prompt
         waiting.append(row)
