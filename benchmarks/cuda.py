@@ -50,8 +50,8 @@ def network(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Network:
     )
     torch.manual_seed(0)
     with torch.device(device):
-        model = transformers.LlamaForCausalLM(config).to(dtype)
-    return Network(model, "random")
+        model: Any = transformers.LlamaForCausalLM(config)
+    return Network(model.to(dtype), "random")
 
 
 def rows_of(vocabulary: int, prompts: int, scale: int = 1) -> list[Encoded]:
