@@ -1,6 +1,6 @@
 """Likelihoods on a GPU: models of Llama's shapes with random weights, so nothing is downloaded.
 
-    python benchmarks/cuda.py --out benchmarks/results/cuda.json
+    python benchmarks/likelihood_cuda.py --out benchmarks/results/likelihood_cuda.json
 
 Checks packed and shared scores of a small model in bfloat16 against padded float32 first. Then
 prints one line for each model, with and without sharing: tokens per second, the share of the rate
@@ -154,7 +154,7 @@ def main() -> None:
     difference = self_check(device)
     lines = [line for name in options.models for line in measure(name, device, options.rounds)]
     result = {
-        "command": "python benchmarks/cuda.py",
+        "command": "python benchmarks/likelihood_cuda.py",
         "date": datetime.now(UTC).date().isoformat(),
         "device": torch.cuda.get_device_name(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
