@@ -20,7 +20,8 @@ from siftline.pipelines.method import Runtime
 from siftline.pipelines.recipe import Recipe, load_recipe
 from siftline.pipelines.run import RunResult
 from siftline.pipelines.run_directory import finished
-from siftline.pipelines.stage import Cost, begin, decide, finished_stage, pending, score_shard
+from siftline.pipelines.stage import Cost, begin, decide, finished_stage, pending
+from siftline.pipelines.workers import Workers, workers
 from siftline.reports.summary import markdown_summary
 
 P = ParamSpec("P")
@@ -33,7 +34,6 @@ def _task(function: Callable[P, R], name: str) -> Task[P, R]:
 
 
 read_inputs = _task(steps.read_inputs, "ingest")
-score = _task(score_shard, "score")
 judge = _task(decide, "decide")
 finish = _task(steps.finish, "finish")
 
@@ -74,13 +74,15 @@ def _curate(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> RunResu
     if finished(job.version):
         return steps.reuse(job)
     read_inputs(job)
-    for stage in range(len(recipe.stages)):
-        if finished_stage(job, stage) is None:
-            _run_stage(job, stage)
+    with workers(job.runtime.devices) as crew:
+        for stage in range(len(recipe.stages)):
+            if finished_stage(job, stage) is None:
+                _run_stage(job, stage, crew)
     return finish(job)
 
 
-def _run_stage(job: Job, stage: int) -> None:
+def _run_stage(job: Job, stage: int, crew: Workers) -> None:
+    score = _task(crew.score, "score")
     started = time.monotonic()
     cost = Cost()
     for scorer in range(len(job.recipe.stages[stage].scorers())):

@@ -104,7 +104,7 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
             if scorer.role is not None
         }
     )
-    prints = {role: fingerprint(recipe.models[role], runtime.device) for role in roles}
+    prints = {role: fingerprint(recipe.models[role], runtime.devices[0]) for role in roles}
     resolved = recipe.model_dump(mode="json")
     identity = {
         "recipe": {key: value for key, value in resolved.items() if key not in ("name", "engine")},

@@ -24,7 +24,7 @@ class Runtime(Config):
 
     Attributes:
         models: The recipe's models by role.
-        device: `auto`, `cpu`, `cuda`, `cuda:1` ...
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, or several such as `cuda:0,cuda:1`.
         max_batch_tokens: Tokens in one forward pass; None takes what suits the device.
         shard_rows: Examples in one shard of a new version.
     """
@@ -33,6 +33,15 @@ class Runtime(Config):
     device: str = "auto"
     max_batch_tokens: int | None = Field(default=None, ge=1)
     shard_rows: int = Field(default=4096, ge=1)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that score shards, each in a process of its own if there are several."""
+        return tuple(name.strip() for name in self.device.split(","))
+
+    def on(self, device: str) -> "Runtime":
+        """Return the same on one device."""
+        return self.model_copy(update={"device": device})
 
 
 class Usage(NamedTuple):

@@ -23,7 +23,8 @@ from siftline.pipelines.run_directory import (
     write_json,
     write_manifest,
 )
-from siftline.pipelines.stage import Cost, begin, decide, finished_stage, pending, score_shard
+from siftline.pipelines.stage import Cost, begin, decide, finished_stage, pending
+from siftline.pipelines.workers import Workers, workers
 from siftline.reports.card import dataset_card
 from siftline.reports.page import report_page
 
@@ -59,8 +60,9 @@ def run(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) 
         if finished(job.version):
             return reuse(job)
         read_inputs(job)
-        for stage in range(len(recipe.stages)):
-            run_stage(job, stage)
+        with workers(job.runtime.devices) as crew:
+            for stage in range(len(recipe.stages)):
+                run_stage(job, stage, crew)
         return finish(job)
 
 
@@ -89,7 +91,7 @@ def read_inputs(job: Job) -> IngestManifest:
     return manifest
 
 
-def run_stage(job: Job, stage: int) -> StageManifest:
+def run_stage(job: Job, stage: int, crew: Workers) -> StageManifest:
     """Score what is missing, then decide, unless the stage is finished."""
     done = finished_stage(job, stage)
     if done:
@@ -99,8 +101,8 @@ def run_stage(job: Job, stage: int) -> StageManifest:
     for scorer in range(len(job.recipe.stages[stage].scorers())):
         work = pending(job, stage, scorer)
         begin(job, stage, work)
-        for piece in work:
-            cost = cost.plus(score_shard(job, piece))
+        for spent in crew.score_all(job, work):
+            cost = cost.plus(spent)
         progress.finish()
     return decide(job, stage, cost, started)
 

@@ -208,8 +208,8 @@ def dies(name):
     return step
 for name in real:
     setattr(stage, name, dies(name))
-import siftline.pipelines.run as run_module
-run_module.score_shard = stage.score_shard
+import siftline.pipelines.workers as workers_module
+workers_module.score_shard = stage.score_shard
 test_run.go(Path(sys.argv[1]))
 """
 

@@ -80,7 +80,9 @@ def run_command(
     prefect: Annotated[
         bool, typer.Option("--prefect/--no-prefect", help="Run as a Prefect flow.")
     ] = True,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 ...")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, or several: cuda:0,cuda:1.")
+    ] = "auto",
     batch_tokens: Annotated[
         int | None, typer.Option(min=1, help="Tokens in one forward pass; by device if left out.")
     ] = None,
