@@ -13,14 +13,14 @@ from prefect import Task, flow, unmapped
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from siftline.pipelines import progress
 from siftline.pipelines import run as steps
 from siftline.pipelines.job import Job, locked, open_job
 from siftline.pipelines.method import Runtime
 from siftline.pipelines.recipe import Recipe, load_recipe
 from siftline.pipelines.run import RunResult
 from siftline.pipelines.run_directory import finished
-from siftline.pipelines.stage import Cost, begin, decide, finished_stage, pending
+from siftline.pipelines.scoring import Cost, Work
+from siftline.pipelines.stage import decide, finished_stage, measure
 from siftline.pipelines.workers import Workers, workers
 from siftline.reports.summary import markdown_summary
 
@@ -84,13 +84,12 @@ def _curate(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> RunResu
 def _run_stage(job: Job, stage: int, crew: Workers) -> None:
     score = _task(crew.score, "score")
     started = time.monotonic()
-    cost = Cost()
-    for scorer in range(len(job.recipe.stages[stage].scorers())):
-        work = pending(job, stage, scorer)
-        begin(job, stage, work)
-        for spent in score.map(unmapped(job), work).result():  # raises what a task raised
-            cost = cost.plus(spent)
-        progress.finish()
+
+    def score_all(work: list[Work]) -> list[Cost]:
+        found: list[Cost] = score.map(unmapped(job), work).result()  # raises what a task raised
+        return found
+
+    cost = measure(job, stage, score_all)
     judge(job, stage, cost, started)
 
 

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from siftline.pipelines.method import Scorer
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.method import Scorer, Training, rows_digest
 
 
 def scorer_identity(scorer: Scorer, fingerprints: dict[str, Any]) -> dict[str, Any]:
@@ -31,18 +32,44 @@ def scorer_identity(scorer: Scorer, fingerprints: dict[str, Any]) -> dict[str, A
         scorer: Its fields count, except the role of its model, which is only a name.
         fingerprints: Fingerprint of each model, by role.
     """
-    fields = scorer.model_dump(mode="json")
-    model = None
-    if scorer.role is not None:
-        fields.pop("model")
-        model = fingerprints[scorer.role]
     return {
         "table": scorer.table,
         "revision": scorer.revision,
         "key": scorer.key,
-        "fields": fields,
-        "model": model,
+        **_fields_and_model(scorer, fingerprints),
     }
+
+
+def artifact_identity(training: Training, corpus: Corpus, prints: dict[str, Any]) -> dict[str, Any]:
+    """Return everything that a trained model depends on.
+
+    Args:
+        training: How, and on which rows of the corpus.
+        corpus: Its rows count by content.
+        prints: Fingerprint of each model, by role.
+    """
+    return {
+        "trainer": type(training.trainer).__name__,
+        "revision": training.trainer.revision,
+        "rows": rows_digest(corpus, training.rows),
+        **_fields_and_model(training.trainer, prints),
+    }
+
+
+def _fields_and_model(config: Any, fingerprints: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration's fields, those that run a model with that model's fingerprint."""
+    fields = config.model_dump(mode="json")
+    for name in fields:
+        value = getattr(config, name)
+        if hasattr(value, "table"):
+            fields[name] = scorer_identity(value, fingerprints)
+        elif hasattr(value, "role"):
+            fields[name] = _fields_and_model(value, fingerprints)
+    model = None
+    if config.role is not None:
+        fields.pop("model")
+        model = fingerprints[config.role]
+    return {"fields": fields, "model": model}
 
 
 def identity_hash(identity: object) -> str:

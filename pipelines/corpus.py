@@ -46,9 +46,10 @@ VERDICTS = pa.schema(
 REVISIONS = pa.schema(
     [
         ("id", pa.string()),
-        ("response", pa.string()),
-        ("origin", pa.string()),
-        ("previous", pa.string()),
+        ("response", pa.string()),  # the new content of the last turn
+        ("origin", pa.string()),  # who wrote it
+        ("previous", pa.string()),  # the content that was read
+        ("content_hash", pa.string()),  # of the conversation with the new response
     ]
 )
 
@@ -64,11 +65,13 @@ class Corpus:
             origin, and where it lies (`shard`, `position`). Small enough to hold in memory.
         shards: The Parquet files of the examples.
         tables: Score tables by name, each aligned with `rows`.
+        revisions: The responses that were revised, as :data:`REVISIONS`, one row per id.
     """
 
     rows: pa.Table
     shards: tuple[Path, ...]
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    revisions: pa.Table = field(default_factory=REVISIONS.empty_table)
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
@@ -100,7 +103,8 @@ class Corpus:
 
     def take(self, number: int, positions: Sequence[int] | npt.NDArray[np.int32]) -> pa.Table:
         """Read the rows at some positions of one shard, as :meth:`shard` does."""
-        return pq.read_table(self.shards[number]).take(pa.array(positions, pa.int32()))
+        rows = pq.read_table(self.shards[number]).take(pa.array(positions, pa.int32()))
+        return _revised(rows, self.revisions)
 
     def iter_shards(self) -> Iterator[pa.Table]:
         """Yield the remaining rows, shard by shard, so that only one is in memory."""
@@ -141,8 +145,48 @@ class Corpus:
             raise ValueError(f"score table '{name}' has {len(table)} rows, expected {len(self)}")
         return replace(self, tables={**self.tables, name: table})
 
+    def with_revisions(self, revisions: pa.Table) -> "Corpus":
+        """Return the corpus with new responses, as :data:`REVISIONS`; the last one counts."""
+        if not len(revisions):
+            return self
+        earlier = self.revisions.filter(
+            pc.invert(pc.is_in(self.revisions["id"], value_set=_one(revisions["id"])))
+        )
+        found = pc.index_in(_one(self.rows["id"]), value_set=_one(revisions["id"]))
+        rows = self.rows
+        for name in ("content_hash", "origin"):
+            values = pc.if_else(
+                pc.is_valid(found), _one(revisions[name]).take(found), _one(rows[name])
+            )
+            rows = rows.set_column(rows.column_names.index(name), name, values)
+        return replace(self, rows=rows, revisions=pa.concat_tables([earlier, revisions]))
+
     def filter(self, keep: npt.NDArray[np.bool_]) -> "Corpus":
         """Return the corpus of the rows where `keep` is true, scores along with them."""
         mask = pa.array(keep)
         tables = {name: table.filter(mask) for name, table in self.tables.items()}
         return replace(self, rows=self.rows.filter(mask), tables=tables)
+
+
+def _revised(rows: pa.Table, revisions: pa.Table) -> pa.Table:
+    """Put new responses in the place of the old ones."""
+    found = pc.index_in(_one(rows["id"]), value_set=_one(revisions["id"]))
+    if found.null_count == len(rows):
+        return rows
+    columns = {name: rows[name].to_pylist() for name in ("messages", "content_hash", "origin")}
+    for row, place in enumerate(found.to_pylist()):
+        if place is not None:
+            new = revisions.slice(place, 1).to_pylist()[0]
+            last = columns["messages"][row][-1]
+            columns["messages"][row][-1] = {"role": last["role"], "content": new["response"]}
+            columns["content_hash"][row] = new["content_hash"]
+            columns["origin"][row] = new["origin"]
+    for name, values in columns.items():
+        place = rows.column_names.index(name)
+        rows = rows.set_column(place, name, pa.array(values, rows.schema.field(name).type))
+    return rows
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    found = column.combine_chunks()
+    return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from siftline.pipelines.job import Job
-from siftline.pipelines.stage import write_table
+from siftline.pipelines.stage import read_score_tables, write_table
 
 _PLACE = ["id", "source", "file", "row"]
 
@@ -17,8 +18,9 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     """Write one row per example, and one per quarantined input row.
 
     Columns: id (null in quarantine), source, file, row (number of the record in the file),
-    decision (`keep`, `drop`, `quarantine`), stage (the folder that decided; the last one for a
-    kept row), reason, and every scalar score so far as `table.column`.
+    decision (`keep`, `correct`: kept with a new response, `drop`, `quarantine`), stage (the folder
+    that decided; for a kept row the last one that revised it, or else the last), reason, and
+    every scalar score so far as `table.column`.
 
     Args:
         job: All of its stages are finished.
@@ -37,16 +39,21 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     reasons = np.full(len(ids), "kept", dtype=object)
     stages = np.full(len(ids), job.ingest_folder.name, dtype=object)
     keep = np.ones(len(ids), dtype=bool)
+    corrected = np.zeros(len(ids), dtype=bool)
     scores: dict[str, pa.ChunkedArray] = {}
     for number in range(len(job.recipe.stages)):
         folder = job.stage_folder(number)
         verdicts = pq.read_table(folder / "verdicts.parquet")
         rows = pc.index_in(verdicts["id"].combine_chunks(), value_set=ids).to_numpy()
         keep[rows] = verdicts["keep"].to_numpy()
-        reasons[rows] = verdicts["reason"].to_pylist()
-        stages[rows] = folder.name
-        scores.update(_scalar_scores(folder / "scores", ids))
-    decided = examples.append_column("decision", pa.array(np.where(keep, "keep", "drop")))
+        told = ~(corrected & keep)[rows]  # a kept correction keeps its reason
+        reasons[rows[told]] = verdicts["reason"].filter(pa.array(told)).to_pylist()
+        stages[rows[told]] = folder.name
+        corrected |= _revised_rows(folder, ids)
+        for name, table in read_score_tables(folder / "scores", examples["id"]).items():
+            scores.update({f"{name}.{column}": table[column] for column in table.column_names})
+    decision = np.where(keep, np.where(corrected, "correct", "keep"), "drop")
+    decided = examples.append_column("decision", pa.array(decision, pa.string()))
     decided = decided.append_column("stage", pa.array(stages, pa.string()))
     decided = decided.append_column("reason", pa.array(reasons, pa.string()))
     for name in sorted(scores):
@@ -56,20 +63,12 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     return table
 
 
-def _scalar_scores(folder: Path, ids: pa.Array) -> dict[str, pa.ChunkedArray]:
-    """Read a stage's scores, spread over all examples: null where the stage saw none."""
-    spread: dict[str, pa.ChunkedArray] = {}
-    names = sorted({path.stem.rpartition("-")[0] for path in folder.glob("*.parquet")})
-    for name in names:
-        paths = sorted(folder.glob(f"{name}-*.parquet"))
-        schema = pq.read_schema(paths[0])
-        columns = [f.name for f in schema if f.name == "id" or not pa.types.is_nested(f.type)]
-        table = pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])
-        rows = pc.index_in(ids, value_set=table["id"].combine_chunks())
-        for column in columns:
-            if column != "id":
-                spread[f"{name}.{column}"] = table[column].take(rows)
-    return spread
+def _revised_rows(folder: Path, ids: pa.Array) -> npt.NDArray[np.bool_]:
+    """Return [ids] true for the rows to which a stage gave a new response."""
+    path = folder / "revisions.parquet"
+    revised = pq.read_table(path, columns=["id"])["id"] if path.exists() else pa.array([], "string")
+    found: npt.NDArray[np.bool_] = pc.is_in(ids, value_set=revised).to_numpy(zero_copy_only=False)
+    return found
 
 
 def _quarantined(job: Job) -> pa.Table:

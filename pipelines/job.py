@@ -13,7 +13,7 @@ from siftline.pipelines.cache import identity_hash
 from siftline.pipelines.config import Config
 from siftline.pipelines.errors import RunError
 from siftline.pipelines.inputs import digest
-from siftline.pipelines.method import Runtime
+from siftline.pipelines.method import Runtime, in_order, roles_of
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run_directory import open_version
 
@@ -96,14 +96,7 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
         InputError: An input is missing or empty.
         ModelError: A model that a stage uses cannot be found.
     """
-    roles = sorted(
-        {
-            scorer.role
-            for stage in recipe.stages
-            for scorer in stage.scorers()
-            if scorer.role is not None
-        }
-    )
+    roles = sorted(set().union(*(roles_of(stage) for stage in recipe.stages)))
     prints = {role: fingerprint(recipe.models[role], runtime.devices[0]) for role in roles}
     resolved = recipe.model_dump(mode="json")
     identity = {
@@ -111,7 +104,7 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
         "data": [digest(item, base) for item in recipe.inputs],
         "models": prints,
         "revisions": [
-            [stage.revision, *(scorer.revision for scorer in stage.scorers())]
+            [stage.revision, *(scorer.revision for scorer in in_order(stage.scorers()))]
             for stage in recipe.stages
         ],
         "machinery": MACHINERY_REVISION,

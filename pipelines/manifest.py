@@ -33,6 +33,7 @@ class StageManifest(Config):
         kind: Of the method.
         rows: Examples that reached it.
         kept: Examples that it kept.
+        revised: Examples that got a new response.
         reasons_kept: Kept examples by reason.
         reasons_dropped: Dropped examples by reason.
         sources: Counts by source.
@@ -48,6 +49,7 @@ class StageManifest(Config):
     kind: str
     rows: int
     kept: int
+    revised: int
     reasons_kept: dict[str, int]
     reasons_dropped: dict[str, int]
     sources: dict[str, SourceCount]

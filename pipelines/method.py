@@ -6,7 +6,9 @@ methods that need the same score share it. `score` is local and parallel; `decid
 cheap. Methods never edit data and never write files: the runner does both.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -27,12 +29,14 @@ class Runtime(Config):
         device: `auto`, `cpu`, `cuda`, `cuda:1`, or several such as `cuda:0,cuda:1`.
         max_batch_tokens: Tokens in one forward pass; None takes what suits the device.
         shard_rows: Examples in one shard of a new version.
+        artifact: What was trained for the scorer at hand; the runner fills it in.
     """
 
     models: dict[str, ModelSpec] = {}
     device: str = "auto"
     max_batch_tokens: int | None = Field(default=None, ge=1)
     shard_rows: int = Field(default=4096, ge=1)
+    artifact: Path | None = None
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -75,6 +79,10 @@ class Scored(NamedTuple):
 class Scorer(Protocol):
     """A measurement of each row by itself: a frozen configuration whose result is cached by row.
 
+    Optional property: `needs`, the scorers whose results it reads. They are fields of it, and so
+    part of its identity; for each of them its rows have one column more, named by that scorer's
+    table: a struct of its score columns.
+
     Attributes:
         table: The name of the score table.
         revision: Bumped when the algorithm changes, so that old scores are not reused.
@@ -104,8 +112,72 @@ class Scorer(Protocol):
         ...
 
 
+class Trainer(Protocol):
+    """How a model is trained for a method: a frozen configuration.
+
+    Attributes:
+        revision: Bumped when the algorithm changes.
+    """
+
+    revision: ClassVar[int]
+
+    @property
+    def role(self) -> str:
+        """The role of the model that is trained."""
+        ...
+
+    def fit(self, corpus: Corpus, runtime: Runtime, folder: Path) -> Usage:
+        """Train on a corpus.
+
+        The result depends on the set of rows, not on their order.
+
+        Args:
+            corpus: The rows to learn from.
+            runtime: Where and how.
+            folder: Empty; what was learned is written there.
+        """
+        ...
+
+    def model_dump(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """Return the fields, which are part of what is trained (pydantic)."""
+        ...
+
+
+class Training(NamedTuple):
+    """A model to be trained before a scorer can run.
+
+    Attributes:
+        trainer: How.
+        rows: [rows] True for the rows to learn from.
+    """
+
+    trainer: Trainer
+    rows: npt.NDArray[np.bool_]
+
+
+class Request(NamedTuple):
+    """What a method wants to know next.
+
+    Attributes:
+        scorer: The measurement. With a training, its fields name the rows that are learned from
+            (:func:`rows_digest`).
+        rows: [rows] True for the rows to be measured.
+        training: What must be trained before.
+    """
+
+    scorer: Scorer
+    rows: npt.NDArray[np.bool_]
+    training: Training | None = None
+
+
 class Method(Protocol):
     """A filter or a selector: a frozen configuration that decides on rows.
+
+    Optional verbs: `follow(corpus)` returns the :class:`Request` that the scores so far call for,
+    and is asked again until it returns none; `derive(corpus)` returns score tables that are
+    computed from others, by name; `revise(corpus, verdicts)` returns new responses, as
+    :data:`REVISED`; `diagnose(corpus, verdicts)` returns figures for the report; `roles()` names
+    the models of followers.
 
     Attributes:
         kind: Its name in a recipe.
@@ -130,6 +202,40 @@ class Method(Protocol):
     def model_dump(self, *args: Any, **options: Any) -> dict[str, Any]:
         """Return the fields (pydantic)."""
         ...
+
+
+REVISED = pa.schema([("id", pa.string()), ("response", pa.string()), ("origin", pa.string())])
+
+
+def rows_digest(corpus: Corpus, rows: npt.NDArray[np.bool_]) -> str:
+    """Return 16 hex digits for a set of rows, whatever their order."""
+    digest = hashlib.sha256()
+    for key in sorted(corpus.rows["content_hash"].filter(pa.array(rows)).to_pylist()):
+        digest.update(key.encode())
+    return digest.hexdigest()[:16]
+
+
+def needs_of(scorer: Scorer) -> tuple[Scorer, ...]:
+    """Return the scorers whose results a scorer reads."""
+    found: tuple[Scorer, ...] = getattr(scorer, "needs", ())
+    return found
+
+
+def in_order(scorers: Sequence[Scorer]) -> list[Scorer]:
+    """Return scorers and all that they need, each once, after what it needs."""
+    found: list[Scorer] = []
+    for scorer in scorers:
+        for each in [*in_order(needs_of(scorer)), scorer]:
+            if each not in found:
+                found.append(each)
+    return found
+
+
+def roles_of(method: Method) -> set[str]:
+    """Return the roles of all models that a method may run."""
+    found = set(getattr(method, "roles", tuple)())
+    scorers = in_order(method.scorers())
+    return found | {scorer.role for scorer in scorers if scorer.role is not None}
 
 
 def verdicts(

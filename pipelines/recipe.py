@@ -14,6 +14,7 @@ from siftline.models.specification import ModelSpec
 from siftline.pipelines.config import Config
 from siftline.pipelines.errors import RecipeError, nearest
 from siftline.pipelines.inputs import Input
+from siftline.pipelines.method import roles_of
 from siftline.selectors.baselines import Longest, Random, StratifiedRandom
 from siftline.selectors.diversity import Diversity
 from siftline.selectors.grape import Grape
@@ -82,9 +83,8 @@ class Recipe(Config):
     def _roles_exist(self) -> "Recipe":
         """Every model that a stage names must be among the models."""
         for number, stage in enumerate(self.stages):
-            for scorer in stage.scorers():
-                role = scorer.role
-                if role is not None and role not in self.models:
+            for role in sorted(roles_of(stage)):
+                if role not in self.models:
                     hint = nearest(role, self.models) or " Add it under 'models'."
                     raise ValueError(f"stages[{number}].model: no model named '{role}'.{hint}")
         return self

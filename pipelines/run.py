@@ -5,6 +5,7 @@
 
 import shutil
 import time
+from functools import partial
 from pathlib import Path
 
 import siftline
@@ -23,7 +24,7 @@ from siftline.pipelines.run_directory import (
     write_json,
     write_manifest,
 )
-from siftline.pipelines.stage import Cost, begin, decide, finished_stage, pending
+from siftline.pipelines.stage import decide, finished_stage, measure
 from siftline.pipelines.workers import Workers, workers
 from siftline.reports.card import dataset_card
 from siftline.reports.page import report_page
@@ -97,13 +98,7 @@ def run_stage(job: Job, stage: int, crew: Workers) -> StageManifest:
     if done:
         return done
     started = time.monotonic()
-    cost = Cost()
-    for scorer in range(len(job.recipe.stages[stage].scorers())):
-        work = pending(job, stage, scorer)
-        begin(job, stage, work)
-        for spent in crew.score_all(job, work):
-            cost = cost.plus(spent)
-        progress.finish()
+    cost = measure(job, stage, partial(crew.score_all, job))
     return decide(job, stage, cost, started)
 
 

@@ -1,56 +1,35 @@
-"""The steps of one stage: what is still to be scored, scoring one shard, deciding.
+"""The steps of one stage: the corpus that reaches it, its scores, and what it decides."""
 
-Scoring fills the cache, deciding reads from it. Each content belongs to the first shard in which
-it occurs, so shards can be scored in any order or at once, and an interrupted run, continued,
-forms the same batches and so the same scores: a shard's scores are stored together or not at all.
-"""
-
+import json
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from siftline.pipelines import progress
-from siftline.pipelines.cache import ScoreCache, scorer_identity
-from siftline.pipelines.corpus import VERDICTS, Corpus
+from siftline.pipelines.corpus import REVISIONS, VERDICTS, Corpus
+from siftline.pipelines.examples import content_hash
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import SourceCount, StageManifest
-from siftline.pipelines.method import Method, Scorer, Usage
+from siftline.pipelines.method import REVISED, Request
 from siftline.pipelines.run_directory import read_manifest, write_manifest
-
-
-class Work(NamedTuple):
-    """One piece of work: a scorer of a stage on one shard.
-
-    Attributes:
-        stage: Number of the stage, from 0.
-        scorer: Number of the scorer in the stage.
-        shard: Number of the shard.
-        positions: In that shard, of the rows to be scored.
-    """
-
-    stage: int
-    scorer: int
-    shard: int
-    positions: tuple[int, ...]
-
-
-class Cost(NamedTuple):
-    """What scoring has cost: rows scored, and the models' usage."""
-
-    rows: int = 0
-    usage: Usage = Usage()
-
-    def plus(self, other: "Cost") -> "Cost":
-        """Return the sum of two costs."""
-        return Cost(self.rows + other.rows, self.usage.plus(other.usage))
+from siftline.pipelines.scoring import (
+    Cost,
+    Place,
+    Work,
+    measured,
+    pending,
+    rounds,
+    score_work,
+    train,
+)
 
 
 def stage_corpus(job: Job, number: int) -> Corpus:
@@ -68,52 +47,38 @@ def _stage_corpus(version: Path, stages: tuple[Path, ...]) -> Corpus:
         return Corpus.open(version / "00-ingest" / "examples")
     *before, last = stages
     corpus = _stage_corpus(version, tuple(before))
-    for name, table in _read_scores(last / "scores").items():
+    for name, table in read_score_tables(last / "scores", corpus.rows["id"]).items():
         corpus = corpus.with_scores(name, table)
+    revisions = last / "revisions.parquet"
+    if revisions.exists():
+        corpus = corpus.with_revisions(pq.read_table(revisions))
     verdicts = pq.read_table(last / "verdicts.parquet", columns=["keep"])
     return corpus.filter(verdicts["keep"].to_numpy())
 
 
-def _read_scores(folder: Path) -> dict[str, pa.Table]:
-    """Read a finished stage's scores by table, without ids and vectors."""
+def read_score_tables(folder: Path, ids: pa.ChunkedArray) -> dict[str, pa.Table]:
+    """Read a finished stage's scores by table, without vectors and texts.
+
+    Args:
+        folder: With `<table>-<shard>.parquet`.
+        ids: In whose order the rows are wanted; null where the stage has no score.
+    """
     names = sorted({path.stem.rpartition("-")[0] for path in folder.glob("*.parquet")})
     tables = {}
     for name in names:
         paths = sorted(folder.glob(f"{name}-*.parquet"))
         schema = pq.read_schema(paths[0])
-        columns = [f.name for f in schema if f.name != "id" and not pa.types.is_nested(f.type)]
-        if columns:
-            tables[name] = pa.concat_tables([pq.read_table(p, columns=columns) for p in paths])
+        columns = [field.name for field in schema if not pa.types.is_nested(field.type)]
+        if columns != ["id"]:
+            table = pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])
+            rows = pc.index_in(ids.combine_chunks(), value_set=table["id"].combine_chunks())
+            tables[name] = table.drop_columns(["id"]).take(rows)
     return tables
 
 
-def _cache(job: Job, scorer: Scorer) -> ScoreCache:
-    cache = ScoreCache(job.cache, scorer_identity(scorer, job.fingerprints))
-    cache.refresh()
-    return cache
-
-
-def _to_score(corpus: Corpus, scorer: Scorer, cache: ScoreCache) -> npt.NDArray[np.bool_]:
-    """Return which rows are the first of their content and not in the cache yet."""
-    keys = corpus.rows[scorer.key].combine_chunks()
-    codes = pc.dictionary_encode(keys).indices.to_numpy(zero_copy_only=False)
-    first = np.zeros(len(corpus), dtype=bool)
-    first[np.unique(codes, return_index=True)[1]] = True
-    missing: npt.NDArray[np.bool_] = cache.missing(keys).to_numpy(zero_copy_only=False)
-    return first & missing
-
-
-def pending(job: Job, stage: int, scorer: int) -> list[Work]:
-    """Return the shards in which something is still to be scored, by one scorer of a stage."""
-    corpus = stage_corpus(job, stage)
-    method = job.recipe.stages[stage].scorers()[scorer]
-    todo = _to_score(corpus, method, _cache(job, method))
-    shards = corpus.rows["shard"].to_numpy()[todo]
-    positions = corpus.rows["position"].to_numpy()[todo]
-    return [
-        Work(stage, scorer, int(shard), tuple(positions[shards == shard].tolist()))
-        for shard in np.unique(shards)
-    ]
+def place_of(job: Job) -> Place:
+    """Return where a job keeps its scores."""
+    return Place(job.cache, job.fingerprints, job.runtime)
 
 
 def score_shard(job: Job, work: Work) -> Cost:
@@ -122,17 +87,44 @@ def score_shard(job: Job, work: Work) -> Cost:
     Raises:
         ModelError: The model cannot be loaded or run; nothing is stored.
     """
-    scorer = job.recipe.stages[work.stage].scorers()[work.scorer]
-    rows = stage_corpus(job, work.stage).take(work.shard, work.positions)
-    scored = scorer.score(rows, job.runtime)
-    if scored.table[scorer.key].to_pylist() != rows[scorer.key].to_pylist():
-        raise RuntimeError(f"scorer '{scorer.table}' did not return the rows it was given")
-    ScoreCache(job.cache, scorer_identity(scorer, job.fingerprints)).add(scored.table)
-    return Cost(len(rows), scored.usage)
+    return score_work(stage_corpus(job, work.stage), work, place_of(job))
+
+
+def measure(
+    job: Job,
+    stage: int,
+    score_all: Callable[[list[Work]], Iterable[Cost]],
+    fit: Callable[[Corpus, Request, Place], Any] = train,
+) -> Cost:
+    """Score and train what a stage asks for and the cache lacks.
+
+    Args:
+        job: The run.
+        stage: Number of the stage, from 0.
+        score_all: Scores shards, in any order.
+        fit: Trains what a request wants trained.
+    """
+    cost = Cost()
+    place = place_of(job)
+    corpus = stage_corpus(job, stage)
+    kind = job.recipe.stages[stage].kind
+    for requests in rounds(job.recipe.stages[stage], corpus, place):
+        for request in requests:
+            work = pending(stage, corpus, request, place)
+            if work and request.training:
+                progress.start(f"{kind}: training", 0)
+                cost = cost.plus(Cost(0, fit(corpus, request, place)))
+                progress.finish()
+            name = f"{kind}: {request.scorer.table.replace('_', ' ')}"
+            progress.start(name, sum(len(piece.positions) for piece in work))
+            for spent in score_all(work):
+                cost = cost.plus(spent)
+            progress.finish()
+    return cost
 
 
 def decide(job: Job, stage: int, cost: Cost, started: float) -> StageManifest:
-    """Let a stage decide, and write its scores, verdicts and manifest.
+    """Let a stage decide, and write its scores, verdicts, revisions and manifest.
 
     Args:
         job: The run.
@@ -143,18 +135,22 @@ def decide(job: Job, stage: int, cost: Cost, started: float) -> StageManifest:
     folder = job.stage_folder(stage)
     folder.mkdir(exist_ok=True)
     method = job.recipe.stages[stage]
+    place = place_of(job)
     before = stage_corpus(job, stage)
-    corpus = _collect(job, method, before, folder / "scores")
+    corpus, requests = measured(method, before, place)
+    _write_scores(before, corpus, requests, place, folder / "scores")
     verdicts = method.decide(corpus) if len(corpus) else VERDICTS.empty_table()
     check_verdicts(method.kind, corpus, verdicts)
     write_table(verdicts, folder / "verdicts.parquet")
+    revised = _write_revisions(method, corpus, verdicts, folder / "revisions.parquet")
     diagnose = getattr(method, "diagnose", None)
-    lookups = len(corpus) * len(method.scorers())
+    lookups = sum(int(request.rows.sum()) for request in requests)
     manifest = StageManifest(
         folder=folder.name,
         kind=method.kind,
         rows=len(corpus),
         kept=pc.sum(verdicts["keep"]).as_py() or 0,
+        revised=revised,
         reasons_kept=count_values(verdicts.filter(verdicts["keep"])["reason"]),
         reasons_dropped=count_values(verdicts.filter(pc.invert(verdicts["keep"]))["reason"]),
         sources=_by_source(corpus, verdicts),
@@ -188,24 +184,53 @@ def check_verdicts(kind: str, corpus: Corpus, verdicts: pa.Table) -> None:
         raise RuntimeError(f"'{kind}' left a row without a verdict or a reason")
 
 
-def _collect(job: Job, method: Method, corpus: Corpus, folder: Path) -> Corpus:
-    """Read a stage's scores from the cache, write them beside its verdicts, return them."""
+def _write_scores(
+    before: Corpus, corpus: Corpus, requests: list[Request], place: Place, folder: Path
+) -> None:
+    """Write what a stage has measured and derived, shard by shard, beside its verdicts."""
     folder.mkdir(exist_ok=True)
-    if not len(corpus):
-        return corpus
-    shards = corpus.rows["shard"].to_numpy()
-    for scorer in method.scorers():
-        cache = _cache(job, scorer)
-        positions = cache.locate(corpus.rows[scorer.key].combine_chunks())
-        pieces = []
-        for number in np.unique(shards):
-            mine = shards == number
-            piece = cache.read(positions[mine])
+    shards = corpus.rows["shard"].to_numpy() if len(corpus) else np.empty(0, dtype=np.int32)
+    ids = corpus.rows["id"]
+    for request in requests:
+        scorer = request.scorer
+        cache = place.scores(scorer)
+        for number in np.unique(shards[request.rows]):
+            mine = pa.array(request.rows & (shards == number))
+            piece = cache.read(cache.locate(corpus.rows[scorer.key].filter(mine).combine_chunks()))
             path = folder / f"{scorer.table}-{number:05d}.parquet"
-            write_table(piece.add_column(0, "id", corpus.rows["id"].filter(pa.array(mine))), path)
-            pieces.append(piece)
-        corpus = corpus.with_scores(scorer.table, pa.concat_tables(pieces))
-    return corpus
+            write_table(piece.add_column(0, "id", ids.filter(mine)), path)
+    names = {request.scorer.table for request in requests} | set(before.tables)
+    for name in corpus.tables.keys() - names:
+        for number in np.unique(shards):
+            mine = pa.array(shards == number)
+            piece = corpus.tables[name].filter(mine).add_column(0, "id", ids.filter(mine))
+            write_table(piece, folder / f"{name}-{number:05d}.parquet")
+
+
+def _write_revisions(method: Any, corpus: Corpus, verdicts: pa.Table, path: Path) -> int:
+    """Write the new responses with the old ones beside them, and return how many there are."""
+    revise = getattr(method, "revise", None)
+    if revise is None or not len(corpus):
+        return 0
+    revised = revise(corpus, verdicts)
+    if not revised.schema.equals(REVISED):
+        raise RuntimeError(f"'{method.kind}' revised with the columns {revised.schema.names}")
+    new = {row["id"]: row for row in revised.to_pylist()}
+    wanted = pc.is_in(corpus.rows["id"].combine_chunks(), value_set=pa.array(new, pa.string()))
+    first = dict(
+        zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
+    )
+    records = []
+    for shard in corpus.filter(wanted.to_numpy(zero_copy_only=False)).iter_shards():
+        for row in shard.select(["id", "messages", "metadata"]).to_pylist():
+            record = new[row["id"]]
+            *turns, last = row["messages"]
+            turns.append({"role": last["role"], "content": record["response"]})
+            identity = content_hash(turns, json.loads(row["metadata"]))
+            records.append({**record, "content_hash": identity})
+            records[-1]["previous"] = first.get(row["id"], last["content"])
+    write_table(pa.Table.from_pylist(records, schema=REVISIONS), path)
+    return len(records)
 
 
 def _by_source(corpus: Corpus, verdicts: pa.Table) -> dict[str, SourceCount]:
@@ -225,8 +250,3 @@ def write_table(table: pa.Table, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     pq.write_table(table, temporary, compression="zstd")
     temporary.replace(path)
-
-
-def begin(job: Job, stage: int, work: list[Work]) -> None:
-    """Report that scoring begins."""
-    progress.start(job.recipe.stages[stage].kind, sum(len(piece.positions) for piece in work))

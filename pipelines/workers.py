@@ -15,7 +15,8 @@ from queue import Queue
 from siftline.pipelines import progress
 from siftline.pipelines.errors import ModelError
 from siftline.pipelines.job import Job
-from siftline.pipelines.stage import Cost, Work, score_shard
+from siftline.pipelines.scoring import Cost, Work
+from siftline.pipelines.stage import score_shard
 
 
 class Workers:

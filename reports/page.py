@@ -75,7 +75,7 @@ def _stage(job: Job, number: int, manifest: StageManifest, decisions: pa.Table) 
     gain = verdicts["gain"].to_numpy().astype(np.float64)
     pictures = [histogram("gain", gain, keep)]
     rows = pc.index_in(verdicts["id"].combine_chunks(), value_set=decisions["id"].combine_chunks())
-    tables = {scorer.table for scorer in job.recipe.stages[number].scorers()}
+    tables = {path.stem.rpartition("-")[0] for path in (folder / "scores").glob("*.parquet")}
     for name in decisions.column_names:
         if name.partition(".")[0] in tables and _is_number(decisions[name].type):
             values = decisions[name].take(rows).to_numpy().astype(np.float64)

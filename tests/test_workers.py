@@ -14,7 +14,7 @@ from siftline.pipelines.job import open_job
 from siftline.pipelines.method import Runtime
 from siftline.pipelines.recipe import load_recipe
 from siftline.pipelines.run import read_inputs, run
-from siftline.pipelines.stage import pending
+from siftline.pipelines.scoring import Work
 from siftline.pipelines.workers import workers
 
 
@@ -37,7 +37,7 @@ def test_a_process_that_dies_is_one_sentence(small_recipe: Path, tmp_path: Path)
     recipe = load_recipe(small_recipe)
     job = open_job(recipe, tmp_path, tmp_path / "runs", Runtime(device="cpu,cpu"))
     read_inputs(job)
-    (work, *_) = pending(job, 0, 0)
+    work = Work(0, recipe.stages[0].scorers()[0], 0, (0, 1))
     with workers(job.runtime.devices) as crew:
         crew.score(job, work)  # the process is up
         for process in crew._processes:
