@@ -11,6 +11,7 @@ from typing import Any, cast
 from siftline.models.builtin import TOY, builtin_name
 from siftline.models.conversion import CONVERSION_REVISION, is_gguf, loadable_folder
 from siftline.models.embedding import Embedder, SentenceEmbedder
+from siftline.models.entailment import EntailmentModel
 from siftline.models.files import digest_of, find_model, is_embedder
 from siftline.models.generation import GenerativeModel
 from siftline.models.likelihood import ENGINE_REVISION
@@ -79,6 +80,25 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> Embedder:
         return cast(Embedder, _once("toy embedder", spec, "cpu", lambda: ToyEmbedder()))
     place = resolve_device(device)
     return cast(Embedder, _once("embedder", spec, place, lambda: _embedder(spec, place)))
+
+
+def load_entailment(spec: ModelSpec, device: str = "auto") -> EntailmentModel:
+    """Return the model of natural language inference that a recipe names.
+
+    Args:
+        spec: A Hub id or a folder of a sequence classifier with a label 'contradiction'.
+        device: As for :func:`load_language_model`.
+
+    Raises:
+        ModelError: It cannot be found or loaded, or has no such label.
+    """
+    if spec.server is not None or builtin_name(spec.name):
+        raise ModelError(
+            f"'{spec.name}' is no model of natural language inference; name a Hub id such as "
+            "'microsoft/deberta-large-mnli', or a folder."
+        )
+    place = resolve_device(device)
+    return cast(EntailmentModel, _once("entailment", spec, place, lambda: _entails(spec, place)))
 
 
 def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
@@ -232,6 +252,27 @@ def _embedder(spec: ModelSpec, device: str) -> Embedder:
     except (OSError, ValueError, ImportError) as error:
         raise _cannot_load(spec, "a sentence-transformers model with safetensors") from error
     return SentenceEmbedder(model, spec.name)
+
+
+def _entails(spec: ModelSpec, device: str) -> EntailmentModel:
+    require("torch", "transformers")
+    import torch  # optional dependencies, and slow to import
+    import transformers
+
+    folder = find_model(spec).folder
+    _hide_progress_bars(transformers)
+    options = {"trust_remote_code": spec.trust_remote_code, "local_files_only": True}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+        model: Any = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            dtype=getattr(torch, resolve_dtype(spec, device)),
+            use_safetensors=True,
+            **options,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise _cannot_load(spec, "a sequence classifier with safetensors weights") from error
+    return EntailmentModel(model.to(device), tokenizer, spec.name)
 
 
 def _hide_progress_bars(transformers: Any) -> None:

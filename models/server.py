@@ -41,7 +41,7 @@ from siftline.pipelines.method import Usage
 _log = logging.getLogger(__name__)
 
 CONTENT_FILTER = "content_filter"  # the server withheld the response
-OPTION_UNLIKELY = "option_unlikely"  # an option is not among the tokens that the server reports
+OPTION_UNLIKELY = "option_unlikely"  # an option that may count is not among the reported tokens
 # Nobody knows the window of a model on a server: it says so when a prompt exceeds it.
 _WINDOW = 10**9
 _CHAT, _TEXT = "/chat/completions", "/completions"
@@ -50,6 +50,8 @@ _REPETITION = " ".join(["one two three four five six seven"] * 8)
 _FORESEEN = -2.0
 # The most that the protocol allows.
 _TOP_LOGPROBS = 20
+# Of the options together: what an option may weigh that a server does not report.
+_NEGLIGIBLE = 0.01
 
 
 class ServerModel:
@@ -290,15 +292,22 @@ def _top_logprobs(answer: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _weigh(answer: dict[str, Any] | TooLongError, options: Sequence[str]) -> list[float] | str:
-    """Return the probability of each option: of the tokens that are it, spaces apart."""
+    """Return the probability of each option: of the tokens that are it, spaces apart.
+
+    An option that is not reported is less likely than the least of those reported. Where that
+    bound is below :data:`_NEGLIGIBLE` of the other options it counts as zero.
+    """
     if isinstance(answer, TooLongError):
         return PROMPT_TOO_LONG
     weights: defaultdict[str, float] = defaultdict(float)
-    for each in _top_logprobs(answer):
+    reported = _top_logprobs(answer)
+    for each in reported:
         weights[str(each["token"]).strip()] += math.exp(each["logprob"])
-    if any(option.strip() not in weights for option in options):
+    found = [weights.get(option.strip(), 0.0) for option in options]
+    bound = min(math.exp(each["logprob"]) for each in reported)
+    if 0.0 in found and bound > _NEGLIGIBLE * sum(found):
         return OPTION_UNLIKELY
-    return [weights[option.strip()] for option in options]
+    return found
 
 
 def _likelihood(

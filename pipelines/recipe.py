@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
+from siftline.filters.clear import Clear
 from siftline.filters.exact_duplicates import ExactDuplicates
 from siftline.filters.rules import Rules
 from siftline.models.specification import ModelSpec
@@ -19,7 +20,7 @@ from siftline.selectors.baselines import Longest, Random, StratifiedRandom
 from siftline.selectors.diversity import Diversity
 from siftline.selectors.grape import Grape
 
-Methods = Rules | ExactDuplicates | Grape | Diversity | Random | StratifiedRandom | Longest
+Methods = Rules | ExactDuplicates | Clear | Grape | Diversity | Random | StratifiedRandom | Longest
 Stage = Annotated[Methods, Field(discriminator="kind")]
 
 _METHOD_BY_KIND: dict[str, type[Config]] = {

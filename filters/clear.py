@@ -1,0 +1,256 @@
+"""CLEAR: drop the responses that the model at hand has little confidence in, correct where it can.
+
+Chen and Mueller 2024 (arXiv 2403.12776). The confidence in a response is BSDetector's
+(arXiv 2308.16175): C = beta * O + (1 - beta) * S, with O = mean over sampled answers of
+alpha * agreement + (1 - alpha) * exact match, S the mean of two self-reflections; alpha 0.8,
+beta 0.7, five samples at temperature 1. What is not above the median is dropped, or, with
+`correct`, replaced by a candidate that the base model prefers with a confidence above 0.8.
+
+Ours differs. S is read from the probabilities of the letters, one forward pass each, unless
+`reading: letter`. The median is taken within each source. Where no model of natural language
+inference is at hand, `consistency` defaults to the cosine of sentence vectors, which is weaker; the
+report says which one was used. The judgement of a candidate is made in both orders, and both must
+agree. A row that could not be judged is kept: a failure is no verdict.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field
+
+from siftline.filters.comparers import Comparer, Embedding
+from siftline.filters.confidence import Consistency, Reflection, Samples
+from siftline.filters.judging import Reading
+from siftline.filters.thresholds import Passed, Threshold, group_names, passing, vanishing
+from siftline.models.generation import Sampling
+from siftline.models.likelihood import EMPTY_RESPONSE, OK
+from siftline.models.rendering import Template
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.method import Request, Scorer, verdicts
+
+# A group of which less is kept is about to vanish (ours).
+VANISHING_SHARE = 0.1
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+class Clear(Config):
+    """Keeps the responses whose confidence is above a threshold.
+
+    Reasons for keeping: `confident`, `unjudged_<status>` (there is no confidence, which is no
+    verdict). For dropping: `low_confidence`, `empty_response`.
+
+    Score columns of the table `confidence`: `value`, `consistency` (O), `reflection` (S),
+    `threshold`.
+
+    Attributes:
+        model: Role of the language model that judges: the one to be tuned, untuned.
+        consistency: What compares samples with the response.
+        samples: Sampled answers per prompt.
+        temperature: Of the samples.
+        max_tokens: Of one sample.
+        explain: Ask the samples for reasoning before the answer.
+        alpha: Weight of the comparer's agreement against an exact match.
+        beta: Weight of consistency against self-reflection.
+        reading: How letters are read: off the next token's `probabilities`, or off a generated
+            `letter` where a server reports no probabilities.
+        template: How prompts are rendered; a base model without a chat template needs `plain`.
+        threshold: What passes.
+        gate: Reflect first, and sample only where S is at least this far from 0 and 1; of other
+            rows C is S, which moves the median. None, the default, samples all rows.
+        seed: Of the samples.
+    """
+
+    revision: ClassVar[int] = 1
+
+    kind: Literal["clear"] = "clear"
+    model: str
+    consistency: Comparer = Embedding()
+    samples: int = Field(default=5, ge=2, le=64)
+    temperature: float = Field(default=1.0, gt=0, le=10)
+    max_tokens: int = Field(default=256, ge=1)
+    explain: bool = True
+    alpha: float = Field(default=0.8, ge=0, le=1)
+    beta: float = Field(default=0.7, ge=0, le=1)
+    reading: Reading = "probabilities"
+    template: Template = "chat"
+    threshold: Threshold = Threshold()
+    gate: float | None = Field(default=None, gt=0, le=0.5)
+    seed: int = 0
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Return the reflection; samples are drawn where it finds something to judge."""
+        return (self._reflection,)
+
+    def roles(self) -> tuple[str, ...]:
+        """Return the roles of all models that it may run."""
+        comparer = self.consistency.role
+        return (self.model, *([comparer] if comparer else []))
+
+    def follow(self, corpus: Corpus) -> Sequence[Request]:
+        """Return the samples and their consistency, for the rows that call for them."""
+        if "consistency" in corpus.tables or not len(corpus):
+            return ()
+        asked = _status(corpus) == OK
+        if self.gate is not None:
+            reflection = _reflection(corpus)
+            asked &= (reflection >= self.gate) & (reflection <= 1 - self.gate)
+        if not asked.any():
+            return ()
+        consistency = self._consistency
+        return [Request(consistency.samples, asked), Request(consistency, asked)]
+
+    def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
+        """Return the confidence of each row, its two parts, and what it is held to."""
+        consistency, reflection = self._observed(corpus), _reflection(corpus)
+        value = self._confidence(corpus, consistency, reflection)
+        passed = passing(self.threshold, value, group_names(corpus, self.threshold.per))
+        columns = {
+            "value": value,
+            "consistency": consistency,
+            "reflection": reflection,
+            "threshold": passed.threshold,
+        }
+        arrays = {n: pa.array(c, pa.float64(), from_pandas=True) for n, c in columns.items()}
+        return {"confidence": pa.table(arrays)}
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        """Keep what is above the threshold, and what could not be judged."""
+        value = _column(corpus, "confidence.value")
+        status = _status(corpus)
+        passed = self._passed(corpus)
+        empty = status == EMPTY_RESPONSE
+        unjudged = np.isnan(value)
+        reasons = np.where(passed.rows, "confident", "low_confidence").astype(object)
+        reasons[empty] = EMPTY_RESPONSE
+        reasons[unjudged] = [f"unjudged_{each}" for each in status[unjudged]]
+        return verdicts(corpus, (passed.rows | unjudged) & ~empty, reasons, gain=value)
+
+    def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Tell the parts of the confidence, and what was kept of each source and task."""
+        keep = decided["keep"].to_numpy()
+        value = _column(corpus, "confidence.value")
+        kept = {per: _shares(keep, group_names(corpus, per)) for per in ("source", "task")}
+        status = _status(corpus)
+        unparsable = corpus.column("reflection.unparsable").to_numpy(zero_copy_only=False)
+        return {
+            "consistency_by": self.consistency.kind,
+            "confidence_quartiles": _quartiles(value),
+            "consistency_quartiles": _quartiles(_column(corpus, "confidence.consistency")),
+            "reflection_quartiles": _quartiles(_column(corpus, "confidence.reflection")),
+            "looks_that_disagree": _disagreeing(corpus),
+            "unparsable_reflections": int(np.nansum(unparsable.astype(float))),
+            "sampled_rows": int(np.isfinite(_column(corpus, "confidence.consistency")).sum()),
+            "unjudged": {
+                str(name): int((status == name).sum())
+                for name in sorted(set(status))
+                if name not in (OK, EMPTY_RESPONSE)
+            },
+            "kept_share_by_source": kept["source"],
+            "kept_share_by_task": kept["task"],
+            "warnings": self._warnings(corpus, keep),
+        }
+
+    @property
+    def _reflection(self) -> Reflection:
+        return Reflection(model=self.model, reading=self.reading, template=self.template)
+
+    @property
+    def _consistency(self) -> Consistency:
+        sampling = Sampling(
+            n=self.samples,
+            temperature=self.temperature,
+            seed=self.seed,
+            max_tokens=self.max_tokens,
+        )
+        samples = Samples(
+            model=self.model, sampling=sampling, explain=self.explain, template=self.template
+        )
+        return Consistency(samples=samples, comparer=self.consistency)
+
+    def _observed(self, corpus: Corpus) -> Floats:
+        """Return [rows] O, NaN where there is none."""
+        if "consistency" not in corpus.tables:
+            return np.full(len(corpus), np.nan)
+        agreement = _column(corpus, "consistency.agreement")
+        return self.alpha * agreement + (1 - self.alpha) * _column(corpus, "consistency.match")
+
+    def _confidence(self, corpus: Corpus, consistency: Floats, reflection: Floats) -> Floats:
+        """Return [rows] C: both parts, or 0 for an empty response; NaN where one is missing."""
+        both = self.beta * consistency + (1 - self.beta) * reflection
+        status = _status(corpus)
+        if self.gate is not None:
+            gated = (status == OK) & ~_asked(corpus)
+            both[gated] = reflection[gated]
+        both[status == EMPTY_RESPONSE] = 0.0
+        return both
+
+    def _passed(self, corpus: Corpus) -> Passed:
+        value = _column(corpus, "confidence.value")
+        return passing(self.threshold, value, group_names(corpus, self.threshold.per))
+
+    def _warnings(self, corpus: Corpus, keep: Bools) -> list[str]:
+        found = [
+            f"Of {name.replace('/', ', task ', 1)} less than {VANISHING_SHARE:.0%} is kept; set "
+            "'threshold.per: task', or a lower threshold."
+            for name in vanishing(keep, group_names(corpus, "task"), VANISHING_SHARE)
+        ]
+        ties = self._passed(corpus).ties
+        if ties:
+            found.append(
+                f"In {', '.join(ties)} the threshold is the highest confidence: rows equal to it "
+                "are kept, or nothing would be."
+            )
+        return found
+
+
+def _column(corpus: Corpus, name: str) -> Floats:
+    """Return a score column as numbers, NaN where it is null."""
+    found: Floats = corpus.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _asked(corpus: Corpus) -> Bools:
+    """Return [rows] true where samples were drawn."""
+    if "consistency" not in corpus.tables:
+        return np.zeros(len(corpus), dtype=bool)
+    found: Bools = corpus.column("consistency.status").is_valid().to_numpy(zero_copy_only=False)
+    return found
+
+
+def _reflection(corpus: Corpus) -> Floats:
+    """Return [rows] S, NaN where there is none."""
+    both = _column(corpus, "reflection.first") + _column(corpus, "reflection.second")
+    found: Floats = both / 2
+    return found
+
+
+def _status(corpus: Corpus) -> npt.NDArray[np.object_]:
+    """Return [rows] `ok`, or why one of the two parts is missing."""
+    status = np.array(corpus.column("reflection.status").to_pylist(), dtype=object)
+    if "consistency" in corpus.tables:
+        other = np.array(corpus.column("consistency.status").to_pylist(), dtype=object)
+        worse = (status == OK) & (other != OK) & (other != None)  # noqa: E711
+        status[worse] = other[worse]
+    return status
+
+
+def _disagreeing(corpus: Corpus) -> int:
+    """Return how many rows have another letter at the second look."""
+    first = corpus.column("reflection.first_letter").to_pylist()
+    second = corpus.column("reflection.second_letter").to_pylist()
+    return sum(one != two for one, two in zip(first, second, strict=True))
+
+
+def _shares(keep: Bools, groups: npt.NDArray[np.object_]) -> dict[str, float]:
+    return {str(name): round(float(keep[groups == name].mean()), 4) for name in sorted(set(groups))}
+
+
+def _quartiles(values: Floats) -> list[float]:
+    known = values[np.isfinite(values)]
+    return [round(float(q), 4) for q in np.quantile(known, (0.25, 0.5, 0.75))] if len(known) else []

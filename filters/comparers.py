@@ -1,0 +1,176 @@
+"""How much a sampled answer agrees with the dataset's: four ways behind one function.
+
+`nli` is BSDetector's: one minus the mean probability of contradiction in both directions.
+`judge` asks the language model itself, `numeric` compares the last numbers, and `embedding`, the
+default because it needs nothing but a small model, takes the cosine of two sentence vectors: it
+tells whether two texts are about the same thing, and hardly whether they contradict each other.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from pydantic import Field
+
+from siftline.filters.answers import last_number
+from siftline.filters.judging import Reading, ask, is_consistent, weigh
+from siftline.models.loading import load_embedder, load_entailment, load_language_model
+from siftline.models.rendering import Template
+from siftline.models.scorers import model_of
+from siftline.pipelines.config import Config
+from siftline.pipelines.method import Runtime, Usage
+
+
+class Comparison(NamedTuple):
+    """One sampled answer beside the dataset's.
+
+    Attributes:
+        question: What precedes them, as text.
+        reference: The dataset's answer.
+        sample: The model's.
+    """
+
+    question: str
+    reference: str
+    sample: str
+
+
+class Agreement(NamedTuple):
+    """The result of :func:`agreement`.
+
+    Attributes:
+        values: By comparison: 0 contradicts, 1 agrees; None where it cannot be told.
+        usage: What it has cost.
+    """
+
+    values: list[float | None]
+    usage: Usage
+
+
+class Embedding(Config):
+    """The cosine of the two answers' vectors, negative ones taken as zero.
+
+    Attributes:
+        model: Role of an embedder.
+    """
+
+    kind: Literal["embedding"] = "embedding"
+    model: str = "embedder"
+
+    @property
+    def role(self) -> str | None:
+        """The role of the model."""
+        return self.model
+
+
+class Nli(Config):
+    """One minus the probability of contradiction, averaged over both directions.
+
+    Attributes:
+        model: Role of a sequence classifier, such as `microsoft/deberta-large-mnli`.
+        max_tokens: Longer answers are judged sentence by sentence.
+    """
+
+    kind: Literal["nli"] = "nli"
+    model: str
+    max_tokens: int = Field(default=300, ge=1)
+
+    @property
+    def role(self) -> str | None:
+        """The role of the model."""
+        return self.model
+
+
+class Judge(Config):
+    """The language model's own word on whether the two answers agree.
+
+    Attributes:
+        model: Role of a language model.
+        reading: Off the next token's `probabilities`, or off a generated `letter`.
+        template: How the question is rendered.
+    """
+
+    kind: Literal["judge"] = "judge"
+    model: str
+    reading: Reading = "probabilities"
+    template: Template = "chat"
+
+    @property
+    def role(self) -> str | None:
+        """The role of the model."""
+        return self.model
+
+
+class Numeric(Config):
+    """Whether the last numbers of the two answers are equal."""
+
+    kind: Literal["numeric"] = "numeric"
+
+    @property
+    def role(self) -> str | None:
+        """No model is needed."""
+        return None
+
+
+Comparer: TypeAlias = Annotated[Embedding | Nli | Judge | Numeric, Field(discriminator="kind")]
+
+
+def agreement(comparer: Comparer, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+    """Compare sampled answers with the dataset's.
+
+    Args:
+        comparer: How.
+        pairs: Equal ones are computed once.
+        runtime: Where.
+
+    Raises:
+        ModelError: A model cannot be loaded or run.
+    """
+    unique = list(dict.fromkeys(pairs))
+    if not unique:
+        return Agreement([], Usage())
+    if isinstance(comparer, Numeric):
+        found = Agreement([_equal_numbers(pair) for pair in unique], Usage())
+    elif isinstance(comparer, Embedding):
+        found = _cosines(comparer, unique, runtime)
+    elif isinstance(comparer, Nli):
+        found = _not_contradicted(comparer, unique, runtime)
+    else:
+        found = _judged(comparer, unique, runtime)
+    by_pair = dict(zip(unique, found.values, strict=True))
+    return Agreement([by_pair[pair] for pair in pairs], found.usage)
+
+
+def _equal_numbers(pair: Comparison) -> float | None:
+    reference, sample = last_number(pair.reference), last_number(pair.sample)
+    if reference is None or sample is None:
+        return None
+    return float(reference == sample)
+
+
+def _cosines(comparer: Embedding, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+    texts = list(dict.fromkeys(text for pair in pairs for text in pair[1:]))
+    place = {text: row for row, text in enumerate(texts)}
+    embedder = load_embedder(model_of(comparer.model, runtime), runtime.device)
+    vectors, usage = embedder.embed(texts, max_batch_tokens=runtime.max_batch_tokens)
+    one = vectors[[place[pair.reference] for pair in pairs]]
+    two = vectors[[place[pair.sample] for pair in pairs]]
+    cosines = np.clip(np.einsum("ij,ij->i", one, two), 0, 1)
+    return Agreement([float(cosine) for cosine in cosines], usage)
+
+
+def _not_contradicted(comparer: Nli, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+    model = load_entailment(model_of(comparer.model, runtime), runtime.device)
+    ordered = [(pair.reference, pair.sample) for pair in pairs]
+    both = ordered + [(sample, reference) for reference, sample in ordered]
+    found, usage = model.contradictions(both, comparer.max_tokens)
+    values = 1 - (found[: len(pairs)] + found[len(pairs) :]) / 2
+    return Agreement([float(value) for value in values], usage)
+
+
+def _judged(comparer: Judge, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+    model = load_language_model(model_of(comparer.model, runtime), runtime.device)
+    questions = [ask(is_consistent(*pair, comparer.reading)) for pair in pairs]
+    found = weigh(model, questions, ("A", "B"), comparer.reading, comparer.template)
+    values = [row[0] if isinstance(row, list) else None for row in found.rows]
+    return Agreement(values, found.usage)

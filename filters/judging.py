@@ -1,0 +1,147 @@
+"""How a language model is asked to judge: the questions, and the letters that answer them.
+
+A judgement is the weight of each of a few letters. `probabilities` reads it off the distribution
+of the next token, one forward pass and no sampling; `letter` lets the model write an explanation
+and a letter, for servers that report no probabilities.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from siftline.models.generation import Conversation, Generator, Sampling
+from siftline.models.rendering import Message, Template
+from siftline.pipelines import progress
+from siftline.pipelines.method import Usage
+
+Reading = Literal["probabilities", "letter"]
+
+_LETTER = re.compile(r"answer\W*:?\W*\(?\b([A-Z])\b", re.IGNORECASE)
+_ALONE = re.compile(r"^\W*([A-Z])\b(?:[).:]|\W*$)", re.MULTILINE)
+
+_FORMS = {
+    "probabilities": "Reply with one letter only.",
+    "letter": (
+        "First explain in one or two sentences, then end with a line of the form "
+        "'Answer: <letter>'."
+    ),
+}
+
+
+class Judgements(NamedTuple):
+    """The result of :func:`weigh`.
+
+    Attributes:
+        rows: By question: the weight of each letter, summing to one; None where the reply had no
+            letter that counts; or the status that says why there is no reply.
+        usage: What it has cost.
+    """
+
+    rows: list[list[float] | str | None]
+    usage: Usage
+
+
+def question_of(turns: Sequence[Message]) -> str:
+    """Write what precedes a response as text: a lone question bare, a dialogue with its roles."""
+    if len(turns) == 1:
+        return turns[0]["content"]
+    return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+
+
+def ask(text: str) -> list[Message]:
+    """Return a conversation of one question."""
+    return [{"role": "user", "content": text}]
+
+
+def is_correct(question: str, answer: str, reading: Reading, again: bool = False) -> str:
+    """Ask whether an answer is correct: A yes, B no, C not sure.
+
+    Args:
+        question: The task.
+        answer: The proposed answer.
+        reading: How the letter will be read.
+        again: Ask as a second look does.
+    """
+    doubt = (
+        "Look at it once more, and be strict. Are you really sure that the proposed answer is "
+        "correct?"
+        if again
+        else "Is the proposed answer correct?"
+    )
+    return (
+        f"Question:\n{question}\n\nProposed answer:\n{answer}\n\n{doubt}\n"
+        f"(A) Correct\n(B) Incorrect\n(C) I am not sure\n{_FORMS[reading]}"
+    )
+
+
+def is_consistent(question: str, one: str, two: str, reading: Reading) -> str:
+    """Ask whether two answers agree: A yes, B no."""
+    return (
+        f"Question:\n{question}\n\nFirst answer:\n{one}\n\nSecond answer:\n{two}\n\n"
+        "Do the two answers say the same thing, without a contradiction?\n"
+        f"(A) Yes\n(B) No\n{_FORMS[reading]}"
+    )
+
+
+def is_better(question: str, one: str, two: str, reading: Reading) -> str:
+    """Ask which of two answers is better: A the first, B the second, C neither."""
+    return (
+        f"Question:\n{question}\n\nFirst answer:\n{one}\n\nSecond answer:\n{two}\n\n"
+        "Which answer is better? Consider whether it is accurate, complete and relevant; neither "
+        "the order nor the length of the answers counts.\n"
+        f"(A) The first answer\n(B) The second answer\n(C) They are equally good\n{_FORMS[reading]}"
+    )
+
+
+def weigh(
+    model: Generator,
+    questions: Sequence[Conversation],
+    letters: Sequence[str],
+    reading: Reading,
+    template: Template = "chat",
+    sampling: Sampling | None = None,
+) -> Judgements:
+    """Let a model answer questions by a letter.
+
+    Args:
+        model: The judge.
+        questions: Each names the letters.
+        letters: Those that count.
+        reading: `probabilities` or `letter`.
+        template: How questions are rendered.
+        sampling: For `letter`; several samples give each letter its share. By default one, greedy.
+    """
+    if reading == "probabilities":
+        choices = model.choose(questions, letters, template=template, on_batch=_quiet)
+        return Judgements([_normalised(row) for row in choices.rows], choices.usage)
+    drawn = sampling or Sampling(temperature=0)
+    found = model.generate(questions, drawn, template=template, on_batch=_quiet)
+    rows: list[list[float] | str | None] = []
+    for row in found.rows:
+        if isinstance(row, str):
+            rows.append(row)
+            continue
+        read = [letter for sample in row if (letter := letter_of(sample.text, letters))]
+        rows.append([read.count(letter) / len(read) for letter in letters] if read else None)
+    return Judgements(rows, found.usage)
+
+
+def letter_of(text: str, letters: Sequence[str]) -> str | None:
+    """Return the letter that a reply ends with, or None where there is none of those that count."""
+    for pattern in (_LETTER, _ALONE):
+        found = [letter.upper() for letter in pattern.findall(text) if letter.upper() in letters]
+        if found:
+            return str(found[-1])
+    return None
+
+
+def _normalised(row: list[float] | str) -> list[float] | str | None:
+    if isinstance(row, str):
+        return row
+    total = sum(row)
+    return [weight / total for weight in row] if total > 0 else None
+
+
+def _quiet(rows: int, tokens: int) -> None:
+    """Report tokens, but no rows: a row is judged several times."""
+    progress.advance(0, tokens)
