@@ -13,16 +13,19 @@ report says which one was used. The judgement of a candidate is made in both ord
 agree. A row that could not be judged is kept: a failure is no verdict.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from siftline.filters.comparers import Comparer, Embedding
-from siftline.filters.confidence import Consistency, Reflection, Samples
+from siftline.filters.confidence import TOO_FEW_SAMPLES, Consistency, Reflection, Samples
+from siftline.filters.correction import Candidate, Correction, Preference
 from siftline.filters.judging import Reading
 from siftline.filters.thresholds import Passed, Threshold, group_names, passing, vanishing
 from siftline.models.generation import Sampling
@@ -30,10 +33,20 @@ from siftline.models.likelihood import EMPTY_RESPONSE, OK
 from siftline.models.rendering import Template
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Request, Scorer, verdicts
+from siftline.pipelines.method import (
+    REVISED,
+    Request,
+    Scorer,
+    Training,
+    rows_digest,
+    verdicts,
+)
 
 # A group of which less is kept is about to vanish (ours).
 VANISHING_SHARE = 0.1
+# Share of rows without enough samples above which the report warns (ours).
+MANY_UNJUDGED = 0.1
+CORRECTED = "corrected"
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -42,11 +55,13 @@ Bools = npt.NDArray[np.bool_]
 class Clear(Config):
     """Keeps the responses whose confidence is above a threshold.
 
-    Reasons for keeping: `confident`, `unjudged_<status>` (there is no confidence, which is no
-    verdict). For dropping: `low_confidence`, `empty_response`.
+    Reasons for keeping: `confident`, `corrected`, `unjudged_<status>` (there is no confidence,
+    which is no verdict). For dropping: `low_confidence`, `empty_response`; with `correct` also
+    `not_improved` (the judge is not sure enough that the candidate is better) and
+    `over_correction_cap`.
 
     Score columns of the table `confidence`: `value`, `consistency` (O), `reflection` (S),
-    `threshold`.
+    `threshold`; with `correct` also `preference`, the confidence that the candidate is better.
 
     Attributes:
         model: Role of the language model that judges: the one to be tuned, untuned.
@@ -61,6 +76,7 @@ class Clear(Config):
             `letter` where a server reports no probabilities.
         template: How prompts are rendered; a base model without a chat template needs `plain`.
         threshold: What passes.
+        correct: How rows that do not pass are corrected; None drops them.
         gate: Reflect first, and sample only where S is at least this far from 0 and 1; of other
             rows C is S, which moves the median. None, the default, samples all rows.
         seed: Of the samples.
@@ -73,13 +89,14 @@ class Clear(Config):
     consistency: Comparer = Embedding()
     samples: int = Field(default=5, ge=2, le=64)
     temperature: float = Field(default=1.0, gt=0, le=10)
-    max_tokens: int = Field(default=256, ge=1)
+    max_tokens: int = Field(default=512, ge=1)
     explain: bool = True
     alpha: float = Field(default=0.8, ge=0, le=1)
     beta: float = Field(default=0.7, ge=0, le=1)
     reading: Reading = "probabilities"
     template: Template = "chat"
     threshold: Threshold = Threshold()
+    correct: Correction | None = None
     gate: float | None = Field(default=None, gt=0, le=0.5)
     seed: int = 0
 
@@ -89,19 +106,22 @@ class Clear(Config):
 
     def roles(self) -> tuple[str, ...]:
         """Return the roles of all models that it may run."""
-        comparer = self.consistency.role
-        return (self.model, *([comparer] if comparer else []))
+        tuning = self.correct.tuning if self.correct else None
+        more = (self.consistency.role, tuning.model if tuning else None)
+        return (self.model, *[role for role in more if role])
 
     def follow(self, corpus: Corpus) -> Sequence[Request]:
-        """Return the samples and their consistency, for the rows that call for them."""
-        if "consistency" in corpus.tables or not len(corpus):
+        """Return samples where there is something to judge, then candidates where it fails."""
+        if not len(corpus) or "preference" in corpus.tables:
             return ()
+        if "consistency" in corpus.tables:
+            return self._corrections(corpus)
         asked = _status(corpus) == OK
         if self.gate is not None:
             reflection = _reflection(corpus)
             asked &= (reflection >= self.gate) & (reflection <= 1 - self.gate)
         if not asked.any():
-            return ()
+            return self._corrections(corpus)
         consistency = self._consistency
         return [Request(consistency.samples, asked), Request(consistency, asked)]
 
@@ -111,6 +131,7 @@ class Clear(Config):
         value = self._confidence(corpus, consistency, reflection)
         passed = passing(self.threshold, value, group_names(corpus, self.threshold.per))
         columns = {
+            **({"preference": self._preference(corpus)} if self.correct else {}),
             "value": value,
             "consistency": consistency,
             "reflection": reflection,
@@ -129,7 +150,19 @@ class Clear(Config):
         reasons = np.where(passed.rows, "confident", "low_confidence").astype(object)
         reasons[empty] = EMPTY_RESPONSE
         reasons[unjudged] = [f"unjudged_{each}" for each in status[unjudged]]
-        return verdicts(corpus, (passed.rows | unjudged) & ~empty, reasons, gain=value)
+        keep = (passed.rows | unjudged) & ~empty
+        if self.correct is not None:
+            keep |= self._correct(corpus, keep, reasons)
+        return verdicts(corpus, keep, reasons, gain=value)
+
+    def revise(self, corpus: Corpus, decided: pa.Table) -> pa.Table:
+        """Return the candidates of the rows that are corrected."""
+        rows = pc.equal(decided["reason"], CORRECTED)
+        if not pc.any(rows).as_py():
+            return REVISED.empty_table()
+        found = corpus.scores("candidate").filter(rows)
+        ids = corpus.rows["id"].filter(rows)
+        return pa.table([ids, found["text"], found["origin"]], schema=REVISED)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Tell the parts of the confidence, and what was kept of each source and task."""
@@ -153,6 +186,7 @@ class Clear(Config):
             },
             "kept_share_by_source": kept["source"],
             "kept_share_by_task": kept["task"],
+            **({"corrections": self._told(corpus, decided)} if self.correct else {}),
             "warnings": self._warnings(corpus, keep),
         }
 
@@ -172,6 +206,88 @@ class Clear(Config):
             model=self.model, sampling=sampling, explain=self.explain, template=self.template
         )
         return Consistency(samples=samples, comparer=self.consistency)
+
+    def _corrections(self, corpus: Corpus) -> Sequence[Request]:
+        """Return the candidates of the rows that do not pass, and the preference for them."""
+        if self.correct is None:
+            return ()
+        value = self._confidence(corpus, self._observed(corpus), _reflection(corpus))
+        passed = passing(self.threshold, value, group_names(corpus, self.threshold.per)).rows
+        passed &= _status(corpus) != EMPTY_RESPONSE
+        asked = ~passed & np.isfinite(value)
+        if not asked.any():
+            return ()
+        correct = self.correct
+        tuning, training = correct.tuning, None
+        if tuning is not None:
+            prompts = np.array(corpus.rows["prompt_id"].to_pylist(), dtype=object)
+            if not set(prompts[passed]) & set(prompts[asked]):
+                # No prompt would be answered by a model that has seen it: one model will do.
+                tuning = tuning.model_copy(update={"folds": 1})
+            training = Training(tuning, passed)
+        candidate = Candidate(
+            model=tuning.model if tuning else self.model,
+            tuning=tuning,
+            trained_on=rows_digest(corpus, passed) if tuning else None,
+            max_tokens=correct.max_tokens,
+            template=self.template,
+        )
+        sampling = Sampling(
+            n=max(1, correct.judgements), seed=self.seed, max_tokens=correct.judgement_tokens
+        )
+        preference = Preference(
+            model=self.model,
+            candidate=candidate,
+            sampling=sampling if correct.judgements else None,
+            reading=self.reading,
+            template=self.template,
+        )
+        return [Request(candidate, asked, training), Request(preference, asked)]
+
+    def _preference(self, corpus: Corpus) -> Floats:
+        """Return [rows] the confidence in the candidate; 0 where the orders disagree."""
+        if "preference" not in corpus.tables:
+            return np.full(len(corpus), np.nan)
+        orders = []
+        agreed = np.ones(len(corpus), dtype=bool)
+        for order in ("first", "second"):
+            share = _column(corpus, f"preference.share_{order}")
+            doubt = _column(corpus, f"preference.reflection_{order}")
+            orders.append(self.beta * share + (1 - self.beta) * doubt)
+            agreed &= ~(share <= 0.5)
+        found: Floats = np.where(agreed, sum(orders) / 2, 0.0)
+        return found
+
+    def _correct(self, corpus: Corpus, keep: Bools, reasons: npt.NDArray[Any]) -> Bools:
+        """Return [rows] true for those to be corrected, and give the others their reasons."""
+        assert self.correct is not None
+        preference = _column(corpus, "confidence.preference")
+        reasons[~keep & np.isfinite(preference)] = "not_improved"
+        better = np.flatnonzero(~keep & (preference > self.correct.eta))
+        hashes = np.array(corpus.rows["content_hash"].to_pylist(), dtype=object)[better]
+        order = better[np.lexsort((hashes, -preference[better]))]
+        share = self.correct.max_share
+        room = len(order) if share >= 1 else int(share * keep.sum() / (1 - share) + 1e-9)
+        reasons[order[:room]] = CORRECTED
+        reasons[order[room:]] = "over_correction_cap"
+        corrected = np.zeros(len(corpus), dtype=bool)
+        corrected[order[:room]] = True
+        return corrected
+
+    def _told(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Tell what became of the corrections."""
+        reasons = decided["reason"].to_pylist()
+        status = {}
+        if "preference" in corpus.tables:
+            status = dict(Counter(corpus.column("preference.status").drop_null().to_pylist()))
+        kept = max(1, int(decided["keep"].to_numpy().sum()))
+        return {
+            "asked": sum(status.values()),
+            "judged": status.get(OK, 0),
+            "not_judged": {name: count for name, count in status.items() if name != OK},
+            "corrected": reasons.count(CORRECTED),
+            "corrected_share_of_kept": round(reasons.count(CORRECTED) / kept, 4),
+        }
 
     def _observed(self, corpus: Corpus) -> Floats:
         """Return [rows] O, NaN where there is none."""
@@ -200,6 +316,13 @@ class Clear(Config):
             "'threshold.per: task', or a lower threshold."
             for name in vanishing(keep, group_names(corpus, "task"), VANISHING_SHARE)
         ]
+        cut = int((_status(corpus) == TOO_FEW_SAMPLES).sum())
+        if cut > MANY_UNJUDGED * len(corpus):
+            found.append(
+                f"{cut} of {len(corpus)} rows are not judged, because fewer than two of their "
+                "samples came to an answer that can be compared; raise 'max_tokens', or choose "
+                "another 'consistency'."
+            )
         ties = self._passed(corpus).ties
         if ties:
             found.append(

@@ -5,7 +5,9 @@ recipe sets `trust_remote_code`. A model is loaded once per process and device.
 """
 
 import threading
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 from siftline.models.builtin import TOY, builtin_name
@@ -200,29 +202,86 @@ def _on_server(spec: ModelSpec) -> Any:
     return ServerModel(spec, spec.server)
 
 
+def open_weights(spec: ModelSpec, device: str, full: bool = False) -> Any:
+    """Load the bare model of `transformers`, anew, to be trained.
+
+    Args:
+        spec: A local model or one of the Hub.
+        device: As :func:`resolve_device` returns it.
+        full: In float32, because all weights are to be trained.
+
+    Raises:
+        ModelError: It cannot be found or loaded.
+    """
+    kind = "float32" if full else resolve_dtype(spec, device)
+    return _weights(spec, loadable_folder(find_model(spec).folder), kind).to(device)
+
+
+def load_tuned(spec: ModelSpec, folder: Path, device: str = "auto") -> Any:
+    """Load a model with what was trained for it; it is gone when nobody holds it any more.
+
+    Args:
+        spec: The model that was tuned.
+        folder: An adapter of `peft`, which is merged into the weights, or whole weights.
+        device: As for :func:`load_language_model`.
+
+    Returns:
+        A :class:`siftline.models.forward.TransformerModel`.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    require("torch", "transformers", "peft")
+    place = resolve_device(device)
+    if (folder / "adapter_config.json").exists():
+        import peft  # an optional dependency, and slow to import
+
+        base = _weights(spec, loadable_folder(find_model(spec).folder), resolve_dtype(spec, place))
+        with warnings.catch_warnings():  # as in training
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")
+            model = peft.PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
+    else:
+        model = _weights(spec, folder, resolve_dtype(spec, place))
+    return _engine(spec, model, place)
+
+
 def _language(spec: ModelSpec, device: str) -> GenerativeModel:
+    folder = find_model(spec).folder
+    if is_embedder(folder):
+        raise ModelError(f"'{spec.name}' is an embedder; expected a causal language model.")
+    model = _weights(spec, loadable_folder(folder), resolve_dtype(spec, device))
+    return cast(GenerativeModel, _engine(spec, model, device))
+
+
+def _weights(spec: ModelSpec, folder: Path, dtype: str) -> Any:
     require("torch", "transformers")
     import torch  # optional dependencies, and slow to import
     import transformers
 
-    from siftline.models.forward import TransformerModel
-
-    folder = find_model(spec).folder
-    if is_embedder(folder):
-        raise ModelError(f"'{spec.name}' is an embedder; expected a causal language model.")
     _hide_progress_bars(transformers)
-    folder = loadable_folder(folder)
-    options = {"trust_remote_code": spec.trust_remote_code, "local_files_only": True}
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        return transformers.AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=getattr(torch, resolve_dtype(spec, device)),
+            dtype=getattr(torch, dtype),
             use_safetensors=True,
-            **options,
+            trust_remote_code=spec.trust_remote_code,
+            local_files_only=True,
         )
     except (OSError, ValueError, ImportError) as error:
         raise _cannot_load(spec, "a causal language model with safetensors weights") from error
+
+
+def _engine(spec: ModelSpec, model: Any, device: str) -> Any:
+    import transformers
+
+    from siftline.models.forward import TransformerModel
+
+    folder = loadable_folder(find_model(spec).folder)
+    options = {"trust_remote_code": spec.trust_remote_code, "local_files_only": True}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+    except (OSError, ValueError, ImportError) as error:
+        raise _cannot_load(spec, "a tokenizer beside its weights") from error
     return TransformerModel(model.to(device), tokenizer, spec.name)
 
 

@@ -1,0 +1,41 @@
+"""Tests of final answers: how they are found, and when two are one."""
+
+from decimal import Decimal
+
+import pytest
+
+from siftline.filters.answers import final_answer, last_number, same_answer
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("He has 3 left.\n#### 3", "3"),
+        ("so \\boxed{42} it is", "42"),
+        ("Because of this.\nAnswer: Paris", "Paris"),
+        ("Step one.\n**Final answer:** 12 km", "12 km"),
+        ("Thus 5 + 6 = 11\nA: 11", "11"),
+        ("Hence the answer is 7.", "7"),
+        ("Answer: 1\nNo, wait.\nAnswer: 2", "2"),
+        ("Paris is the capital.", None),
+        ("A walk in the park", None),
+    ],
+)
+def test_marked_answers_are_found(text: str, answer: str | None) -> None:
+    found = final_answer(text)
+    assert (found.strip("* ") if found else found) == answer
+
+
+def test_the_last_number_counts() -> None:
+    assert last_number("from 1,000 to -2.5 dollars") == Decimal("-2.5")
+    assert last_number("1,234,567") == 1234567
+    assert last_number(".5") == Decimal("0.5")
+    assert last_number("none") is None
+
+
+def test_answers_are_compared_as_numbers_then_as_text() -> None:
+    assert same_answer("$1,000.00", "1000")
+    assert same_answer("Paris.", "paris")
+    assert not same_answer("10", "100")
+    assert not same_answer("-3", "3")
+    assert not same_answer("", "no")

@@ -1,0 +1,126 @@
+"""Tests of fine-tuning on a tiny model: it learns, it repeats itself, and folds keep rows apart."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tiny_models import tiny_model, tiny_tokenizer
+
+from siftline.models.likelihood import Pair
+from siftline.models.loading import load_tuned
+from siftline.models.specification import ModelSpec
+from siftline.models.tuning import Tuning
+from siftline.pipelines.corpus import EXAMPLES, Corpus
+from siftline.pipelines.errors import ModelError
+from siftline.pipelines.method import Runtime
+
+pytest.importorskip("peft")
+
+QUESTIONS = [f"how {'very ' * n}cat" for n in range(6)]
+ANSWER = "the cat sat on the mat."
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_model("Llama").save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def corpus_in(folder: Path, order: list[int]) -> Corpus:
+    rows = [
+        {
+            "id": f"r{n}",
+            "content_hash": f"h{n}",
+            "prompt_id": f"p{n}",
+            "messages": [
+                {"role": "user", "content": QUESTIONS[n]},
+                {"role": "assistant", "content": ANSWER},
+            ],
+            "source": "s",
+            "metadata": "{}",
+        }
+        for n in order
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), folder / "a.parquet")
+    return Corpus.open(folder)
+
+
+def runtime(base: Path, **model: Any) -> Runtime:
+    spec = ModelSpec(name=str(base), dtype="float32", **model)
+    return Runtime(models={"m": spec}, device="cpu")
+
+
+def tuning(**fields: Any) -> Tuning:
+    rate = {"lora": 0.02, "full": 0.003}[fields.get("weights", "lora")]
+    return Tuning(
+        model="m", template="plain", learning_rate=rate, epochs=8, batch_rows=2, rank=4, **fields
+    )
+
+
+def surprise(base: Path, folder: Path | None) -> float:
+    """Return the negative mean log-likelihood of the answer to a question."""
+    from siftline.models.loading import open_language_model
+
+    spec = ModelSpec(name=str(base), dtype="float32")
+    model = load_tuned(spec, folder, "cpu") if folder else open_language_model(spec, "cpu")
+    (row,) = model.log_likelihood([Pair(f"Question: {QUESTIONS[0]}\nAnswer:", f" {ANSWER}")]).rows
+    return float(-row.sum_logprob / row.scored_tokens)
+
+
+@pytest.mark.parametrize("weights", ["lora", "full"])
+def test_the_model_learns_what_it_is_trained_on(base: Path, tmp_path: Path, weights: Any) -> None:
+    corpus = corpus_in(tmp_path / "data", [0, 1, 2, 3])
+    usage = tuning(folds=1, weights=weights).fit(corpus, runtime(base), tmp_path / "out")
+    assert usage.model_calls >= 8 * 2
+    adapter = (tmp_path / "out" / "fold-0" / "adapter_config.json").exists()
+    assert adapter == (weights == "lora")
+    assert surprise(base, tmp_path / "out" / "fold-0") < surprise(base, None) - 1
+
+
+def test_the_order_of_the_rows_does_not_matter(base: Path, tmp_path: Path) -> None:
+    method = tuning(folds=1)
+    for name, order in (("one", [0, 1, 2, 3]), ("two", [3, 1, 0, 2])):
+        method.fit(corpus_in(tmp_path / f"{name}-data", order), runtime(base), tmp_path / name)
+    one, two = (
+        (tmp_path / name / "fold-0" / "adapter_model.safetensors").read_bytes()
+        for name in ("one", "two")
+    )
+    assert one == two
+
+
+def test_each_fold_is_trained_without_its_own_prompts(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[set[tuple[int, ...]]] = []
+    train = Tuning._train
+
+    def spy(self: Tuning, spec: Any, rows: Any, *rest: Any) -> Any:
+        seen.append({row.ids for row in rows})
+        return train(self, spec, rows, *rest)
+
+    monkeypatch.setattr(Tuning, "_train", spy)
+    method = tuning(folds=2)
+    folds = [method.fold_of(f"p{n}") for n in range(6)]
+    assert set(folds) == {0, 1}
+    corpus = corpus_in(tmp_path / "data", list(range(6)))
+    method.fit(corpus, runtime(base), tmp_path / "out")
+    assert [len(each) for each in seen] == [folds.count(1), folds.count(0)]
+    assert not seen[0] & seen[1]
+
+
+def test_a_fold_without_rows_is_an_error(base: Path, tmp_path: Path) -> None:
+    method = tuning(folds=2)
+    corpus = corpus_in(tmp_path / "data", [0])
+    with pytest.raises(ModelError, match="Nothing is left to train"):
+        method.fit(corpus, runtime(base), tmp_path / "out")
+
+
+def test_a_model_without_weights_here_is_refused(tmp_path: Path) -> None:
+    toy = Runtime(models={"m": ModelSpec(name="builtin:toy")})
+    with pytest.raises(ModelError, match="no weights here"):
+        tuning().fit(corpus_in(tmp_path / "data", [0]), toy, tmp_path / "out")
