@@ -1,4 +1,4 @@
-"""The command line: `siftline init`, `validate` and `run`."""
+"""The command line: `siftline init`, `validate`, `run` and `calibrate`."""
 
 import json
 import os
@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from siftline import __version__
+from siftline.calibration_display import calibration_tables, verdict
+from siftline.pipelines.calibration import calibrate
 from siftline.pipelines.errors import RecipeError, RunError, SiftlineError
 from siftline.pipelines.inputs import resolve
 from siftline.pipelines.method import Runtime
@@ -101,6 +103,28 @@ def run_command(
         _print_json(result.model_dump(mode="json"))
     else:
         _print_result(result)
+
+
+@app.command("calibrate")
+def calibrate_command(
+    recipe: RecipePath,
+    runs: Annotated[Path, typer.Option(help="The run directory.")] = Path("runs"),
+    overrides: Overrides = None,
+    rows: Annotated[int, typer.Option(min=4, help="Of the sample; half get an error.")] = 200,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Plant known errors into a sample, and see whether CLEAR's confidence finds them."""
+    loaded = load_recipe(recipe, overrides or ())
+    with display(err):
+        found = calibrate(loaded, recipe.resolve().parent, runs, Runtime(device=device), rows)
+    if as_json:
+        _print_json(found.model_dump(mode="json"))
+        return
+    for table in calibration_tables(found):
+        out.print(table)
+    out.print(verdict(found))
+    out.print(f"{found.model_calls:,} model calls, {found.tokens:,} tokens.")
 
 
 def _run_flow(recipe: Path, runs: Path, overrides: list[str], runtime: Runtime) -> RunResult:

@@ -1,0 +1,235 @@
+"""Calibration: can the judge at hand tell good responses from bad ones, on this data?
+
+Known errors are planted into a sample, the confidence is measured as a run would, and the errors
+are the truth. The judge is asked about the sample only, and its answers are kept: the clean
+rows of it cost nothing more in the run itself.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from siftline.filters.clear import Clear
+from siftline.filters.thresholds import Threshold, group_names, passing
+from siftline.pipelines import progress
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import EXAMPLES, Corpus
+from siftline.pipelines.corruption import KINDS, plant
+from siftline.pipelines.detection import Detection, detection
+from siftline.pipelines.errors import InputError, RecipeError
+from siftline.pipelines.examples import content_hash
+from siftline.pipelines.job import Job, locked, open_job
+from siftline.pipelines.method import Runtime, Usage, roles_of
+from siftline.pipelines.recipe import Recipe
+from siftline.pipelines.run import read_inputs, run_stage
+from siftline.pipelines.scoring import Place, pending, rounds, score_work
+from siftline.pipelines.stage import place_of, stage_corpus
+from siftline.pipelines.workers import workers
+
+SCORES = {
+    "C, the confidence": "confidence.value",
+    "O, consistency": "confidence.consistency",
+    "S, reflection": "confidence.reflection",
+}
+
+
+class Share(Config):
+    """Rows of a kind, and how many of them there are among the dropped half.
+
+    Attributes:
+        rows: That have a confidence.
+        dropped: In the lower half of their source.
+        bad_dropped: Those of the dropped that hold an error.
+    """
+
+    rows: int
+    dropped: int
+    bad_dropped: int
+
+
+class Calibration(Config):
+    """What a calibration has found.
+
+    Attributes:
+        rows: Of the sample.
+        planted: Errors by kind.
+        unjudged: Rows without a confidence.
+        scores: By score: rows, bad, auroc and average precision with their intervals.
+        by_source: The dropped half of each source.
+        by_kind: The same of each kind of error, and of clean rows.
+        model_calls: Forward passes.
+        tokens: Tokens through models.
+    """
+
+    rows: int
+    planted: dict[str, int]
+    unjudged: int
+    scores: dict[str, dict[str, Any] | None]
+    by_source: dict[str, Share]
+    by_kind: dict[str, Share]
+    model_calls: int
+    tokens: int
+
+
+class _Sample(NamedTuple):
+    rows: list[dict[str, Any]]
+    kinds: list[str]  # '' for a clean row
+
+
+def calibrate(
+    recipe: Recipe,
+    base: Path,
+    runs: Path,
+    runtime: Runtime | None = None,
+    rows: int = 200,
+) -> Calibration:
+    """Plant errors into a sample of a recipe's data, and measure CLEAR's confidence on it.
+
+    Stages before `clear` that need no model are run as in a run, others are passed over.
+
+    Args:
+        recipe: With a stage of kind `clear`; its seed draws the sample.
+        base: Folder that the recipe's paths are relative to.
+        runs: The run directory.
+        runtime: Where and how it is computed.
+        rows: Of the sample; half of them get an error.
+
+    Raises:
+        RecipeError: The recipe has no stage `clear`.
+        InputError: The data do not allow for a sample.
+        ModelError: A model cannot be found or run.
+    """
+    stages = [stage for stage in recipe.stages if isinstance(stage, Clear)]
+    if not stages:
+        raise RecipeError(
+            f"'{recipe.name}' has no stage of kind 'clear', which is what is calibrated; add one."
+        )
+    method = stages[0].model_copy(update={"correct": None})
+    with locked(recipe, runs):
+        job = open_job(recipe, base, runs, runtime or Runtime())
+        corpus = _corpus_before(job, stages[0])
+        sample = _sample(corpus, rows, recipe.seed)
+        with tempfile.TemporaryDirectory() as folder:
+            table = pa.Table.from_pylist(sample.rows, schema=EXAMPLES)
+            pq.write_table(table, Path(folder) / "sample.parquet")
+            measured, usage = _measure(method, Corpus.open(Path(folder)), place_of(job))
+    return _told(measured, np.array(sample.kinds, dtype=object), usage)
+
+
+def _corpus_before(job: Job, method: Clear) -> Corpus:
+    """Run what precedes CLEAR and needs no model, and return what is left."""
+    read_inputs(job)
+    done = 0
+    with workers(job.runtime.devices) as crew:
+        for number, stage in enumerate(job.recipe.stages):
+            if stage is method or roles_of(stage):
+                break
+            run_stage(job, number, crew)
+            done = number + 1
+    return stage_corpus(job, done)
+
+
+def _sample(corpus: Corpus, size: int, seed: int) -> _Sample:
+    """Draw rows with a response, and plant errors of all kinds into every second one."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(corpus))
+    chosen = np.zeros(len(corpus), dtype=bool)
+    chosen[order[: 2 * size]] = True  # more than needed: some do not qualify
+    rows = [row for shard in corpus.filter(chosen).iter_shards() for row in shard.to_pylist()]
+    place = {row_id: rank for rank, row_id in enumerate(corpus.rows["id"].take(order).to_pylist())}
+    rows.sort(key=lambda row: place[row["id"]])
+    usable = [row for row in rows if row["messages"][-1]["content"].strip()][:size]
+    if len(usable) < 4:
+        raise InputError(
+            f"{len(usable)} rows with a response reach 'clear'; expected at least 4 to plant "
+            "errors into."
+        )
+    found = _Sample([], [])
+    for number, row in enumerate(usable):
+        planted = None
+        if number % 2:
+            turn = number // 2 % len(KINDS)
+            others = _others(usable, row)
+            planted = plant((*KINDS[turn:], *KINDS[:turn]), row["messages"], others, random)
+        if planted:
+            turns = [*row["messages"][:-1], {"role": "assistant", "content": planted.response}]
+            metadata = json.loads(row["metadata"])
+            row |= {"messages": turns, "content_hash": content_hash(turns, metadata)}
+        found.rows.append(row)
+        found.kinds.append(planted.kind if planted else "")
+    return found
+
+
+def _others(rows: Sequence[dict[str, Any]], row: dict[str, Any]) -> list[str]:
+    return [
+        other["messages"][-1]["content"]
+        for other in rows
+        if other["source"] == row["source"] and other["prompt_id"] != row["prompt_id"]
+    ]
+
+
+def _measure(method: Clear, corpus: Corpus, place: Place) -> tuple[Corpus, Usage]:
+    steps = rounds(method, corpus, place)
+    usage = Usage()
+    while True:
+        try:
+            requests = next(steps)
+        except StopIteration as end:
+            measured: Corpus = end.value[0]
+            return measured, usage
+        for request in requests:
+            work = pending(0, corpus, request, place)
+            name = f"calibrate: {request.scorer.table}"
+            progress.start(name, sum(len(piece.positions) for piece in work))
+            for piece in work:
+                usage = usage.plus(score_work(corpus, piece, place).usage)
+            progress.finish()
+
+
+def _told(corpus: Corpus, kinds: npt.NDArray[np.object_], usage: Usage) -> Calibration:
+    bad = kinds != ""
+    prompts = np.array(corpus.rows["prompt_id"].to_pylist(), dtype=object)
+    columns = {
+        name: corpus.column(column).to_numpy(zero_copy_only=False)
+        for name, column in SCORES.items()
+    }
+    value = columns["C, the confidence"]
+    known = np.isfinite(value)
+    sources = group_names(corpus, "source")
+    dropped = known & ~passing(Threshold(), value, sources).rows
+    names = np.where(bad, kinds, "clean")
+    return Calibration(
+        rows=len(corpus),
+        planted={kind: int((kinds == kind).sum()) for kind in KINDS},
+        unjudged=int((~known).sum()),
+        scores={n: _plain(detection(score, bad, prompts)) for n, score in columns.items()},
+        by_source={str(n): _share(sources == n, known, dropped, bad) for n in sorted(set(sources))},
+        by_kind={str(n): _share(names == n, known, dropped, bad) for n in sorted(set(names))},
+        model_calls=usage.model_calls,
+        tokens=usage.tokens,
+    )
+
+
+def _share(mine: Any, known: Any, dropped: Any, bad: Any) -> Share:
+    return Share(
+        rows=int((mine & known).sum()),
+        dropped=int((mine & dropped).sum()),
+        bad_dropped=int((mine & dropped & bad).sum()),
+    )
+
+
+def _plain(found: Detection | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        **found._asdict(),
+        "auroc": found.auroc._asdict(),
+        "average_precision": found.average_precision._asdict(),
+    }
