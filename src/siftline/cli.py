@@ -195,6 +195,9 @@ def _print_result(result: RunResult) -> None:
         f"{result.export.rows:,} rows curated; {result.model_calls:,} model calls, "
         f"{result.scored:,} scores computed, {result.cached:,} from the cache."
     )
+    for stage in result.stages:
+        for warning in stage.diagnosis.get("warnings", ()):
+            out.print(f"[yellow]warning[/]  {stage.folder}: {escape(warning)}")
     out.print(f"dataset  {escape(str(result.folder / 'curated'))}", soft_wrap=True)
     out.print(f"reasons  {escape(str(result.folder / 'decisions.parquet'))}", soft_wrap=True)
     out.print(f"report   {escape(str(result.folder / 'report.html'))}", soft_wrap=True)
