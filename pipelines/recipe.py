@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 from siftline.filters.clear import Clear
 from siftline.filters.exact_duplicates import ExactDuplicates
 from siftline.filters.rules import Rules
+from siftline.filters.s3ft import S3ft
 from siftline.models.specification import ModelSpec
 from siftline.pipelines.config import Config
 from siftline.pipelines.errors import RecipeError, nearest
@@ -20,7 +21,9 @@ from siftline.selectors.baselines import Longest, Random, StratifiedRandom
 from siftline.selectors.diversity import Diversity
 from siftline.selectors.grape import Grape
 
-Methods = Rules | ExactDuplicates | Clear | Grape | Diversity | Random | StratifiedRandom | Longest
+Methods = (
+    Rules | ExactDuplicates | Clear | S3ft | Grape | Diversity | Random | StratifiedRandom | Longest
+)
 Stage = Annotated[Methods, Field(discriminator="kind")]
 
 _METHOD_BY_KIND: dict[str, type[Config]] = {

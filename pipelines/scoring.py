@@ -102,14 +102,15 @@ def rounds(
     """
     every = np.ones(len(corpus), dtype=bool)
     asked: list[Request] = []
+    follow = getattr(method, "follow", lambda _: ())
     requests = [Request(scorer, every) for scorer in in_order(method.scorers())]
-    follow = getattr(method, "follow", None)
+    requests = requests or list(follow(corpus))
     while requests:
         yield requests
         for request in requests:
             corpus = corpus.with_scores(request.scorer.table, read_scores(corpus, request, place))
         asked += requests
-        requests = list(follow(corpus)) if follow else []
+        requests = list(follow(corpus))
     for name, table in _derived(method, corpus).items():
         corpus = corpus.with_scores(name, table)
     return corpus, asked
