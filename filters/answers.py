@@ -2,26 +2,40 @@
 
 import re
 import string
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
-# From the most to the least explicit; the last occurrence in the text counts.
+# From the most to the least explicit; the last occurrence in the text counts. Those of the second
+# list mark headings, options and turns of phrase too, so they count in the last line only.
 _MARKERS = (
-    re.compile(r"####\s*(.+)"),  # GSM8K
-    re.compile(r"\\boxed\{([^{}]+)\}"),  # MATH
-    re.compile(r"^\W*(?:final answer|answer|a)\W*:\W*(\S.*)$", re.IGNORECASE | re.MULTILINE),
-    re.compile(r"\banswer is:?\s*([^\n]+?)(?:\.\s|\.?$)", re.IGNORECASE | re.MULTILINE),
+    re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})+)\}"),  # MATH
+    re.compile(r"^\W*(?:final answer|answer)\W*:[\s*_]*(\S.*)$", re.IGNORECASE | re.MULTILINE),
 )
-_NUMBER = re.compile(r"-?(?:\d[\d,]*)?\.?\d+")
-_EDGES = string.punctuation + string.whitespace
+_LAST_LINE_MARKERS = (
+    re.compile(r"####\s*(.+)"),  # GSM8K
+    re.compile(r"^\W*a\W*:[\s*_]*(\S.*)$", re.IGNORECASE),
+    re.compile(r"\banswer is:?\s*([^\n]+?)(?:\.\s|\.?$)", re.IGNORECASE),
+)
+# A minus behind a word or a number is a hyphen; commas separate groups, of which the last has three
+# digits, or items of a list.
+_NUMBER = re.compile(
+    r"(?:(?<![\w.)])[-\u2212])?"
+    r"(?:(?:\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+)"
+)
+# What stands around an answer and is no part of it.
+EDGES = string.punctuation + string.whitespace
 
 
 def final_answer(text: str) -> str | None:
     r"""Return what a text marks as its answer, or None where it marks nothing.
 
-    Markers: `####`, `\boxed{}`, a line that begins with "Answer:" or "A:", and "the answer is".
+    Markers: `\boxed{}` and a line that begins with "Answer:"; in the last line also `####`, "A:"
+    and "the answer is".
     """
-    for marker in _MARKERS:
-        found = marker.findall(text)
+    last = text.rstrip().rpartition("\n")[2]
+    places = [(marker, text) for marker in _MARKERS]
+    places += [(marker, last) for marker in _LAST_LINE_MARKERS]
+    for marker, place in places:
+        found = marker.findall(place)
         if found:
             answer: str = found[-1].strip()
             return answer
@@ -30,12 +44,8 @@ def final_answer(text: str) -> str | None:
 
 def last_number(text: str) -> Decimal | None:
     """Return the last number in a text, thousands separators removed; None without one."""
-    for found in reversed(_NUMBER.findall(text)):
-        try:
-            return Decimal(found.replace(",", ""))
-        except InvalidOperation:
-            continue
-    return None
+    found = _NUMBER.findall(text)
+    return Decimal(found[-1].replace(",", "").replace("\u2212", "-")) if found else None
 
 
 def same_answer(first: str, second: str) -> bool:
@@ -48,9 +58,10 @@ def same_answer(first: str, second: str) -> bool:
 
 def _as_number(text: str) -> Decimal | None:
     """Read a text that is one number with at most a unit sign around it."""
-    bare = text.strip(_EDGES.replace("-", "").replace(".", "")).rstrip(".")
+    bare = text.strip(EDGES.replace("-", "").replace(".", "")).rstrip(".")
     return last_number(bare) if _NUMBER.fullmatch(bare) else None
 
 
 def _folded(text: str) -> str:
-    return " ".join(text.casefold().strip(_EDGES).split())
+    bare = text.casefold().strip(EDGES) or text  # an answer may be a sign, such as "+"
+    return " ".join(bare.split())

@@ -21,13 +21,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from siftline.filters.comparers import Comparer, Embedding
+from siftline.filters.comparers import Comparer, Embedding, Judge
 from siftline.filters.confidence import TOO_FEW_SAMPLES, Consistency, Reflection, Samples
 from siftline.filters.correction import Candidate, Correction, Preference
 from siftline.filters.judging import Reading
-from siftline.filters.thresholds import Passed, Threshold, group_names, passing, vanishing
+from siftline.filters.thresholds import (
+    Passed,
+    Threshold,
+    group_names,
+    members,
+    passing,
+    vanishing,
+)
 from siftline.models.generation import Sampling
 from siftline.models.likelihood import EMPTY_RESPONSE, OK
 from siftline.models.rendering import Template
@@ -42,11 +49,16 @@ from siftline.pipelines.method import (
     verdicts,
 )
 
-# A group of which less is kept is about to vanish (ours).
+# A group of which less is kept is about to vanish, if it had so many rows (ours).
 VANISHING_SHARE = 0.1
+FEWEST_ROWS = 10
+NAMED_GROUPS = 5
 # Share of rows without enough samples above which the report warns (ours).
 MANY_UNJUDGED = 0.1
+# Median probability of a letter as the next token below which the report warns (ours).
+LITTLE_MASS = 0.1
 CORRECTED = "corrected"
+DUPLICATE_CORRECTION = "duplicate_correction"
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -57,7 +69,8 @@ class Clear(Config):
 
     Reasons for keeping: `confident`, `corrected`, `unjudged_<status>` (there is no confidence,
     which is no verdict). For dropping: `low_confidence`, `empty_response`; with `correct` also
-    `not_improved` (the judge is not sure enough that the candidate is better) and
+    `not_improved` (the judge is not sure enough that the candidate is better),
+    `duplicate_correction` (another row of the prompt gets the candidate) and
     `over_correction_cap`.
 
     Score columns of the table `confidence`: `value`, `consistency` (O), `reflection` (S),
@@ -70,6 +83,8 @@ class Clear(Config):
         temperature: Of the samples.
         max_tokens: Of one sample.
         explain: Ask the samples for reasoning before the answer.
+        short_words: A response of at most so many words is compared with the samples' final
+            answers, a longer one as a whole.
         alpha: Weight of the comparer's agreement against an exact match.
         beta: Weight of consistency against self-reflection.
         reading: How letters are read: off the next token's `probabilities`, or off a generated
@@ -78,7 +93,8 @@ class Clear(Config):
         threshold: What passes.
         correct: How rows that do not pass are corrected; None drops them.
         gate: Reflect first, and sample only where S is at least this far from 0 and 1; of other
-            rows C is S, which moves the median. None, the default, samples all rows.
+            rows C is S, which moves the median, and is told in the report. None, the default,
+            samples all rows.
         seed: Of the samples.
     """
 
@@ -91,6 +107,7 @@ class Clear(Config):
     temperature: float = Field(default=1.0, gt=0, le=10)
     max_tokens: int = Field(default=512, ge=1)
     explain: bool = True
+    short_words: int = Field(default=30, ge=1)
     alpha: float = Field(default=0.8, ge=0, le=1)
     beta: float = Field(default=0.7, ge=0, le=1)
     reading: Reading = "probabilities"
@@ -99,6 +116,15 @@ class Clear(Config):
     correct: Correction | None = None
     gate: float | None = Field(default=None, gt=0, le=0.5)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _letters_are_generated(self) -> "Clear":
+        if self.reading == "letter" and self.correct and self.correct.judgements == 0:
+            raise ValueError(
+                "'correct.judgements: 0' reads probabilities, which 'reading: letter' does "
+                "without; expected at least 1 judgement."
+            )
+        return self
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the reflection; samples are drawn where it finds something to judge."""
@@ -109,6 +135,12 @@ class Clear(Config):
         tuning = self.correct.tuning if self.correct else None
         more = (self.consistency.role, tuning.model if tuning else None)
         return (self.model, *[role for role in more if role])
+
+    def local_roles(self) -> tuple[str, ...]:
+        """Return the roles of models that cannot be on a server."""
+        tuning = self.correct.tuning if self.correct else None
+        comparer = self.consistency.role if self.consistency.kind in ("embedding", "nli") else None
+        return tuple(role for role in (comparer, tuning.model if tuning else None) if role)
 
     def follow(self, corpus: Corpus) -> Sequence[Request]:
         """Return samples where there is something to judge, then candidates where it fails."""
@@ -177,8 +209,10 @@ class Clear(Config):
             "consistency_quartiles": _quartiles(_column(corpus, "confidence.consistency")),
             "reflection_quartiles": _quartiles(_column(corpus, "confidence.reflection")),
             "looks_that_disagree": _disagreeing(corpus),
+            "letter_mass_quartiles": _quartiles(_column(corpus, "reflection.letter_mass")),
             "unparsable_reflections": int(np.nansum(unparsable.astype(float))),
-            "sampled_rows": int(np.isfinite(_column(corpus, "confidence.consistency")).sum()),
+            "sampled_rows": int(_asked(corpus).sum()),
+            **({"gate": self.gate, "gated_rows": self._gated(corpus)} if self.gate else {}),
             "unjudged": {
                 str(name): int((status == name).sum())
                 for name in sorted(set(status))
@@ -205,7 +239,14 @@ class Clear(Config):
         samples = Samples(
             model=self.model, sampling=sampling, explain=self.explain, template=self.template
         )
-        return Consistency(samples=samples, comparer=self.consistency)
+        comparer = self.consistency
+        if isinstance(comparer, Judge):
+            comparer = comparer.as_in(self.reading, self.template)
+        return Consistency(samples=samples, comparer=comparer, short_words=self.short_words)
+
+    def _gated(self, corpus: Corpus) -> int:
+        """Return how many rows were judged by reflection alone."""
+        return int(((_status(corpus) == OK) & ~_asked(corpus)).sum())
 
     def _corrections(self, corpus: Corpus) -> Sequence[Request]:
         """Return the candidates of the rows that do not pass, and the preference for them."""
@@ -215,11 +256,13 @@ class Clear(Config):
         passed = passing(self.threshold, value, group_names(corpus, self.threshold.per)).rows
         passed &= _status(corpus) != EMPTY_RESPONSE
         asked = ~passed & np.isfinite(value)
-        if not asked.any():
-            return ()
         correct = self.correct
         tuning, training = correct.tuning, None
+        if not asked.any() or (tuning is not None and not passed.any()):
+            return ()
         if tuning is not None:
+            template = tuning.template or self.template
+            tuning = tuning.model_copy(update={"seed": self.seed, "template": template})
             prompts = np.array(corpus.rows["prompt_id"].to_pylist(), dtype=object)
             if not set(prompts[passed]) & set(prompts[asked]):
                 # No prompt would be answered by a model that has seen it: one model will do.
@@ -266,6 +309,12 @@ class Clear(Config):
         better = np.flatnonzero(~keep & (preference > self.correct.eta))
         hashes = np.array(corpus.rows["content_hash"].to_pylist(), dtype=object)[better]
         order = better[np.lexsort((hashes, -preference[better]))]
+        # Rows of one prompt share a candidate, and a dataset wants it once.
+        prompts = np.array(corpus.rows["prompt_id"].to_pylist(), dtype=object)[order].astype(str)
+        firsts = np.zeros(len(order), dtype=bool)
+        firsts[np.unique(prompts, return_index=True)[1]] = True
+        reasons[order[~firsts]] = DUPLICATE_CORRECTION
+        order = order[firsts]
         share = self.correct.max_share
         room = len(order) if share >= 1 else int(share * keep.sum() / (1 - share) + 1e-9)
         reasons[order[:room]] = CORRECTED
@@ -311,18 +360,32 @@ class Clear(Config):
         return passing(self.threshold, value, group_names(corpus, self.threshold.per))
 
     def _warnings(self, corpus: Corpus, keep: Bools) -> list[str]:
-        found = [
-            f"Of {name.replace('/', ', task ', 1)} less than {VANISHING_SHARE:.0%} is kept; set "
-            "'threshold.per: task', or a lower threshold."
-            for name in vanishing(keep, group_names(corpus, "task"), VANISHING_SHARE)
-        ]
-        cut = int((_status(corpus) == TOO_FEW_SAMPLES).sum())
-        if cut > MANY_UNJUDGED * len(corpus):
+        found = []
+        gone = vanishing(keep, group_names(corpus, "task"), VANISHING_SHARE, FEWEST_ROWS)
+        if gone:
+            more = f" and {len(gone) - NAMED_GROUPS} more" if len(gone) > NAMED_GROUPS else ""
             found.append(
-                f"{cut} of {len(corpus)} rows are not judged, because fewer than two of their "
-                "samples came to an answer that can be compared; raise 'max_tokens', or choose "
-                "another 'consistency'."
+                f"Of {'; '.join(gone[:NAMED_GROUPS])}{more} less than {VANISHING_SHARE:.0%} is "
+                "kept; set 'threshold.per: task', or a lower threshold."
             )
+        status = _status(corpus)
+        unjudged = int(((status != OK) & (status != EMPTY_RESPONSE)).sum())
+        if unjudged > MANY_UNJUDGED * len(corpus):
+            cut = int((status == TOO_FEW_SAMPLES).sum())
+            found.append(
+                f"{unjudged} of {len(corpus)} rows are not judged and so kept; of {cut} fewer than "
+                "two samples came to an answer that can be compared: raise 'max_tokens', or "
+                "choose another 'consistency'."
+            )
+        mass = _quartiles(_column(corpus, "reflection.letter_mass"))
+        if mass and mass[1] < LITTLE_MASS:
+            found.append(
+                f"Half of the reflections have less than {mass[1]:.2g} of the next token's "
+                "probability on A, B and C: the judge hardly answers the question. Try another "
+                "'template', or 'reading: letter'."
+            )
+        if self.correct and self.correct.tuning and not self._passed(corpus).rows.any():
+            found.append("Nothing passed that a model could be tuned on: nothing is corrected.")
         ties = self._passed(corpus).ties
         if ties:
             found.append(
@@ -371,7 +434,7 @@ def _disagreeing(corpus: Corpus) -> int:
 
 
 def _shares(keep: Bools, groups: npt.NDArray[np.object_]) -> dict[str, float]:
-    return {str(name): round(float(keep[groups == name].mean()), 4) for name in sorted(set(groups))}
+    return {name: round(float(keep[rows].mean()), 4) for name, rows in members(groups).items()}
 
 
 def _quartiles(values: Floats) -> list[float]:

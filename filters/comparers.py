@@ -86,14 +86,20 @@ class Judge(Config):
 
     Attributes:
         model: Role of a language model.
-        reading: Off the next token's `probabilities`, or off a generated `letter`.
-        template: How the question is rendered.
+        reading: Off the next token's `probabilities`, or off a generated `letter`; None takes that
+            of the method.
+        template: How the question is rendered; None takes that of the method.
     """
 
     kind: Literal["judge"] = "judge"
     model: str
-    reading: Reading = "probabilities"
-    template: Template = "chat"
+    reading: Reading | None = None
+    template: Template | None = None
+
+    def as_in(self, reading: Reading, template: Template) -> "Judge":
+        """Return the same with what is not stated filled in."""
+        stated = {"reading": self.reading or reading, "template": self.template or template}
+        return self.model_copy(update=stated)
 
     @property
     def role(self) -> str | None:
@@ -170,7 +176,8 @@ def _not_contradicted(comparer: Nli, pairs: Sequence[Comparison], runtime: Runti
 
 def _judged(comparer: Judge, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
     model = load_language_model(model_of(comparer.model, runtime), runtime.device)
-    questions = [ask(is_consistent(*pair, comparer.reading)) for pair in pairs]
-    found = weigh(model, questions, ("A", "B"), comparer.reading, comparer.template)
+    reading, template = comparer.reading or "probabilities", comparer.template or "chat"
+    questions = [ask(is_consistent(*pair, reading)) for pair in pairs]
+    found = weigh(model, questions, ("A", "B"), reading, template)
     values = [row[0] if isinstance(row, list) else None for row in found.rows]
     return Agreement(values, found.usage)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import pyarrow as pa
 from pydantic import Field
 
-from siftline.filters.answers import final_answer, same_answer
+from siftline.filters.answers import EDGES, final_answer, same_answer
 from siftline.filters.comparers import Comparer, Comparison, Embedding, agreement
 from siftline.filters.judging import Reading, ask, is_correct, question_of, weigh
 from siftline.models.generation import STOP, Sample, Sampling
@@ -53,6 +53,7 @@ REFLECTION = pa.schema(
         ("first_letter", pa.string()),  # the weightiest; null where the reply had none
         ("second_letter", pa.string()),
         ("unparsable", pa.int32()),  # replies without a letter, each counted 0.5
+        ("letter_mass", pa.float64()),  # mean probability of a letter as the next token, if read
     ]
 )
 CONSISTENCY = pa.schema(
@@ -164,24 +165,25 @@ class Reflection(Config):
         found = weigh(model, questions, _LETTERS, self.reading, self.template)
         progress.advance(len(rows))
         looks = dict(zip(asked, zip(*_halves(found.rows), strict=True), strict=True))
+        pairs = zip(*_halves(found.masses), strict=True)
+        masses = {row: _mean(pair) for row, pair in zip(asked, pairs, strict=True)}
         keys = rows["content_hash"].to_pylist()
         records = [
-            (key, *_reflected(*looks[row])) if row in looks else (key, status, *[None] * 5)
+            (key, *_reflected(*looks[row], masses[row]))
+            if row in looks
+            else (key, status, *[None] * 6)
             for row, (key, status) in enumerate(zip(keys, statuses, strict=True))
         ]
         return Scored(table_of(records, REFLECTION), found.usage)
-
-    def _question(self, turns: Sequence[Message], again: bool) -> list[Message]:
-        question = question_of(turns[:-1])
-        return ask(is_correct(question, _response(turns), self.reading, again))
 
 
 class Consistency(Config):
     """How far samples agree with each response, in the table `consistency`: :data:`CONSISTENCY`.
 
     A response that is short, or marks its final answer, is compared with the samples' final
-    answers, any other as a whole with whole samples. A sample is valid when it has an answer that
-    the comparer can judge; one that was cut before it came to its answer has none.
+    answers, any other as a whole with whole samples, cut ones among them. A sample is valid when it
+    has an answer that the comparer can judge; where final answers are compared, one that was cut
+    before it came to its own has none.
 
     Attributes:
         samples: Which samples.
@@ -241,13 +243,13 @@ class Consistency(Config):
         response = _response(row["messages"])
         marked = final_answer(response)
         short = marked is not None or len(response.split()) <= self.short_words
+        # The last number of a text that was cut is any number.
+        short |= self.comparer.kind == "numeric"
         question = question_of(row["messages"][:-1])
         found: list[Comparison | None] = []
         given = zip(row["samples"]["texts"], row["samples"]["finished"], strict=True)
         for text, finished in given:
-            answer: str | None = text.strip()
-            if short:
-                answer = final_answer(text) or (answer if finished else None)
+            answer = _answer(text, finished) if short else text.strip()
             found.append(Comparison(question, marked or response, answer) if answer else None)
         return found
 
@@ -271,6 +273,15 @@ def table_of(records: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
+def _answer(text: str, finished: bool) -> str | None:
+    """Return the final answer of a sample; None where it was cut before the end of it."""
+    marked = final_answer(text)
+    if finished:
+        return marked or text.strip()
+    cut = marked is None or text.strip(EDGES).endswith(marked.strip(EDGES))
+    return None if cut else marked
+
+
 def _response(turns: Sequence[Message]) -> str:
     return turns[-1]["content"].strip()
 
@@ -283,22 +294,27 @@ def _sampled(row: list[Sample] | str) -> tuple[Any, ...]:
     return OK, [each.text for each in row], [each.finish == STOP for each in row], total
 
 
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 def _halves(rows: list[Any]) -> tuple[list[Any], list[Any]]:
     middle = len(rows) // 2
     return rows[:middle], rows[middle:]
 
 
 def _reflected(
-    first: list[float] | str | None, second: list[float] | str | None
+    first: list[float] | str | None, second: list[float] | str | None, mass: float | None
 ) -> tuple[Any, ...]:
-    """Turn two looks into a record: status, values, letters, and how many had none."""
+    """Turn two looks into a record: status, values, letters, how many had none, letters' mass."""
     for look in (first, second):
         if isinstance(look, str):
-            return look, None, None, None, None, None
+            return look, None, None, None, None, None, None
     looks = [look for look in (first, second) if not isinstance(look, str)]
     values = [0.5 if look is None else look[0] + 0.5 * look[2] for look in looks]
     letters = [None if look is None else _LETTERS[look.index(max(look))] for look in looks]
-    return OK, *values, *letters, sum(look is None for look in looks)
+    return OK, *values, *letters, sum(look is None for look in looks), mass
 
 
 def _summary(status: str, pairs: list[tuple[Comparison | None, float | None]]) -> tuple[Any, ...]:

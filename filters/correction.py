@@ -19,6 +19,7 @@ from siftline.models.likelihood import EMPTY_RESPONSE, OK
 from siftline.models.loading import load_language_model, load_tuned
 from siftline.models.rendering import Message, Template
 from siftline.models.scorers import model_of
+from siftline.models.specification import ModelSpec
 from siftline.models.tuning import Tuning
 from siftline.pipelines import progress
 from siftline.pipelines.config import Config
@@ -27,7 +28,8 @@ from siftline.pipelines.method import Runtime, Scored, Scorer, Usage
 CUT = "cut"  # the candidate was cut at its limit of tokens
 EMPTY = "empty_candidate"
 UNCHANGED = "unchanged"  # the candidate is the response
-UNPARSABLE = "unparsable"  # a judgement gave no letter
+UNPARSABLE = "unparsable"  # a judgement gave no letter, or too few of those sampled did
+NO_MODEL = "nothing_to_train_on"  # all that passed has this prompt, or one of its fold
 
 _LETTERS = ("A", "B", "C")
 _CLAIMS = {"A": "(A) The first answer", "B": "(B) The second answer"}
@@ -114,22 +116,33 @@ class Candidate(Config):
         usage = Usage()
         for fold in sorted(set(folds)):
             mine = [row for row, place in enumerate(folds) if place == fold]
-            if self.tuning is None:
-                model = load_language_model(spec, runtime.device)
-            else:
-                assert runtime.artifact is not None
-                model = load_tuned(spec, runtime.artifact / f"fold-{fold}", runtime.device)
+            model = self._model(fold, runtime)
+            if model is None:
+                records |= {row: (keys[row], NO_MODEL, None, None) for row in mine}
+                progress.advance(len(mine))
+                continue
             found = model.generate(
                 [turns[row][:-1] for row in mine],
                 Sampling(temperature=0, max_tokens=self.max_tokens),
                 template=self.template,
                 on_batch=progress.advance,
             )
-            del model  # before the next one is loaded
             usage = usage.plus(found.usage)
             for row, answer in zip(mine, found.rows, strict=True):
-                records[row] = (keys[row], *_candidate(answer, spec.name))
+                records[row] = (keys[row], *_candidate(answer, self._origin(spec)))
         return Scored(table_of([records[row] for row in range(len(keys))], CANDIDATE), usage)
+
+    def _model(self, fold: int, runtime: Runtime) -> Any:
+        """Return the model that answers the prompts of a fold; None where none was trained."""
+        spec = model_of(self.model, runtime)
+        if self.tuning is None:
+            return load_language_model(spec, runtime.device)
+        assert runtime.artifact is not None
+        folder = runtime.artifact / f"fold-{fold}"
+        return load_tuned(spec, folder, runtime.device) if folder.exists() else None
+
+    def _origin(self, spec: ModelSpec) -> str:
+        return spec.name if self.tuning is None else f"{spec.name} (tuned)"
 
 
 class Preference(Config):

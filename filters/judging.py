@@ -16,8 +16,26 @@ from siftline.pipelines.method import Usage
 
 Reading = Literal["probabilities", "letter"]
 
-_LETTER = re.compile(r"answer\W*:?\W*\(?\b([A-Z])\b", re.IGNORECASE)
-_ALONE = re.compile(r"^\W*([A-Z])\b(?:[).:]|\W*$)", re.MULTILINE)
+# With less of the next token's probability on its letters, the model did not answer the question
+# (ours; SmolLM2 has 0.15 to 0.18 with its chat template, 0.004 to 0.018 with a plain one).
+LEAST_MASS = 0.0001
+# Of several sampled replies, those that must have a letter (as of samples: BSDetector's average is
+# taken over the valid ones).
+FEWEST_REPLIES = 2
+
+# "Answer: B", "the answer is (B)"; not "I answer. A cat ...", "Answer: a cat", "Answer: A or B".
+_MARKED = re.compile(
+    r"(?<![^\W_])answer(?:[\s*_]*[:=\uff1a]|\s+is\b:?)"
+    r"(?:[\W_]*(?:boxed|text|option|choice)\b)?[\W_]*"
+    r"([a-z])(?![^\W_]|['\u2019/&+#]|-\w)(?![^\S\n]+(?!(?:is|because|since|as)\b)[^\W_])",
+    re.IGNORECASE,
+)
+# Lines such as "(B) Incorrect", or of a letter alone: "B", "Option B".
+_ALONE = re.compile(
+    r"^(?:[^\w\n]|_)*(?:([A-Z])[).:](?![^\W_])"
+    r"|(?:(?i:answer|option|choice)[^\w\n]+)?([A-Za-z])(?![+#])(?:[^\w\n]|_)*$)",
+    re.MULTILINE,
+)
 
 _FORMS = {
     "probabilities": "Reply with one letter only.",
@@ -35,10 +53,13 @@ class Judgements(NamedTuple):
         rows: By question: the weight of each letter, summing to one; None where the reply had no
             letter that counts; or the status that says why there is no reply.
         usage: What it has cost.
+        masses: By question: what the letters had of the next token's probability; None where that
+            was not asked for.
     """
 
     rows: list[list[float] | str | None]
     usage: Usage
+    masses: list[float | None]
 
 
 def question_of(turns: Sequence[Message]) -> str:
@@ -109,11 +130,15 @@ def weigh(
         letters: Those that count.
         reading: `probabilities` or `letter`.
         template: How questions are rendered.
-        sampling: For `letter`; several samples give each letter its share. By default one, greedy.
+        sampling: For `letter`; several samples give each letter its share, if at least two have a
+            letter. By default one, greedy.
     """
+    if not questions:
+        return Judgements([], Usage(), [])
     if reading == "probabilities":
         choices = model.choose(questions, letters, template=template, on_batch=_quiet)
-        return Judgements([_normalised(row) for row in choices.rows], choices.usage)
+        masses = [None if isinstance(row, str) else sum(row) for row in choices.rows]
+        return Judgements([_normalised(row) for row in choices.rows], choices.usage, masses)
     drawn = sampling or Sampling(temperature=0)
     found = model.generate(questions, drawn, template=template, on_batch=_quiet)
     rows: list[list[float] | str | None] = []
@@ -122,16 +147,23 @@ def weigh(
             rows.append(row)
             continue
         read = [letter for sample in row if (letter := letter_of(sample.text, letters))]
-        rows.append([read.count(letter) / len(read) for letter in letters] if read else None)
-    return Judgements(rows, found.usage)
+        enough = len(read) >= min(FEWEST_REPLIES, drawn.n)
+        rows.append([read.count(letter) / len(read) for letter in letters] if enough else None)
+    return Judgements(rows, found.usage, [None] * len(rows))
 
 
 def letter_of(text: str, letters: Sequence[str]) -> str | None:
-    """Return the letter that a reply ends with, or None where there is none of those that count."""
-    for pattern in (_LETTER, _ALONE):
-        found = [letter.upper() for letter in pattern.findall(text) if letter.upper() in letters]
-        if found:
-            return str(found[-1])
+    """Return the letter that a reply ends with, or None where there is none of those that count.
+
+    Args:
+        text: The reply. A letter that is marked as the answer counts before one that opens a line.
+        letters: Capitals.
+    """
+    for pattern in (_MARKED, _ALONE):
+        found = ["".join(match.groups(default="")).upper() for match in pattern.finditer(text)]
+        known = [letter for letter in found if letter in letters]
+        if known:
+            return known[-1]
     return None
 
 
@@ -139,7 +171,7 @@ def _normalised(row: list[float] | str) -> list[float] | str | None:
     if isinstance(row, str):
         return row
     total = sum(row)
-    return [weight / total for weight in row] if total > 0 else None
+    return [weight / total for weight in row] if total >= LEAST_MASS else None
 
 
 def _quiet(rows: int, tokens: int) -> None:

@@ -14,6 +14,7 @@ from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 
 Group = Literal["corpus", "source", "task"]
+_DIGITS = 6
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -22,11 +23,13 @@ class Threshold(Config):
     """Which scores pass.
 
     A score passes above the threshold, strictly, as in the paper. Where the threshold is the
-    largest score of its group, and so nothing would be left, scores equal to it pass too.
+    largest score of its group, and so nothing would be left, scores equal to it pass too. Scores
+    are compared rounded to 1e-6, so that the last bits, which depend on the batch, decide nothing.
 
     Attributes:
         policy: `median` (the paper's), `quantile` or `absolute`.
-        value: The quantile, as 0.3 to drop the lowest 30 %, or the absolute threshold.
+        value: The quantile, as 0.3 to drop the lowest 30 % (0 drops none), or the absolute
+            threshold.
         per: The group in which median and quantile are taken: `corpus`, `source` or `task` (of a
             source; rows without a task are a group of their own).
         floor: What is not above it never passes, whatever the group; None for no floor.
@@ -68,21 +71,21 @@ def passing(threshold: Threshold, scores: Floats, groups: npt.NDArray[np.object_
         scores: [rows] NaN where there is none; these neither pass nor count.
         groups: [rows] Name of each row's group.
     """
+    scores = np.round(scores, _DIGITS)
+    nothing = threshold.policy == "quantile" and threshold.value == 0
     rows = np.zeros(len(scores), dtype=bool)
     limits = np.full(len(scores), np.nan)
     ties = []
-    for name in sorted(set(groups)):
-        mine = groups == name
-        known = scores[mine & np.isfinite(scores)]
+    for name, mine in members(groups).items():
+        known = scores[mine][np.isfinite(scores[mine])]
         if not len(known):
             continue
-        limit = _limit(threshold, known)
+        limit = round(_limit(threshold, known), _DIGITS)
         limits[mine] = limit
-        if threshold.policy != "absolute" and limit >= known.max():
+        tie = threshold.policy != "absolute" and limit >= known.max() > 0
+        if tie and not nothing:
             ties.append(name)
-            rows |= mine & (scores >= limit)
-        else:
-            rows |= mine & (scores > limit)
+        rows[mine] = scores[mine] >= limit if tie or nothing else scores[mine] > limit
     if threshold.floor is not None:
         rows &= scores > threshold.floor
         limits = np.fmax(limits, threshold.floor)
@@ -99,13 +102,25 @@ def group_names(
     if per == "source":
         return np.array(sources, dtype=object)
     tasks = corpus.rows["task"].to_pylist()
-    names = [f"{source}/{task or ''}" for source, task in zip(sources, tasks, strict=True)]
+    pairs = zip(sources, tasks, strict=True)
+    names = [f"{source}, task {task}" if task else source for source, task in pairs]
     return np.array(names, dtype=object)
 
 
-def vanishing(kept: Bools, groups: npt.NDArray[np.object_], share: float) -> list[str]:
-    """Return the groups of which less than a share is kept."""
-    return [str(name) for name in sorted(set(groups)) if kept[groups == name].mean() < share]
+def members(groups: npt.NDArray[np.object_]) -> dict[str, npt.NDArray[np.int64]]:
+    """Return the rows of each group, by name, the names sorted."""
+    names, codes, counts = np.unique(groups.astype(str), return_inverse=True, return_counts=True)
+    rows = np.split(np.argsort(codes, kind="stable"), np.cumsum(counts)[:-1])
+    return dict(zip(names.tolist(), rows, strict=True))
+
+
+def vanishing(kept: Bools, groups: npt.NDArray[np.object_], share: float, fewest: int) -> list[str]:
+    """Return the groups, of at least `fewest` rows, of which less than a share is kept."""
+    return [
+        name
+        for name, rows in members(groups).items()
+        if len(rows) >= fewest and kept[rows].mean() < share
+    ]
 
 
 def _limit(threshold: Threshold, known: Floats) -> float:

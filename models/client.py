@@ -7,7 +7,9 @@ run goes on from there.
 """
 
 import hashlib
+import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +23,14 @@ from siftline.models.specification import ModelSpec, ServerSpec
 from siftline.pipelines.errors import ModelError
 from siftline.pipelines.method import Usage
 
-CONTEXT_LENGTH = "context_length_exceeded"  # the code that servers give a prompt that is too long
+CONTEXT_LENGTH = "context_length_exceeded"  # the code that OpenAI gives a prompt that is too long
+# Others say it in words: vLLM ("maximum context length is"), llama.cpp ("exceeds the available
+# context size", "exceed_context_size_error"), TGI ("inputs tokens + max_new_tokens must be <=").
+_TOO_LONG = re.compile(
+    r"maximum (?:context|model|input|sequence) length|context[ _](?:length|size|window)"
+    r"|must have less than \d+ tokens|max_new_tokens.{0,3} must be",
+    re.IGNORECASE,
+)
 
 
 class Request(NamedTuple):
@@ -84,15 +93,19 @@ class Client:
                 answered is kept.
         """
         found: dict[int, dict[str, Any] | TooLongError] = {}
+        same: dict[str, list[int]] = {}
+        for number, request in enumerate(requests):
+            same.setdefault(json.dumps(request, sort_keys=True), []).append(number)
         with ThreadPoolExecutor(self._server.concurrency) as pool:
             waiting = {
-                pool.submit(self._answer, request, check): number
-                for number, request in enumerate(requests)
+                pool.submit(self._answer, requests[numbers[0]], check): numbers
+                for numbers in same.values()
             }
             try:
                 for done in as_completed(waiting):
-                    found[waiting[done]] = done.result()
-                    on_answer(waiting[done])
+                    for number in waiting[done]:
+                        found[number] = done.result()
+                        on_answer(number)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
@@ -141,7 +154,9 @@ class Client:
 
     def _refused(self, error: Any) -> Exception:
         details = error.body if isinstance(error.body, dict) else {}
-        if error.status_code == 400 and details.get("code") == CONTEXT_LENGTH:
+        if error.status_code in (400, 413, 422) and (
+            details.get("code") == CONTEXT_LENGTH or _TOO_LONG.search(str(error))
+        ):
             return TooLongError()
         hints = {
             401: f"set the key in the variable '{self._server.key_env or 'key_env'}'",

@@ -18,6 +18,8 @@ from siftline.pipelines.errors import ModelError
 from siftline.pipelines.method import Usage
 
 _BATCH_TOKENS = 4096
+# Longest pair in tokens; such models are trained on no longer ones.
+_WINDOW = 512
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
@@ -47,8 +49,12 @@ class EntailmentModel:
                 f"'{name}' has the labels {sorted(labels.values())}; expected a model of natural "
                 "language inference, one of whose labels is 'contradiction'."
             )
-        positions = getattr(model.config, "max_position_embeddings", None) or 512
-        self._window = int(min(positions, 512))
+        if tokenizer.pad_token_id is None:
+            raise ModelError(
+                f"The tokenizer of '{name}' has no padding token, which batches of pairs need; "
+                "name one as 'pad_token' in its tokenizer_config.json."
+            )
+        self._window = min(_positions(model), _WINDOW)
 
     def contradictions(
         self, pairs: Sequence[tuple[str, str]], max_tokens: int = 300
@@ -58,21 +64,25 @@ class EntailmentModel:
         Args:
             pairs: Premise and hypothesis.
             max_tokens: A hypothesis with more of them is judged by its sentences, and the mean
-                over them counts. What is beyond the model's window is cut from the premise.
+                over them counts. A pair beyond the model's window is cut at the longer text.
         """
         units: list[tuple[str, str]] = []
         owners: list[int] = []
-        for number, (premise, hypothesis) in enumerate(pairs):
-            parts = self._parts(hypothesis, max_tokens)
-            units += [(premise, part) for part in parts]
-            owners += [number] * len(parts)
-        with self._lock:
+        with self._lock:  # a tokenizer keeps the last call's limits, so it serves one at a time
+            for number, (premise, hypothesis) in enumerate(pairs):
+                parts = self._parts(hypothesis, max_tokens)
+                units += [(premise, part) for part in parts]
+                owners += [number] * len(parts)
             scores, usage = self._score(units)
         total = np.bincount(owners, weights=scores, minlength=len(pairs))
         return Contradictions(total / np.bincount(owners, minlength=len(pairs)), usage)
 
     def _parts(self, text: str, max_tokens: int) -> list[str]:
-        if len(self._tokenizer(text, add_special_tokens=False)["input_ids"]) <= max_tokens:
+        # Markers of the tokenizer in a text are text; `verbose` would warn of what is split below.
+        coded = self._tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, verbose=False
+        )
+        if len(coded["input_ids"]) <= max_tokens:
             return [text]
         return [part for part in _SENTENCE.split(text) if part.strip()] or [text]
 
@@ -101,5 +111,17 @@ class EntailmentModel:
             list(hypotheses),
             truncation="longest_first",
             max_length=self._window,
+            split_special_tokens=True,
             **options,
         )
+
+
+def _positions(model: Any) -> int:
+    """Return how many tokens a model has positions for."""
+    positions = int(getattr(model.config, "max_position_embeddings", None) or _WINDOW)
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings"):
+            # RoBERTa and its kin count from behind the padding's number.
+            padding = getattr(module, "padding_idx", None)
+            positions -= 0 if padding is None else padding + 1
+    return positions

@@ -276,6 +276,8 @@ def _samples(answer: dict[str, Any] | TooLongError) -> list[Sample] | str:
         text = choice.get("text") if text is None else text
         if reason == CONTENT_FILTER:
             return CONTENT_FILTER
+        if reason == LENGTH and text is None:  # all tokens went into thinking
+            text = ""
         if reason not in (STOP, LENGTH) or not isinstance(text, str):
             raise ModelError(
                 f"The server's answer ended with {reason!r}; expected a text that ended with "

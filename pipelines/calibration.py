@@ -161,7 +161,8 @@ def _sample(corpus: Corpus, size: int, seed: int) -> _Sample:
         if planted:
             turns = [*row["messages"][:-1], {"role": "assistant", "content": planted.response}]
             metadata = json.loads(row["metadata"])
-            row |= {"messages": turns, "content_hash": content_hash(turns, metadata)}
+            # A new row: the old one still lends its own response to others.
+            row = {**row, "messages": turns, "content_hash": content_hash(turns, metadata)}
         found.rows.append(row)
         found.kinds.append(planted.kind if planted else "")
     return found

@@ -17,8 +17,10 @@ Kind = Literal["swapped", "number", "cut", "prompt_sentence"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
-_NUMBER = re.compile(r"\d+")
+_WORD = re.compile(r"\S+")
+_NUMBER = re.compile(r"(\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?")
 _FEWEST_WORDS = 8  # of a response that is cut
+_MOST_DIGITS = 15  # of a number; what is longer is a key or the like
 
 
 class Planted(NamedTuple):
@@ -53,7 +55,7 @@ def plant(
     response = turns[-1]["content"].strip()
     for kind in kinds:
         found = _attempt(kind, response, turns[-2]["content"], others, random)
-        if found and found.strip() != response:
+        if found and found.strip() not in ("", response):
             return Planted(kind, found)
     return None
 
@@ -66,18 +68,22 @@ def _attempt(
     if kind == "number":
         return _other_number(response, random)
     if kind == "cut":
-        words = response.split(" ")
-        return " ".join(words[: len(words) // 2]) if len(words) >= _FEWEST_WORDS else None
+        ends = [word.end() for word in _WORD.finditer(response)]
+        return response[: ends[len(ends) // 2 - 1]] if len(ends) >= _FEWEST_WORDS else None
     sentences = [part for part in _SENTENCE.split(prompt) if part.strip()]
     return sentences[int(random.integers(len(sentences)))] if len(sentences) > 1 else None
 
 
 def _other_number(response: str, random: np.random.Generator) -> str | None:
-    """Change the last number by up to half of it, at least by one."""
+    """Raise the last number by up to half of it, at least by one; its decimals stay."""
     found = list(_NUMBER.finditer(response))
     if not found:
         return None
-    start, end = found[-1].span()
-    value = int(found[-1].group())
-    step = int(random.integers(1, max(2, value // 2 + 1)))
-    return f"{response[:start]}{value + step}{response[end:]}"
+    whole = found[-1].group(1)
+    digits = whole.replace(",", "")
+    if len(digits) > _MOST_DIGITS:
+        return None
+    value = int(digits)
+    changed = value + int(random.integers(1, max(2, value // 2 + 1)))
+    start, end = found[-1].span(1)
+    return f"{response[:start]}{changed:{',' if ',' in whole else ''}}{response[end:]}"

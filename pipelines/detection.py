@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 RESAMPLES = 1000
 # Central share of the bootstrap distribution that an interval covers.
@@ -54,35 +53,43 @@ def detection(scores: Floats, bad: Bools, units: npt.NDArray[np.object_]) -> Det
     scores, bad, units = scores[known], bad[known], units[known]
     if bad.all() or not bad.any():
         return None
-    draws = _resamples(bad, units)
+    figures = _figures(scores, bad, _weights(units))
     return Detection(
         rows=len(scores),
         bad=int(bad.sum()),
-        auroc=_estimate(roc_auc_score, scores, bad, draws),
-        average_precision=_estimate(average_precision_score, scores, bad, draws),
+        auroc=_estimate(figures[0]),
+        average_precision=_estimate(figures[1]),
     )
 
 
-def _resamples(bad: Bools, units: npt.NDArray[np.object_]) -> list[npt.NDArray[np.int64]]:
-    """Return bootstrap samples of rows, whole units at a time, in which both kinds occur."""
-    random = np.random.default_rng(0)
+def _weights(units: npt.NDArray[np.object_]) -> Floats:
+    """Return [1 + resamples, rows] how often each row counts; the first time, once each."""
     codes = np.unique(units, return_inverse=True)[1]
-    order = np.argsort(codes, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
-    found = []
-    for _ in range(RESAMPLES):
-        drawn = random.integers(len(members), size=len(members))
-        rows = np.concatenate([members[unit] for unit in drawn])
-        if 0 < bad[rows].sum() < len(rows):
-            found.append(rows)
-    return found
+    count = int(codes.max()) + 1
+    random = np.random.default_rng(0)
+    drawn = random.multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
+    return np.concatenate([np.ones((1, count)), drawn])[:, codes]
 
 
-def _estimate(
-    measure: object, scores: Floats, bad: Bools, draws: list[npt.NDArray[np.int64]]
-) -> Estimate:
-    assert callable(measure)
-    values = [float(measure(bad[rows], -scores[rows])) for rows in draws]
+def _figures(scores: Floats, bad: Bools, weights: Floats) -> tuple[Floats, Floats]:
+    """Return AUROC and average precision for each line of weights that has both kinds of rows."""
+    order = np.argsort(scores, kind="stable")
+    starts = np.unique(scores[order], return_index=True)[1]  # rows of one score are one step
+    lows = np.add.reduceat((weights * bad)[:, order], starts, axis=1)
+    highs = np.add.reduceat((weights * ~bad)[:, order], starts, axis=1)
+    both = (lows.sum(axis=1) > 0) & (highs.sum(axis=1) > 0)
+    lows, highs = lows[both], highs[both]
+    total = lows.sum(axis=1, keepdims=True)
+    above = highs.sum(axis=1, keepdims=True) - np.cumsum(highs, axis=1)
+    pairs = (lows * (above + highs / 2)).sum(axis=1)
+    seen, seen_bad = np.cumsum(lows + highs, axis=1), np.cumsum(lows, axis=1)
+    precision = np.divide(seen_bad, seen, out=np.zeros_like(seen), where=seen > 0)
+    auroc = pairs / (total[:, 0] * highs.sum(axis=1))
+    return auroc, (lows / total * precision).sum(axis=1)
+
+
+def _estimate(figures: Floats) -> Estimate:
+    """Return the first figure, with the interval of the others."""
     tails = (1 - COVERAGE) / 2
-    low, high = np.quantile(values, (tails, 1 - tails))
-    return Estimate(float(measure(bad, -scores)), float(low), float(high))
+    low, high = np.quantile(figures[1:] if len(figures) > 1 else figures, (tails, 1 - tails))
+    return Estimate(float(figures[0]), float(low), float(high))

@@ -39,3 +39,19 @@ def test_answers_are_compared_as_numbers_then_as_text() -> None:
     assert not same_answer("10", "100")
     assert not same_answer("-3", "3")
     assert not same_answer("", "no")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#### 1. Introduction\nLong ago.\n#### 2. End\nThe end.",
+        "Some say the answer is not simple. Others disagree, and they may well be right.\nSo be it.",
+        "A: red\nB: blue\nC: green",
+    ],
+)
+def test_headings_options_and_phrases_mark_no_answer(text: str) -> None:
+    assert final_answer(text) is None
+
+
+def test_braces_within_a_box_are_part_of_the_answer() -> None:
+    assert final_answer(r"So it is \boxed{\frac{1}{2}}, as we saw.") == r"\frac{1}{2}"

@@ -31,6 +31,7 @@ def reflection(values: list[float | None], **columns: Any) -> pa.Table:
             "first_letter": ["A"] * size,
             "second_letter": columns.get("second_letter", ["A"] * size),
             "unparsable": pa.array([0] * size, pa.int32()),
+            "letter_mass": pa.array([1.0] * size, pa.float64()),
         }
     )
 
@@ -113,17 +114,55 @@ def test_failures_are_kept_and_empty_responses_are_not() -> None:
 
 
 def test_the_threshold_is_of_each_source_and_a_vanishing_task_is_named() -> None:
-    values: list[float | None] = [0.1, 0.2, 0.3, 0.7, 0.8, 0.9]
+    values: list[float | None] = [n / 22 for n in range(22)]
     tables = {"reflection": reflection(values), "consistency": consistency(values, values)}
-    columns = {"source": list("aaabbb"), "task": list("xxxyyy")}
+    columns = {"source": ["a"] * 11 + ["b"] * 11, "task": ["x"] * 11 + ["y"] * 11}
     by_source = Clear(model="m")
     corpus = pool(tables, by_source, **columns)
-    assert kept(corpus, by_source.decide(corpus)) == {"r2", "r5"}
+    best = {f"r{n}" for n in (*range(6, 11), *range(17, 22))}  # above the middle one of each
+    assert kept(corpus, by_source.decide(corpus)) == best
     globally = Clear(model="m", threshold={"per": "corpus"})
     corpus = pool(tables, globally, **columns)
     decided = globally.decide(corpus)
-    assert kept(corpus, decided) == {"r3", "r4", "r5"}
+    assert kept(corpus, decided) == {f"r{n}" for n in range(11, 22)}
     assert "Of a, task x less than 10% is kept" in globally.diagnose(corpus, decided)["warnings"][0]
+
+
+def test_a_second_stage_measures_for_itself(tmp_path: Path) -> None:
+    write(tmp_path)
+    data = recipe_of(threshold={"policy": "absolute", "value": 0.0})
+    data["stages"].append({**data["stages"][0], "samples": 3, "consistency": {"kind": "judge"}})
+    data["stages"][1]["consistency"]["model"] = "judge"
+    result = run(parse_recipe(data, "recipe.yaml"), tmp_path, tmp_path / "runs", Runtime())
+    names = {p.stem.rpartition("-")[0] for p in (result.folder / "02-clear" / "scores").iterdir()}
+    assert names == {"reflection", "samples", "consistency", "confidence"}
+    (path,) = (result.folder / "02-clear" / "scores").glob("samples-*.parquet")
+    assert {len(texts) for texts in pq.read_table(path)["texts"].to_pylist() if texts} == {3}
+    assert result.stages[1].model_calls > 0
+
+
+def test_rows_of_one_prompt_get_its_candidate_once() -> None:
+    values: list[float | None] = [0.9, 0.1, 0.1]
+    tables = {
+        "reflection": reflection(values),
+        "consistency": consistency(values, values),
+        "candidate": pa.table({"text": ["new"] * 3, "origin": ["m"] * 3}),
+        "preference": preference([None, 0.9, 1.0], [None, 0.9, 1.0], doubt=0.9),
+    }
+    method = CORRECTING.model_copy(update={"correct": Correction(max_share=1.0, judgements=0)})
+    corpus = corpus_of(["p0", "p1", "p1"], tables=tables)
+    for name, table in method.derive(corpus).items():
+        corpus = corpus.with_scores(name, table)
+    decided = method.decide(corpus)
+    assert list(reasons(decided).values()) == ["confident", "duplicate_correction", "corrected"]
+
+
+def test_the_last_bits_of_a_confidence_decide_nothing() -> None:
+    values: list[float | None] = [1 - 1e-12, 1.0, 1 - 3e-12, 1 - 1e-9]
+    tables = {"reflection": reflection(values), "consistency": consistency(values, values)}
+    method = Clear(model="m")
+    corpus = pool(tables, method)
+    assert len(kept(corpus, method.decide(corpus))) == 4
 
 
 def test_the_gate_samples_only_where_reflection_is_not_sure() -> None:

@@ -53,13 +53,14 @@ def test_groups_are_of_a_source_or_a_task_of_it() -> None:
     corpus = corpus_of(["p"] * 3, source=["s", "s", "t"], task=["x", None, "x"])
     assert group_names(corpus, "corpus").tolist() == ["corpus"] * 3
     assert group_names(corpus, "source").tolist() == ["s", "s", "t"]
-    assert group_names(corpus, "task").tolist() == ["s/x", "s/", "t/x"]
+    assert group_names(corpus, "task").tolist() == ["s, task x", "s", "t, task x"]
 
 
 def test_a_group_that_is_about_to_vanish_is_named() -> None:
     groups = np.array(["a"] * 10 + ["b"] * 10, dtype=object)
     kept = np.array([True] * 10 + [False] * 10)
-    assert vanishing(kept, groups, 0.1) == ["b"]
+    assert vanishing(kept, groups, 0.1, fewest=10) == ["b"]
+    assert vanishing(kept, groups, 0.1, fewest=11) == []
 
 
 @pytest.mark.parametrize(
