@@ -155,8 +155,8 @@ def scores_of(recipe: Recipe, folder: Path) -> tuple[pa.Table, dict[str, npt.NDA
     return examples, scores
 
 
-def cost_of(folder: Path, spent: Any, seconds: float) -> dict[str, float]:
-    """Return what a thousand rows cost."""
+def cost_of(folder: Path, spent: Any, seconds: float) -> dict[str, float] | None:
+    """Return what a thousand rows cost; None where the cache had a part of it."""
     parts = sorted((folder / "01-clear" / "scores").glob("samples-*.parquet"))
     samples = pa.concat_tables([pq.read_table(part) for part in parts])
     examples = sum(source.examples for source in spent.ingest.summary.sources.values())
@@ -168,6 +168,8 @@ def cost_of(folder: Path, spent: Any, seconds: float) -> dict[str, float]:
             if row["texts"]
         }.values()
     )
+    if spent.stages[0].tokens < generated:
+        return None
     return {
         "generated_tokens": round(1000 * generated / examples),
         "prefill_tokens": round(1000 * (spent.stages[0].tokens - generated) / examples),

@@ -133,7 +133,7 @@ class Reflection(Config):
     """
 
     table: ClassVar[str] = "reflection"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     key: ClassVar[Literal["content_hash", "prompt_id"]] = "content_hash"
 
     model: str
@@ -192,7 +192,7 @@ class Consistency(Config):
     """
 
     table: ClassVar[str] = "consistency"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     key: ClassVar[Literal["content_hash", "prompt_id"]] = "content_hash"
 
     samples: Samples

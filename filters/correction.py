@@ -88,7 +88,7 @@ class Candidate(Config):
     """
 
     table: ClassVar[str] = "candidate"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     key: ClassVar[Literal["content_hash", "prompt_id"]] = "prompt_id"
 
     model: str
@@ -157,7 +157,7 @@ class Preference(Config):
     """
 
     table: ClassVar[str] = "preference"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     key: ClassVar[Literal["content_hash", "prompt_id"]] = "content_hash"
 
     model: str

@@ -4,6 +4,7 @@ Weights are read from safetensors only, so that loading a model runs no code of 
 recipe sets `trust_remote_code`. A model is loaded once per process and device.
 """
 
+import functools
 import threading
 import warnings
 from collections.abc import Callable
@@ -217,8 +218,9 @@ def open_weights(spec: ModelSpec, device: str, full: bool = False) -> Any:
     return _weights(spec, loadable_folder(find_model(spec).folder), kind).to(device)
 
 
+@functools.lru_cache(maxsize=1)  # shards ask for the same one; two may not fit
 def load_tuned(spec: ModelSpec, folder: Path, device: str = "auto") -> Any:
-    """Load a model with what was trained for it; it is gone when nobody holds it any more.
+    """Load a model with what was trained for it, and keep it until another one is loaded.
 
     Args:
         spec: The model that was tuned.

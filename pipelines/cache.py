@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Scorer, Training, rows_digest
+from siftline.pipelines.method import Scorer, Training, files_of, rows_digest
 
 
 def scorer_identity(scorer: Scorer, fingerprints: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def scorer_identity(scorer: Scorer, fingerprints: dict[str, Any]) -> dict[str, A
 
     Args:
         scorer: Its fields count, except the role of its model, which is only a name.
-        fingerprints: Fingerprint of each model, by role.
+        fingerprints: Fingerprint of each model, by role, and of each file that scorers read.
     """
     return {
         "table": scorer.table,
@@ -65,11 +65,14 @@ def _fields_and_model(config: Any, fingerprints: dict[str, Any]) -> dict[str, An
             fields[name] = scorer_identity(value, fingerprints)
         elif hasattr(value, "role"):
             fields[name] = _fields_and_model(value, fingerprints)
+            if hasattr(value, "revision"):
+                fields[name]["revision"] = value.revision
     model = None
     if config.role is not None:
         fields.pop("model")
         model = fingerprints[config.role]
-    return {"fields": fields, "model": model}
+    files = {"files": [fingerprints[name] for name in found]} if (found := files_of(config)) else {}
+    return {"fields": fields, "model": model, **files}
 
 
 def identity_hash(identity: object) -> str:

@@ -1,6 +1,7 @@
 """A job: everything that the steps of one run need to know, small enough to be passed around."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import yaml
 from siftline.models.loading import fingerprint
 from siftline.pipelines.cache import identity_hash
 from siftline.pipelines.config import Config
-from siftline.pipelines.errors import RunError
+from siftline.pipelines.errors import InputError, RunError
 from siftline.pipelines.inputs import digest
-from siftline.pipelines.method import Runtime, in_order, roles_of
+from siftline.pipelines.method import Runtime, files_of, in_order, roles_of
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run_directory import open_version
 
@@ -30,7 +31,8 @@ class Job(Config):
         version: Folder of the version.
         cache: Folder of the score cache.
         runtime: Where and how it is computed.
-        fingerprints: Fingerprint of each model that a stage uses, by role.
+        fingerprints: Fingerprint of each model that a stage uses, by role, and of each file that a
+            scorer reads, by its path.
     """
 
     recipe: Recipe
@@ -93,20 +95,18 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
         runtime: Where and how it is computed; the recipe's models are filled in.
 
     Raises:
-        InputError: An input is missing or empty.
+        InputError: An input, or a file that a stage reads, is missing or empty.
         ModelError: A model that a stage uses cannot be found.
     """
     roles = sorted(set().union(*(roles_of(stage) for stage in recipe.stages)))
     prints = {role: fingerprint(recipe.models[role], runtime.devices[0]) for role in roles}
+    prints |= {name: {"digest": _digest_of(base / name)} for name in _files(recipe)}
     resolved = recipe.model_dump(mode="json")
     identity = {
         "recipe": {key: value for key, value in resolved.items() if key not in ("name", "engine")},
         "data": [digest(item, base) for item in recipe.inputs],
         "models": prints,
-        "revisions": [
-            [stage.revision, *(scorer.revision for scorer in in_order(stage.scorers()))]
-            for stage in recipe.stages
-        ],
+        "revisions": _revisions(Config),
         "machinery": MACHINERY_REVISION,
     }
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
@@ -116,6 +116,37 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
         base=base,
         version=version,
         cache=runs / "cache",
-        runtime=runtime.model_copy(update={"models": recipe.models}),
+        runtime=runtime.model_copy(update={"models": recipe.models, "base": base}),
         fingerprints=prints,
     )
+
+
+def _revisions(kind: type[Config]) -> dict[str, int]:
+    """Return the revisions of all methods, scorers and trainers, by name.
+
+    A bump of any makes the next version, also where a recipe does not use it: what a method asks
+    for as it learns is not known before. It costs little, because scores stay in the cache.
+    """
+    found = {}
+    for each in kind.__subclasses__():
+        if "revision" in vars(each) and each.__module__.startswith("siftline."):
+            found[each.__name__] = int(vars(each)["revision"])
+        found |= _revisions(each)
+    return dict(sorted(found.items()))
+
+
+def _files(recipe: Recipe) -> list[str]:
+    """Return the paths of all files that scorers read beside the rows."""
+    scorers = [scorer for stage in recipe.stages for scorer in in_order(stage.scorers())]
+    return sorted({name for scorer in scorers for name in files_of(scorer)})
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"'{path}' cannot be read: {error.strerror}. A stage names it; expected a file, "
+            "relative to the recipe's folder."
+        ) from error

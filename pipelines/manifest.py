@@ -43,6 +43,7 @@ class StageManifest(Config):
         tokens: Tokens through models, padding not counted.
         seconds: Wall time.
         diagnosis: What the method says of its own work, for the report.
+        pictures: What the report draws of it (:mod:`siftline.reports.pictures`).
     """
 
     folder: str
@@ -59,6 +60,7 @@ class StageManifest(Config):
     tokens: int
     seconds: float
     diagnosis: dict[str, Any] = {}
+    pictures: dict[str, Any] = {}
 
 
 class ExportManifest(Config):
@@ -85,7 +87,7 @@ class Summary(Config):
         ingest: What has been read.
         stages: What each stage has decided.
         export: What has been written.
-        models: Fingerprint of each model in use, by role.
+        models: Fingerprint of each model in use, by role, and of each file that a stage reads.
         model_calls: Forward passes of all stages.
         tokens: Tokens through models, of all stages.
         scored: Scores computed.

@@ -30,6 +30,7 @@ class Runtime(Config):
         max_batch_tokens: Tokens in one forward pass; None takes what suits the device.
         shard_rows: Examples in one shard of a new version.
         artifact: What was trained for the scorer at hand; the runner fills it in.
+        base: Folder that the files named by scorers are relative to; likewise.
     """
 
     models: dict[str, ModelSpec] = {}
@@ -37,6 +38,7 @@ class Runtime(Config):
     max_batch_tokens: int | None = Field(default=None, ge=1)
     shard_rows: int = Field(default=4096, ge=1)
     artifact: Path | None = None
+    base: Path = Path()
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -79,20 +81,25 @@ class Scored(NamedTuple):
 class Scorer(Protocol):
     """A measurement of each row by itself: a frozen configuration whose result is cached by row.
 
-    Optional property: `needs`, the scorers whose results it reads. They are fields of it, and so
+    Optional properties: `needs`, the scorers whose results it reads. They are fields of it, and so
     part of its identity; for each of them its rows have one column more, named by that scorer's
-    table: a struct of its score columns.
+    table: a struct of its score columns. `files`, what it reads beside the rows, relative to
+    `Runtime.base`; their content is part of its identity.
 
     Attributes:
         table: The name of the score table.
         revision: Bumped when the algorithm changes, so that old scores are not reused.
-        key: What the score is a function of: the whole row (`content_hash`) or its prompt.
+        key: What the score is a function of.
         role: The role of the model that it runs, or None.
     """
 
     table: ClassVar[str]
     revision: ClassVar[int]
-    key: ClassVar[Literal["content_hash", "prompt_id"]]
+
+    @property
+    def key(self) -> Literal["content_hash", "prompt_id", "id"]:
+        """What the score is a function of: the whole row, its prompt, or its name (a file's)."""
+        ...
 
     @property
     def role(self) -> str | None:
@@ -134,7 +141,8 @@ class Trainer(Protocol):
         Args:
             corpus: The rows to learn from.
             runtime: Where and how.
-            folder: Empty; what was learned is written there.
+            folder: What was learned is written there. It may hold what a call that was interrupted
+                has left, which is of the same configuration and rows.
         """
         ...
 
@@ -176,8 +184,9 @@ class Method(Protocol):
     Optional verbs: `follow(corpus)` returns the :class:`Request` that the scores so far call for,
     and is asked again until it returns none; `derive(corpus)` returns score tables that are
     computed from others, by name; `revise(corpus, verdicts)` returns new responses, as
-    :data:`REVISED`; `diagnose(corpus, verdicts)` returns figures for the report; `roles()` names
-    the models of followers.
+    :data:`REVISED`; `diagnose(corpus, verdicts)` returns figures for the report, and
+    `picture(corpus, verdicts)` what it draws (:mod:`siftline.reports.pictures`); `roles()` names
+    the models of followers, and `local_roles()` those that cannot be on a server.
 
     Attributes:
         kind: Its name in a recipe.
@@ -218,6 +227,12 @@ def rows_digest(corpus: Corpus, rows: npt.NDArray[np.bool_]) -> str:
 def needs_of(scorer: Scorer) -> tuple[Scorer, ...]:
     """Return the scorers whose results a scorer reads."""
     found: tuple[Scorer, ...] = getattr(scorer, "needs", ())
+    return found
+
+
+def files_of(scorer: Scorer) -> tuple[str, ...]:
+    """Return the files that a scorer reads beside the rows."""
+    found: tuple[str, ...] = getattr(scorer, "files", ())
     return found
 
 

@@ -17,6 +17,10 @@ class Listener(Protocol):
         """Some rows of the stage are done, with so many tokens."""
         ...
 
+    def note(self, text: str) -> None:
+        """Something about the stage as it stands, such as a loss."""
+        ...
+
     def finish(self) -> None:
         """The stage is over."""
         ...
@@ -30,6 +34,9 @@ class Silent:
 
     def advance(self, rows: int, tokens: int) -> None:
         """Ignore some progress."""
+
+    def note(self, text: str) -> None:
+        """Ignore a note."""
 
     def finish(self) -> None:
         """Ignore the end of a stage."""
@@ -52,6 +59,11 @@ def start(stage: str, rows: int) -> None:
 def advance(rows: int, tokens: int = 0) -> None:
     """Report rows of the current stage as done."""
     _listener.advance(rows, tokens)
+
+
+def note(text: str) -> None:
+    """Report how the current stage stands; a later note takes its place."""
+    _listener.note(text)
 
 
 def finish() -> None:

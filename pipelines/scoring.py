@@ -6,11 +6,13 @@ it occurs, so shards can be scored in any order or at once, and an interrupted r
 forms the same batches and so the same scores: a shard's scores are stored together or not at all.
 """
 
-import shutil
+import json
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import filelock
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -97,9 +99,13 @@ def rounds(
 ) -> Generator[list[Request], None, tuple[Corpus, list[Request]]]:
     """Yield what a method asks for, round by round; each must be in the cache when it goes on.
 
+    `follow` and `derive` see what was measured for this stage only: an earlier stage may have
+    measured the same tables in another way, or responses that have been revised since.
+
     Returns:
-        The corpus with all scores but the texts and derived ones, and all requests.
+        The corpus with all scores, of earlier stages too, but for texts; and all requests.
     """
+    before, corpus = corpus, replace(corpus, tables={})
     every = np.ones(len(corpus), dtype=bool)
     asked: list[Request] = []
     follow = getattr(method, "follow", lambda _: ())
@@ -113,7 +119,7 @@ def rounds(
         requests = list(follow(corpus))
     for name, table in _derived(method, corpus).items():
         corpus = corpus.with_scores(name, table)
-    return corpus, asked
+    return replace(corpus, tables={**before.tables, **corpus.tables}), asked
 
 
 def measured(method: Method, corpus: Corpus, place: Place) -> tuple[Corpus, list[Request]]:
@@ -148,18 +154,25 @@ def pending(stage: int, corpus: Corpus, request: Request, place: Place) -> list[
 
 
 def train(corpus: Corpus, request: Request, place: Place) -> Usage:
-    """Train what a request wants trained, unless that is done."""
+    """Train what a request wants trained, unless that is done.
+
+    What an interrupted call has left is handed to the trainer, which may go on from there.
+    """
     folder = place.artifact(corpus, request)
-    if request.training is None or folder is None or (folder / "identity.json").exists():
+    if request.training is None or folder is None:
         return Usage()
     building = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    runtime = place.runtime.on(place.runtime.devices[0])
-    usage = request.training.trainer.fit(corpus.filter(request.training.rows), runtime, building)
-    identity = artifact_identity(request.training, corpus, place.fingerprints)
-    write_atomically(building / "identity.json", str(identity))
-    building.replace(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):  # runs share the cache
+        if (folder / "identity.json").exists():
+            return Usage()
+        building.mkdir(exist_ok=True)
+        runtime = place.runtime.on(place.runtime.devices[0])
+        learned = corpus.filter(request.training.rows)
+        usage = request.training.trainer.fit(learned, runtime, building)
+        identity = artifact_identity(request.training, corpus, place.fingerprints)
+        write_atomically(building / "identity.json", json.dumps(identity, indent=1))
+        building.replace(folder)
     return usage
 
 

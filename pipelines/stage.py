@@ -143,7 +143,7 @@ def decide(job: Job, stage: int, cost: Cost, started: float) -> StageManifest:
     check_verdicts(method.kind, corpus, verdicts)
     write_table(verdicts, folder / "verdicts.parquet")
     revised = _write_revisions(method, corpus, verdicts, folder / "revisions.parquet")
-    diagnose = getattr(method, "diagnose", None)
+    diagnose, picture = getattr(method, "diagnose", None), getattr(method, "picture", None)
     lookups = sum(int(request.rows.sum()) for request in requests)
     manifest = StageManifest(
         folder=folder.name,
@@ -160,6 +160,7 @@ def decide(job: Job, stage: int, cost: Cost, started: float) -> StageManifest:
         tokens=cost.usage.tokens,
         seconds=round(time.monotonic() - started, 3),
         diagnosis=diagnose(corpus, verdicts) if diagnose and len(corpus) else {},
+        pictures=picture(corpus, verdicts) if picture and len(corpus) else {},
     )
     write_manifest(folder, manifest)
     return manifest
@@ -199,11 +200,13 @@ def _write_scores(
             piece = cache.read(cache.locate(corpus.rows[scorer.key].filter(mine).combine_chunks()))
             path = folder / f"{scorer.table}-{number:05d}.parquet"
             write_table(piece.add_column(0, "id", ids.filter(mine)), path)
-    names = {request.scorer.table for request in requests} | set(before.tables)
-    for name in corpus.tables.keys() - names:
+    names = {request.scorer.table for request in requests}
+    for name, table in corpus.tables.items():
+        if name in names or table is before.tables.get(name):
+            continue
         for number in np.unique(shards):
             mine = pa.array(shards == number)
-            piece = corpus.tables[name].filter(mine).add_column(0, "id", ids.filter(mine))
+            piece = table.filter(mine).add_column(0, "id", ids.filter(mine))
             write_table(piece, folder / f"{name}-{number:05d}.parquet")
 
 

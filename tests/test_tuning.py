@@ -113,11 +113,31 @@ def test_each_fold_is_trained_without_its_own_prompts(
     assert not seen[0] & seen[1]
 
 
-def test_a_fold_without_rows_is_an_error(base: Path, tmp_path: Path) -> None:
+def test_a_fold_without_rows_has_no_model(base: Path, tmp_path: Path) -> None:
     method = tuning(folds=2)
     corpus = corpus_in(tmp_path / "data", [0])
-    with pytest.raises(ModelError, match="Nothing is left to train"):
-        method.fit(corpus, runtime(base), tmp_path / "out")
+    method.fit(corpus, runtime(base), tmp_path / "out")
+    own = method.fold_of("p0")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [f"fold-{1 - own}"]
+
+
+def test_rows_that_cannot_be_learned_from_are_an_error(base: Path, tmp_path: Path) -> None:
+    method = tuning(folds=1).model_copy(update={"max_tokens": 2})
+    with pytest.raises(ModelError, match="prompts of less than 2 tokens"):
+        method.fit(corpus_in(tmp_path / "data", [0]), runtime(base), tmp_path / "out")
+
+
+def test_finished_folds_are_not_trained_again(base: Path, tmp_path: Path) -> None:
+    method = tuning(folds=2)
+    corpus = corpus_in(tmp_path / "data", list(range(6)))
+    method.fit(corpus, runtime(base), tmp_path / "out")
+    before = (tmp_path / "out" / "fold-0" / "adapter_model.safetensors").read_bytes()
+    (tmp_path / "out" / "fold-1" / "adapter_model.safetensors").unlink()
+    (tmp_path / "out" / "fold-1").rename(tmp_path / "gone")
+    usage = method.fit(corpus, runtime(base), tmp_path / "out")
+    assert usage.tokens > 0
+    assert (tmp_path / "out" / "fold-0" / "adapter_model.safetensors").read_bytes() == before
+    assert (tmp_path / "out" / "fold-1" / "adapter_model.safetensors").exists()
 
 
 def test_a_model_without_weights_here_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ class Bars:
             BarColumn(),
             TextColumn("{task.completed:,.0f}/{task.fields[known]} rows"),
             TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -33,7 +34,7 @@ class Bars:
         self.finish()
         self._tokens, self._started = 0, time.monotonic()
         total, known = (rows, f"{rows:,}") if rows else (None, "?")
-        self._task = self._progress.add_task(stage, total=total, known=known, rate="")
+        self._task = self._progress.add_task(stage, total=total, known=known, rate="", note="")
         self._progress.start()
 
     def advance(self, rows: int, tokens: int) -> None:
@@ -42,6 +43,10 @@ class Bars:
         seconds = max(time.monotonic() - self._started, 1e-9)
         rate = f"{self._tokens:,} tokens, {self._tokens / seconds:,.0f}/s" if self._tokens else ""
         self._progress.update(self._task, advance=rows, rate=rate)
+
+    def note(self, text: str) -> None:
+        """Show a note beside the bar."""
+        self._progress.update(self._task, note=text)
 
     def finish(self) -> None:
         """Take the bar away."""
@@ -56,14 +61,18 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._stage, self._total, self._rows, self._tokens = "", 0, 0, 0
-        self._shown = 0
+        self._shown, self._note = 0, ""
         self._started = self._printed = time.monotonic()
 
     def start(self, stage: str, rows: int) -> None:
         """Begin to count."""
         self._stage, self._total, self._rows, self._tokens = stage, rows, 0, 0
-        self._shown = 0
+        self._shown, self._note = 0, ""
         self._started = self._printed = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Keep a note for the next line."""
+        self._note = text
 
     def advance(self, rows: int, tokens: int) -> None:
         """Count, and print when some time has passed."""
@@ -86,7 +95,8 @@ class Lines:
         left = (self._total - self._rows) * seconds / self._rows if self._rows else 0
         self._console.print(
             f"{self._stage}: {self._rows:,}{total} rows{tokens if self._tokens else ''}"
-            + (f", {left:.0f} s left" if left > 0 else ""),
+            + (f", {left:.0f} s left" if left > 0 else "")
+            + (f", {self._note}" if self._note else ""),
             highlight=False,
             soft_wrap=True,
         )
