@@ -160,7 +160,7 @@ def arm(rows: Sequence[Row], arguments: argparse.Namespace, tuned: bool) -> dict
         done = run(
             parse_recipe(recipe_of(arguments, tuned), "benchmark"),
             folder,
-            folder / "runs",
+            arguments.runs,
             Runtime(),
         )
         table = pq.read_table(done.folder / "decisions.parquet")
@@ -211,13 +211,16 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=200)
     parser.add_argument("--judgements", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--runs", type=Path, help="the arms share samples there")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     rows = sample_rows() if arguments.data == "samples" else gsm8k_rows(arguments.rows)
     rows = list({row.question: row for row in rows}.values())
-    arms = {"untuned": arm(rows, arguments, tuned=False)}
-    if not arguments.server:
-        arms["tuned"] = arm(rows, arguments, tuned=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        arguments.runs = arguments.runs or Path(temporary)
+        arms = {"untuned": arm(rows, arguments, tuned=False)}
+        if not arguments.server:
+            arms["tuned"] = arm(rows, arguments, tuned=True)
     lines = [f"{len(rows)} rows of {arguments.data}; {arguments.model}"]
     for name, found in arms.items():
         lines += lines_of(name, found)

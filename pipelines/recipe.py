@@ -18,11 +18,35 @@ from siftline.pipelines.errors import RecipeError, nearest
 from siftline.pipelines.inputs import Input
 from siftline.pipelines.method import roles_of
 from siftline.selectors.baselines import Longest, Random, StratifiedRandom
+from siftline.selectors.deita import Deita
 from siftline.selectors.diversity import Diversity
+from siftline.selectors.dmt import Dmt
+from siftline.selectors.facility_location import FacilityLocation
 from siftline.selectors.grape import Grape
+from siftline.selectors.k_center import KCenter
+from siftline.selectors.mixing import Mix
+from siftline.selectors.rds import RdsPlus
+from siftline.selectors.s2l import S2L
+from siftline.selectors.semantic_duplicates import SemanticDuplicates
 
 Methods = (
-    Rules | ExactDuplicates | Clear | S3ft | Grape | Diversity | Random | StratifiedRandom | Longest
+    Rules
+    | ExactDuplicates
+    | Clear
+    | S3ft
+    | S2L
+    | Grape
+    | Diversity
+    | Random
+    | StratifiedRandom
+    | Longest
+    | Mix
+    | Dmt
+    | SemanticDuplicates
+    | KCenter
+    | FacilityLocation
+    | Deita
+    | RdsPlus
 )
 Stage = Annotated[Methods, Field(discriminator="kind")]
 
@@ -44,9 +68,15 @@ class Output(Config):
     Attributes:
         format: `messages`: a list of role and content per row, which TRL, axolotl, LLaMA-Factory
             and ms-swift read.
+        order_by: Score column, `table.column`, that orders the rows, such as easy ones first;
+            `likelihood.mean_logprob` is derived. Rows without the score come last. None keeps the
+            order in which they were read.
+        descending: The highest score first.
     """
 
     format: Literal["messages"] = "messages"
+    order_by: str | None = Field(default=None, pattern=r"^\w+\.\w+$")
+    descending: bool = False
 
 
 class Recipe(Config):
@@ -90,7 +120,25 @@ class Recipe(Config):
             for role in sorted(roles_of(stage)):
                 if role not in self.models:
                     hint = nearest(role, self.models) or " Add it under 'models'."
-                    raise ValueError(f"stages[{number}].model: no model named '{role}'.{hint}")
+                    raise ValueError(f"stages[{number}]: no model named '{role}'.{hint}")
+            for role in getattr(stage, "local_roles", tuple)():
+                if self.models[role].server is not None:
+                    raise ValueError(
+                        f"stages[{number}]: '{role}' is on a server; expected a model of this "
+                        "machine, whose weights or vectors are needed. Name another role."
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _sources_exist(self) -> "Recipe":
+        """Every source that a stage names must be among the inputs."""
+        known = {item.source for item in self.inputs}
+        for number, stage in enumerate(self.stages):
+            for name in getattr(stage, "source_names", tuple)():
+                if name not in known:
+                    raise ValueError(
+                        f"stages[{number}]: no input has the source '{name}'.{nearest(name, known)}"
+                    )
         return self
 
 
@@ -225,7 +273,8 @@ def _explain(problem: Any) -> str:
         return f"{where}: unknown field.{nearest(str(location[-1]), _fields(location[:-1]))}"
     if problem["type"] == "union_tag_invalid":
         tag = problem["ctx"]["tag"]
-        return f"{where}: unknown kind '{tag}'.{nearest(str(tag), _METHOD_BY_KIND)}"
+        known = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
+        return f"{where}: unknown kind '{tag}'.{nearest(str(tag), known)}"
     if problem["type"] == "value_error":
         message = str(problem["ctx"]["error"])
         return f"{where}: {message}" if where else message

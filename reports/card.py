@@ -1,9 +1,14 @@
 """The dataset card: `curated/README.md`, read by people and by `datasets.load_dataset`."""
 
+import json
+
+import pyarrow.parquet as pq
 import yaml
 
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import Summary
+from siftline.pipelines.splits import TRAIN
+from siftline.pipelines.training_order import TRAINING_ORDER
 
 _INTRODUCTION = """\
 Instruction data for supervised fine-tuning, curated by siftline {siftline} from {sources}.
@@ -19,11 +24,12 @@ def dataset_card(job: Job, summary: Summary) -> str:
         job: The run.
         summary: What it has done.
     """
+    splits = list(dict.fromkeys(name.partition("-")[0] for name in summary.export.files))
     head = {
         "configs": [
             {
                 "config_name": "default",
-                "data_files": [{"split": "train", "path": "train-*.parquet"}],
+                "data_files": [{"split": name, "path": f"{name}-*.parquet"} for name in splits],
             }
         ],
         "tags": ["siftline", "instruction-tuning"],
@@ -48,13 +54,16 @@ def dataset_card(job: Job, summary: Summary) -> str:
         "`source`, `task`, `origin` (who wrote the response), `file` and `row` of the input,",
         "`metadata` (JSON). `tools` and `tool_calls`, where they occur, are JSON texts;",
         "`tool_calls` is a list with one entry per message.",
+        *_more_columns(job, summary),
         "",
+        *_training_order(job, splits),
         "## Sources",
         "",
         "| source | licence | rows read | quarantined | curated |",
         "|---|---|---:|---:|---:|",
         *_source_rows(job, summary),
         "",
+        *_written_rows(summary),
         "## Stages",
         "",
         "| stage | rows in | kept | dropped |",
@@ -63,6 +72,24 @@ def dataset_card(job: Job, summary: Summary) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _more_columns(job: Job, summary: Summary) -> list[str]:
+    """Return what is said of columns that few datasets have."""
+    names = pq.read_schema(job.curated_folder / summary.export.files[0]).names
+    if "repeat" not in names:
+        return []
+    return ["`repeat` is 0 where a row stands for the first time, then 1, 2 and so on."]
+
+
+def _training_order(job: Job, splits: list[str]) -> list[str]:
+    if splits == [TRAIN]:
+        return []
+    order = json.loads((job.curated_folder / TRAINING_ORDER).read_text(encoding="utf-8"))
+    rows = [f"| `{each['name']}` | {each['rows']} |" for each in order["splits"]]
+    common = f"{order['overlap']['ids']} rows are in both. " if "overlap" in order else ""
+    lines = ["## Training order", "", "| split | rows |", "|---|---:|", *rows, ""]
+    return [*lines, common + order["note"], ""]
 
 
 def markdown_cell(text: str) -> str:
@@ -90,6 +117,17 @@ def _source_rows(job: Job, summary: Summary) -> list[str]:
             f"| {sum(count.quarantined.values())} | {curated} |"
         )
     return rows
+
+
+def _written_rows(summary: Summary) -> list[str]:
+    """Say so where rows are written more than once."""
+    kept = summary.stages[-1].kept if summary.stages else summary.export.rows
+    if summary.export.rows == kept:
+        return []
+    return [
+        f"`curated` counts each row once; with repeated ones, {summary.export.rows} are written.",
+        "",
+    ]
 
 
 def _stage_rows(summary: Summary) -> list[str]:

@@ -14,7 +14,9 @@ import pyarrow.parquet as pq
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import StageManifest, Summary
+from siftline.pipelines.stage import stage_corpus
 from siftline.reports.histogram import histogram
+from siftline.reports.pictures import curve_panels, map_dots
 
 EXAMPLES_PER_REASON = 3
 EXCERPT_CHARS = 600
@@ -77,32 +79,38 @@ def _stage(job: Job, number: int, manifest: StageManifest, decisions: pa.Table) 
     rows = pc.index_in(verdicts["id"].combine_chunks(), value_set=decisions["id"].combine_chunks())
     tables = {path.stem.rpartition("-")[0] for path in (folder / "scores").glob("*.parquet")}
     for name in decisions.column_names:
-        if name.partition(".")[0] in tables and _is_number(decisions[name].type):
+        if name.partition(".")[0] in tables and _is_measure(name, decisions[name].type):
             values = decisions[name].take(rows).to_numpy().astype(np.float64)
             pictures.append(histogram(name, values, keep))
     shown = [picture for picture in pictures if picture][:HISTOGRAMS_PER_STAGE]
+    curves = curve_panels(manifest.pictures.get("curves", ()))
+    prompt_map = map_dots(manifest.pictures.get("map", {}))
+    named = [row_id for panel in curves["panels"] for row_id in panel["ids"]]
+    named += [dot["id"] for dot in prompt_map["dots"]]
     return {
         "manifest": manifest,
         "histograms": shown,
-        "examples": _examples(job, verdicts, decisions),
+        "curves": curves,
+        "map": prompt_map,
+        "texts": _texts(job, number, named),
+        "examples": _examples(job, number, verdicts, decisions),
+        "rewritten": _rewritten(job, number, verdicts),
     }
 
 
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+def _is_measure(name: str, kind: pa.DataType) -> bool:
+    """Return whether a score says how much, and not, as the number of a cluster does, which."""
+    number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+    return bool(number) and not name.endswith(".cluster")
 
 
-def _examples(job: Job, verdicts: pa.Table, decisions: pa.Table) -> list[dict[str, Any]]:
-    """Return a few dropped rows of each reason: those with the smallest ids, so always the same."""
-    dropped = verdicts.filter(pc.invert(verdicts["keep"])).sort_by("id")
-    chosen: dict[str, list[str]] = {}
-    for row_id, reason in zip(
-        dropped["id"].to_pylist(), dropped["reason"].to_pylist(), strict=True
-    ):
-        if len(chosen.setdefault(reason, [])) < EXAMPLES_PER_REASON:
-            chosen[reason].append(row_id)
+def _examples(
+    job: Job, number: int, verdicts: pa.Table, decisions: pa.Table
+) -> list[dict[str, Any]]:
+    """Return a few dropped rows of each reason."""
+    chosen = _first_of_each_reason(verdicts.filter(pc.invert(verdicts["keep"])))
     wanted = [row_id for ids in chosen.values() for row_id in ids]
-    texts = _texts(job, wanted)
+    texts = _texts(job, number, wanted)
     scored = decisions.filter(pc.is_in(decisions["id"], value_set=pa.array(wanted, pa.string())))
     scores = {row["id"]: row for row in scored.to_pylist()}
     return [
@@ -111,12 +119,48 @@ def _examples(job: Job, verdicts: pa.Table, decisions: pa.Table) -> list[dict[st
     ]
 
 
-def _texts(job: Job, ids: list[str]) -> dict[str, dict[str, Any]]:
+def _rewritten(job: Job, number: int, verdicts: pa.Table) -> list[dict[str, Any]]:
+    """Return a few rows of each reason to which a stage gave a new response, with both."""
+    path = job.stage_folder(number) / "revisions.parquet"
+    if not path.exists():
+        return []
+    new = {row["id"]: row for row in pq.read_table(path).to_pylist()}
+    mine = verdicts.filter(pc.is_in(verdicts["id"], value_set=pa.array(new, pa.string())))
+    chosen = _first_of_each_reason(mine)
+    texts = _texts(job, number, [row_id for ids in chosen.values() for row_id in ids])
+    return [
+        {
+            "reason": reason,
+            "rows": [
+                {**texts[i], "new": _excerpt(new[i]["response"]), "origin": new[i]["origin"]}
+                for i in ids
+            ],
+        }
+        for reason, ids in sorted(chosen.items())
+    ]
+
+
+def _first_of_each_reason(verdicts: pa.Table) -> dict[str, list[str]]:
+    """Return a few ids by reason: the smallest ones, so always the same."""
+    ordered = verdicts.sort_by("id")
+    chosen: dict[str, list[str]] = {}
+    for row_id, reason in zip(
+        ordered["id"].to_pylist(), ordered["reason"].to_pylist(), strict=True
+    ):
+        if len(chosen.setdefault(reason, [])) < EXAMPLES_PER_REASON:
+            chosen[reason].append(row_id)
+    return chosen
+
+
+def _texts(job: Job, number: int, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """Return prompt and response of rows as a stage has read them."""
     corpus = Corpus.open(job.ingest_folder / "examples")
+    corpus = corpus.with_revisions(stage_corpus(job, number).revisions)
     keep = pc.is_in(corpus.rows["id"].combine_chunks(), value_set=pa.array(ids, pa.string()))
+    corpus = corpus.filter(keep.to_numpy(zero_copy_only=False))
     texts = {}
-    for shard in corpus.filter(keep.to_numpy(zero_copy_only=False)).iter_shards():
-        for row in shard.to_pylist():
+    for shard in pc.unique(corpus.rows["shard"]).to_pylist():  # the others need not be read
+        for row in corpus.shard(shard).to_pylist():
             turns = row["messages"]
             texts[row["id"]] = {
                 "id": row["id"],

@@ -45,7 +45,7 @@ def test_answers_are_compared_as_numbers_then_as_text() -> None:
     "text",
     [
         "#### 1. Introduction\nLong ago.\n#### 2. End\nThe end.",
-        "Some say the answer is not simple. Others disagree, and they may well be right.\nSo be it.",
+        "Some say the answer is not simple. Others disagree, and may be right.\nSo be it.",
         "A: red\nB: blue\nC: green",
     ],
 )

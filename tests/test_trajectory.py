@@ -1,15 +1,28 @@
+"""Tests of loss trajectories: the same rows under several checkpoints, and what has no loss."""
+
+import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from pools import Turns, asked, runtime_of, table_of
 from tiny_models import tiny_model, tiny_tokenizer
 
-from siftline.models.likelihood import Pair
+from siftline.models import trajectory
+from siftline.models.likelihood import Pair, ResponseLikelihood
 from siftline.models.loading import load_language_model
+from siftline.models.proxy import Proxy, ProxyTraining
 from siftline.models.specification import ModelSpec
 from siftline.models.tokenisation import PairTokenizer
-from siftline.models.trajectory import score_checkpoints
+from siftline.models.trajectory import Loss, Trajectory, score_checkpoints
+from siftline.pipelines import progress
 from siftline.pipelines.errors import ModelError
+from siftline.pipelines.method import Usage
+
+torch = pytest.importorskip("torch")
 
 PAIRS = [Pair("Question: the cat?\nAnswer:", " sat"), Pair("a", " b cat"), Pair("a", " ")]
 
@@ -55,3 +68,150 @@ def test_another_tokenizer_is_refused(checkpoints: list[ModelSpec]) -> None:
         list(score_checkpoints(checkpoints, PAIRS, device="cpu"))
     with pytest.raises(ModelError, match="no weights here"):
         list(score_checkpoints([ModelSpec(name="builtin:toy")], PAIRS))
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    """What a proxy leaves: three checkpoints, the second of which is another model."""
+    folder = tmp_path / "artifact"
+    steps = [1, 20, 300]
+    for step in steps:
+        model = tiny_model("Llama")
+        for weight in model.parameters():
+            weight.data.add_(0.01 * len(str(step)))
+        model.save_pretrained(folder / f"step-{step:07d}")
+        tiny_tokenizer().save_pretrained(folder / f"step-{step:07d}")
+    told = {"rows": 1, "steps": 300, "checkpoints": steps}
+    (folder / "training.json").write_text(json.dumps(told), encoding="utf-8")
+    return folder
+
+
+def scored(artifact: Path, talks: dict[str, Turns], **training: Any) -> tuple[pa.Table, Usage]:
+    scorer = Trajectory(
+        model="m",
+        proxy=Proxy(model="m", training=ProxyTraining.model_validate(training)),
+        trained_on="rows",
+    )
+    found = scorer.score(table_of(talks), runtime_of(artifact, artifact=artifact))
+    assert found.table["content_hash"].to_pylist() == [f"h-{name}" for name in talks]
+    return found.table, found.usage
+
+
+def surprises(folder: Path, text: str, answer: str, end: bool = True) -> list[float]:
+    """Return the surprise of each token of an answer, and of its end, by a plain forward pass."""
+    tokenizer = tiny_tokenizer()
+    start = len(tokenizer(text)["input_ids"])
+    ids = tokenizer(text + answer)["input_ids"] + [tokenizer.eos_token_id] * end
+    model = type(tiny_model("Llama")).from_pretrained(folder, dtype=torch.float32)
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([ids])).logits[0]
+    chances = torch.log_softmax(logits.double(), -1)
+    return [-float(chances[place - 1][ids[place]]) for place in range(start, len(ids))]
+
+
+def test_a_loss_is_the_mean_surprise_of_the_response_and_its_end(artifact: Path) -> None:
+    questions = {"a": ("the cat?", "sat on"), "b": ("a", "the mat. a cat!"), "c": ("mat", "x")}
+    table, usage = scored(artifact, {name: asked(*each) for name, each in questions.items()})
+    assert table.schema.field("losses").type == pa.list_(pa.float32(), 3)
+    assert usage.model_calls >= 3
+    for row, (question, answer) in zip(table.to_pylist(), questions.values(), strict=True):
+        assert row["status"] == "ok"
+        assert row["truncated"] is False
+        for loss, step in zip(row["losses"], (1, 20, 300), strict=True):
+            text = f"Question: {question}\nAnswer:"
+            parts = surprises(artifact / f"step-{step:07d}", text, f" {answer}")
+            assert row["tokens"] == len(parts)
+            assert loss == pytest.approx(sum(parts) / len(parts), abs=1e-4)
+        assert [row["first_loss"], row["last_loss"]] == [row["losses"][0], row["losses"][2]]
+        assert len(set(row["losses"])) == 3
+
+
+def test_the_turns_of_a_conversation_are_pooled(artifact: Path) -> None:
+    first = asked("the cat?", "sat on")
+    second = asked("a", "the mat. a cat!")
+    table, _ = scored(artifact, {"talk": [*first, *second]})
+    (row,) = table.to_pylist()
+    opening = "Question: the cat?\nAnswer:"
+    following = f"{opening} sat on\nQuestion: a\nAnswer:"
+    for loss, step in zip(row["losses"], (1, 20, 300), strict=True):
+        folder = artifact / f"step-{step:07d}"
+        parts = surprises(folder, opening, " sat on")
+        parts += surprises(folder, following, " the mat. a cat!")
+        assert row["tokens"] == len(parts)
+        assert loss == pytest.approx(sum(parts) / len(parts), abs=1e-4)
+
+
+def test_rows_without_a_loss_have_a_status_and_no_number(artifact: Path) -> None:
+    odd = {
+        "good": asked("the cat?", "sat on"),
+        "empty": asked("the cat?", " "),
+        "long": asked("the cat " * 99, "sat"),
+        "cut": asked("the cat", "mat. " * 99),
+    }
+    table, _ = scored(artifact, odd, max_tokens=40)
+    good, empty, long, cut = table.to_pylist()
+    assert [row["status"] for row in (good, empty, long, cut)] == [
+        "ok",
+        "empty_response",
+        "prompt_too_long",
+        "ok",
+    ]
+    for row in (empty, long):
+        assert {row[name] for name in ("tokens", "truncated", "first_loss", "last_loss")} == {None}
+        assert row["losses"] is None
+    text = "Question: the cat\nAnswer:"
+    parts = surprises(artifact / "step-0000001", text, " " + "mat. " * 99, end=False)
+    prompt = len(tiny_tokenizer()(text)["input_ids"])
+    assert cut["truncated"] is True
+    assert cut["tokens"] == 40 - prompt
+    kept = parts[: 40 - prompt]
+    assert cut["first_loss"] == pytest.approx(sum(kept) / len(kept), abs=1e-4)
+    alone, _ = scored(artifact, {"empty": odd["empty"]})
+    assert alone["status"].to_pylist() == ["empty_response"]
+
+
+def test_a_checkpoint_that_gives_no_number_spoils_the_row(artifact: Path) -> None:
+    model = tiny_model("Llama")
+    model.model.embed_tokens.weight.data[tiny_tokenizer()("x")["input_ids"]] = math.nan
+    model.save_pretrained(artifact / "step-0000020")
+    table, _ = scored(artifact, {"x": asked("x", "sat"), "good": asked("the cat?", "sat on")})
+    bad, good = table.to_pylist()
+    assert bad["status"] == "nan"
+    assert bad["losses"] is None
+    assert bad["last_loss"] is None
+    assert good["status"] == "ok"
+
+
+def likelihood(status: str, total: float | None = None) -> ResponseLikelihood:
+    tokens = None if total is None else 4
+    return ResponseLikelihood(status, total, tokens, 1, 4, False, True)
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected"),
+    [
+        ([likelihood("ok", -2.0), likelihood("ok", -6.0)], Loss("ok", 1.0, 8, False)),
+        (["template_mismatch", likelihood("ok", -6.0)], Loss("ok", 1.5, 4, False)),
+        ([likelihood("boundary"), likelihood("ok", -6.0)], Loss("ok", 1.5, 4, False)),
+        # An earlier turn without a number at one checkpoint would else be missing there alone.
+        ([likelihood("nan"), likelihood("ok", -6.0)], "nan"),
+        ([likelihood("ok", -2.0), likelihood("prompt_too_long")], "prompt_too_long"),
+        ([likelihood("ok", -2.0), "empty_response"], "empty_response"),
+    ],
+)
+def test_which_turns_are_pooled(turns: Sequence[Any], expected: Loss | str) -> None:
+    found = trajectory._pooled(turns)
+    assert found == expected if isinstance(expected, Loss) else found.status == expected
+
+
+def test_a_missing_checkpoint_is_named(artifact: Path) -> None:
+    (artifact / "step-0000020" / "config.json").unlink()
+    with pytest.raises(ModelError, match="step-0000020 are missing"):
+        scored(artifact, {"a": asked("the cat?", "sat on")})
+
+
+def test_progress_reaches_every_row_once(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[int] = []
+    monkeypatch.setattr(progress, "advance", lambda count, tokens=0: rows.append(count))
+    scored(artifact, {f"r{n}": asked("the cat?", "sat on " + "x" * n) for n in range(4)})
+    assert sum(rows) == 4

@@ -1,0 +1,257 @@
+"""S2L: a small model's losses while it learns, clustered, and every cluster sampled evenly.
+
+Yang et al., NeurIPS 2024 (arXiv 2403.07384): a small proxy is trained on the pool, the loss of each
+response is recorded at T checkpoints, the trajectories are clustered by k-means, and the budget is
+spread over the clusters from the smallest up: each gives all it has, or an even share of what is
+left. Rows of one cluster are learned alike, so a few of them stand for all.
+
+Ours follows the paper; `stratify_by: source` follows the released code, which first spreads the
+budget over sources and clusters inside each. It differs from the code where that errs: rows that
+cannot be scored are left out and counted, not given the loss 0 of a row that is known by heart;
+trajectories belong to rows by content, not by position; the choice is seeded. k-means starts from
+k-means++ with restarts and sees all points, where the code samples 256 per cluster once.
+
+The evidence is mixed: in GRAPE's replication (arXiv 2502.04194, table 2) S2L loses to random
+choice on two of three models. The report prints both.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from siftline.models.likelihood import OK
+from siftline.models.proxy import Proxy, ProxyTraining
+from siftline.models.trajectory import Trajectory
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.errors import InputError
+from siftline.pipelines.method import Request, Scorer, Training, rows_digest, verdicts
+from siftline.pipelines.text_statistics import ResponseStatistics
+from siftline.selectors.budget import Budget, resolve_budget, stable_hash
+from siftline.selectors.given_trajectories import MISSING, GivenTrajectory
+from siftline.selectors.normalising import Normalise, normalised
+from siftline.selectors.trajectory_clusters import centroids_of, cluster
+from siftline.selectors.trajectory_report import compared, curves
+from siftline.selectors.trajectory_units import Units, units_of
+from siftline.selectors.water_filling import Filled, fill_strata
+
+# Members of a cluster that `skip_tiny` passes over, the released code's.
+TINY = 2
+
+Bools = npt.NDArray[np.bool_]
+
+
+class S2L(Config):
+    """Keeps a budget spread evenly over clusters of loss trajectories.
+
+    Reasons: `selected`, `over_quota`, and `excluded_<status>` for a row without a trajectory, which
+    is neither chosen nor judged: what is empty or too long for the proxy cannot be compared.
+
+    Score columns of the table `s2l`: `cluster`, `distance` (to its centroid, in normalised
+    losses). The centroids are in the stage's manifest.
+
+    Attributes:
+        model: Role of the proxy's model, a small one of the target's family.
+        training: How the proxy is trained.
+        trajectories: A Parquet file with the columns `id` and `losses` (a list of T numbers), in
+            place of a proxy.
+        budget: A number, or a share such as `50%` of what has a trajectory.
+        unit: Of the budget: rows; prompts, which are clustered by the mean over their responses and
+            keep all of them; or response tokens, of which the last row may bring some too many.
+        clusters: In the whole pool, or in each source.
+        fewest_per_cluster: A pool of fewer rows than this times `clusters` gets fewer clusters.
+            faiss warns below 39 points a cluster.
+        iterations: Of k-means.
+        restarts: Of k-means, of which the best counts.
+        stratify_by: `source` spreads the budget over sources first, as the released code does;
+            None, as the paper.
+        normalise: What is clustered: the losses as they are (`none`), less their mean (`center`),
+            at length one (`l2`), or as ranks in the pool (`rank`).
+        skip_tiny: Clusters of one or two rows give only what the others leave over, as in the
+            released code.
+        seed: Of the clusters and the choice; the recipe's, unless stated.
+    """
+
+    revision: ClassVar[int] = 1
+
+    kind: Literal["s2l"] = "s2l"
+    model: str | None = None
+    training: ProxyTraining = ProxyTraining()
+    trajectories: str | None = None
+    budget: Budget
+    unit: Literal["row", "prompt", "token"] = "row"
+    clusters: int = Field(default=100, ge=1)
+    fewest_per_cluster: int = Field(default=39, ge=1)
+    iterations: int = Field(default=20, ge=1)
+    restarts: int = Field(default=3, ge=1)
+    stratify_by: Literal["source"] | None = None
+    normalise: Normalise = "none"
+    skip_tiny: bool = False
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "S2L":
+        if (self.model is None) == (self.trajectories is None):
+            raise ValueError(
+                "expected either 'model', to train a proxy, or 'trajectories', a file."
+            )
+        if self.trajectories is not None and self.unit == "token":
+            raise ValueError(
+                "unit: got 'token', but 'trajectories' do not tell how many tokens a row has; "
+                "expected 'row' or 'prompt'."
+            )
+        return self
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Return the lengths of responses, and given trajectories."""
+        given = () if self.trajectories is None else (GivenTrajectory(file=self.trajectories),)
+        return (ResponseStatistics(), *given)
+
+    def roles(self) -> tuple[str, ...]:
+        """Return the role of the proxy."""
+        return () if self.model is None else (self.model,)
+
+    def local_roles(self) -> tuple[str, ...]:
+        """Return the role of the proxy, whose weights are trained."""
+        return self.roles()
+
+    def follow(self, corpus: Corpus) -> Sequence[Request]:
+        """Return the trajectories, for which a proxy must be trained."""
+        if self.model is None or not len(corpus) or "trajectory" in corpus.tables:
+            return ()
+        keys = corpus.rows["content_hash"].to_pylist()
+        size = max(1, round(self.training.share * len(keys)))
+        learned = np.zeros(len(keys), dtype=bool)
+        learned[np.argsort(stable_hash(keys, self.training.seed), kind="stable")[:size]] = True
+        proxy = Proxy(model=self.model, training=self.training)
+        scorer = Trajectory(model=self.model, proxy=proxy, trained_on=rows_digest(corpus, learned))
+        every = np.ones(len(keys), dtype=bool)
+        return [Request(scorer, every, Training(proxy, learned))]
+
+    def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
+        """Return the cluster of each row."""
+        units = self._units(corpus)
+        points = normalised(units.points, self.normalise)
+        labels = cluster(
+            points,
+            units.strata,
+            clusters=self.clusters,
+            fewest=self.fewest_per_cluster,
+            iterations=self.iterations,
+            restarts=self.restarts,
+            seed=self.seed,
+        )
+        distance = np.linalg.norm(points - centroids_of(points, labels)[labels], axis=1)
+        place = pa.array(units.of_row, mask=units.of_row < 0)
+        found = {
+            "cluster": pa.array(labels, pa.int32()).take(place),
+            "distance": pa.array(distance, pa.float32()).take(place),
+        }
+        return {"s2l": pa.table(found)}
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        """Spread the budget over the clusters.
+
+        Raises:
+            InputError: The file of trajectories holds no row of the corpus.
+        """
+        statuses = np.array(corpus.column("trajectory.status").to_pylist(), dtype=object)
+        if (statuses == MISSING).all():
+            raise InputError(
+                f"'{self.trajectories}' holds none of the {len(corpus)} rows; expected their ids, "
+                f"such as '{corpus.rows['id'][0]}'."
+            )
+        units = self._units(corpus)
+        chosen = self._fill(corpus, units).chosen
+        missing = units.of_row < 0
+        keep = np.zeros(len(corpus), dtype=bool)
+        keep[~missing] = chosen[units.of_row[~missing]]
+        reasons = np.where(keep, "selected", "over_quota").astype(object)
+        reasons[missing] = [f"excluded_{status}" for status in statuses[missing]]
+        return verdicts(corpus, keep, reasons)
+
+    def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Compare what is selected with the pool and with the baselines at the same budget."""
+        units = self._units(corpus)
+        status = corpus.column("trajectory.status").to_pylist()
+        excluded = {str(name): status.count(name) for name in sorted(set(status) - {OK})}
+        if not len(units.keys):
+            return {"excluded": excluded, "warnings": ["No row has a trajectory: none is kept."]}
+        found = compared(units, self._chosen(units, decided), self._budget(units), self.seed)
+        sizes = np.bincount(_labels(corpus, units))
+        return {
+            "checkpoints": units.points.shape[1],
+            "clusters": int((sizes > 0).sum()),
+            "largest_cluster_share": round(float(sizes.max() / sizes.sum()), 4),
+            "excluded": excluded,
+            **found.figures,
+            "cluster_explains_of_log_length": found.explained_by(_labels(corpus, units)),
+            "warnings": [*found.warnings, *self._warnings(units)],
+        }
+
+    def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return the clusters' mean trajectories, sizes, quotas and first rows, for the report."""
+        units = self._units(corpus)
+        if not len(units.keys):
+            return {}
+        drawn = curves(
+            units,
+            normalised(units.points, self.normalise),
+            _labels(corpus, units),
+            self._chosen(units, decided),
+            self._fill(corpus, units).quota,
+            corpus.rows["id"].to_pylist(),
+        )
+        return {"curves": drawn}
+
+    def _units(self, corpus: Corpus) -> Units:
+        return units_of(corpus, self.unit, self.stratify_by, self.seed)
+
+    def _budget(self, units: Units) -> int:
+        return resolve_budget(self.budget, int(units.cost.sum()))
+
+    def _fill(self, corpus: Corpus, units: Units) -> Filled:
+        return fill_strata(
+            units.strata,
+            _labels(corpus, units),
+            units.cost,
+            self._budget(units),
+            tiny=TINY if self.skip_tiny else 0,
+        )
+
+    def _chosen(self, units: Units, decided: pa.Table) -> Bools:
+        keep = decided["keep"].to_numpy()
+        chosen = np.zeros(len(units.keys), dtype=bool)
+        chosen[units.of_row[keep]] = True
+        return chosen
+
+    def _warnings(self, units: Units) -> list[str]:
+        found = []
+        pool = int(np.bincount(units.strata).max())
+        if pool < self.fewest_per_cluster * self.clusters:
+            name = "prompts" if self.unit == "prompt" else "rows"
+            where = " of the largest source" if self.stratify_by else ""
+            found.append(
+                f"{pool} {name}{where} are few for {self.clusters} clusters of at least "
+                f"{self.fewest_per_cluster}: there are fewer clusters, and the choice is nearer "
+                "to a random one."
+            )
+        if units.points.shape[1] == 1:
+            found.append(
+                "With one checkpoint a trajectory is one loss, and its clusters are bins of it; "
+                "train longer, or with a smaller 'batch_rows'."
+            )
+        return found
+
+
+def _labels(corpus: Corpus, units: Units) -> npt.NDArray[np.int64]:
+    """Return [units] the cluster of each."""
+    column = corpus.column("s2l.cluster").to_numpy(zero_copy_only=False)
+    labels = np.zeros(len(units.keys), dtype=np.int64)
+    known = units.of_row >= 0
+    labels[units.of_row[known]] = column[known]
+    return labels

@@ -1,0 +1,336 @@
+"""Tests of the training loop: what is learned, the schedule, batches by tokens, going on."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import engine, tiny_model
+
+from siftline.models import training
+from siftline.models.likelihood import Encoded
+from siftline.models.rendering import Message
+from siftline.models.training import Course, Lesson, lessons, train
+from siftline.pipelines import progress
+from siftline.pipelines.errors import ModelError
+from siftline.pipelines.method import Usage
+
+torch = pytest.importorskip("torch")
+
+# Prompts of 2, 4, 1 and 3 tokens; what follows is learned.
+ROWS = [
+    Lesson((5, 6, 7, 8, 1), ((2, 5),)),
+    Lesson((9, 5, 7, 6, 30, 31, 32, 33, 34, 1), ((4, 10),)),
+    Lesson((40, 41, 1), ((1, 3),)),
+    Lesson((50, 51, 52, 53, 54, 55, 1), ((3, 4), (5, 7))),
+]
+COURSE = Course(learning_rate=0.01, epochs=3, batch_rows=2, warmup=0.2)
+
+
+def nothing(step: int) -> None:
+    """Take no notice of a stop."""
+
+
+def go(
+    model: Any,
+    folder: Path,
+    rows: Sequence[Lesson] = ROWS,
+    course: Course = COURSE,
+    stops: Sequence[int] = (6,),
+    on_stop: Callable[[int], None] = nothing,
+) -> Usage:
+    return train(model, rows, course, stops=stops, on_stop=on_stop, folder=folder)
+
+
+def talk(*contents: str) -> list[Message]:
+    """Return a conversation in which user and assistant take turns."""
+    roles = ("user", "assistant")
+    return [Message(role=roles[n % 2], content=text) for n, text in enumerate(contents)]
+
+
+def losses_in(folder: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((folder / "losses.json").read_text(encoding="utf-8"))
+    return found
+
+
+def mean_cross_entropy(model: Any, rows: Sequence[Lesson]) -> float:
+    """Return the loss by one plain forward pass for each row, token by token."""
+    model.eval()
+    found = []
+    for row in rows:
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([row.ids])).logits[0].double()
+        for start, end in row.spans:
+            for place in range(start, end):
+                found.append(-float(torch.log_softmax(logits[place - 1], -1)[row.ids[place]]))
+    return math.fsum(found) / len(found)
+
+
+@pytest.mark.parametrize("kind", ["Llama", "GPTNeoX", "Qwen2", "Gemma2"])
+def test_the_loss_is_the_mean_cross_entropy_of_the_learned_tokens(
+    kind: str, tmp_path: Path
+) -> None:
+    expected = mean_cross_entropy(tiny_model(kind), ROWS)
+    go(tiny_model(kind), tmp_path, course=COURSE._replace(batch_rows=4), stops=[1])
+    assert losses_in(tmp_path) == {"1": pytest.approx(expected, abs=2e-5)}
+
+
+def test_responses_and_their_end_tokens_are_learned_and_prompts_are_not() -> None:
+    model = engine()
+    (found,) = lessons([talk("the cat?", "sat on.")], "plain", model, 100)
+    assert isinstance(found, Lesson)
+    ((start, end),) = found.spans
+    assert model.tokenizer.decode(found.ids[:start]) == "Question: the cat?\nAnswer:"
+    assert model.tokenizer.decode(found.ids[start:end]) == " sat on.<end>"
+    assert end == len(found.ids)
+
+
+CHAT = (
+    "{% for m in messages %}<bos>{{ m.role }}\n{{ m.content }}<end>{% endfor %}"
+    "{% if add_generation_prompt %}<bos>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "learned"),
+    [("plain", [" sat", " mat<end>"]), ("chat", ["sat<end>", "mat<end>"])],
+)
+def test_all_assistant_turns_of_a_conversation_are_learned(
+    template: Any, learned: list[str]
+) -> None:
+    model = engine()
+    model.tokenizer.chat_template = CHAT
+    turns = talk("the cat", "sat", "on the", "mat")
+    (found,) = lessons([turns], template, model, 100)
+    assert isinstance(found, Lesson)
+    texts = [model.tokenizer.decode(found.ids[start:end]) for start, end in found.spans]
+    assert texts == learned
+
+
+def test_an_earlier_turn_that_reads_otherwise_later_is_not_learned() -> None:
+    last = Encoded((2, 3, 4, 5, 6, 7, 1), 5, 2, True)
+    kept = Encoded((2, 3, 4, 1), 1, 2, True)  # what follows takes the place of its end token
+    merged = Encoded((2, 3, 9, 1), 1, 2, True)
+    assert training._lesson([kept, last]) == Lesson(last.ids, ((1, 3), (5, 7)))
+    assert training._lesson([merged, last]) == Lesson(last.ids, ((5, 7),))
+    assert training._lesson(["empty_response", last]) == Lesson(last.ids, ((5, 7),))
+
+
+def test_what_cannot_be_learned_has_a_status_and_what_is_too_long_is_cut() -> None:
+    model = engine()
+    talks = [talk("the", answer) for answer in (" ", "sat " * 40)]
+    empty, long = lessons(talks, "plain", model, 20)
+    assert empty == "empty_response"
+    assert isinstance(long, Lesson)
+    assert len(long.ids) == 20
+    assert long.spans[0][1] == 20
+    assert lessons(talks[1:], "plain", model, 4) == ["prompt_too_long"]
+    (whole,) = lessons(talks[1:], "plain", model, 10**6)  # the model's window counts
+    assert isinstance(whole, Lesson)
+    assert len(whole.ids) <= model.window
+
+
+def gradients(rows: Sequence[Lesson], max_tokens: int) -> tuple[list[Any], float, int]:
+    learner = training._Learner(tiny_model("Llama").train(), rows, COURSE)
+    learner.max_tokens = max_tokens
+    loss, passes = learner._backward(rows)
+    return [weight.grad for weight in learner.named.values()], loss, passes
+
+
+def test_the_batches_of_a_step_do_not_change_its_gradients() -> None:
+    whole, loss, passes = gradients(ROWS, 1000)
+    assert passes == 1
+    for max_tokens, expected in ((1, 4), (14, 3), (20, 2)):  # rows of 10, 7, 5 and 3 tokens
+        parts, same, passes = gradients(ROWS, max_tokens)
+        assert passes == expected
+        assert same == pytest.approx(loss, rel=1e-5)
+        for one, other in zip(whole, parts, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_every_epoch_goes_through_all_rows_in_an_order_of_its_own() -> None:
+    rows = [Lesson((n, 1), ((1, 2),)) for n in range(7)]
+    course = Course(0.1, epochs=2, batch_rows=3)
+    learner = training._Learner(tiny_model("Llama"), rows, course)
+    assert course.steps(7) == 6
+    drawn = [[row.ids[0] for row in learner._rows_of(step)] for step in range(6)]
+    assert [len(each) for each in drawn] == [3, 3, 1, 3, 3, 1]
+    epochs = [[row for each in part for row in each] for part in (drawn[:3], drawn[3:])]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(7))
+    assert epochs[0] != epochs[1]
+    assert [course.learned(7, step) for step in range(7)] == [0, 3, 6, 7, 10, 13, 14]
+
+
+def test_the_learning_rate_rises_and_then_falls_as_a_cosine() -> None:
+    course = Course(learning_rate=3.0, epochs=1, batch_rows=1, warmup=0.2)
+    rates = [course.rate(step, 10) for step in range(10)]
+    assert rates[:3] == pytest.approx([1.0, 2.0, 3.0])
+    assert rates[6] == pytest.approx(1.5)  # half way down
+    assert rates[9] == pytest.approx(1.5 * (1 + math.cos(7 / 8 * math.pi)))
+    assert Course(2.0, 1, 1, warmup=0).rate(0, 10) == 2.0
+
+
+def test_a_step_moves_weights_by_its_learning_rate(tmp_path: Path) -> None:
+    before, model = tiny_model("Llama"), tiny_model("Llama")
+    go(model, tmp_path, stops=[1])
+    rate = COURSE.rate(0, 6)
+    moves = [
+        float((one - other).detach().abs().max())
+        for one, other in zip(model.parameters(), before.parameters(), strict=True)
+    ]
+    assert max(moves) == pytest.approx(rate, rel=1e-3)  # AdamW's first step is the gradient's sign
+
+
+def start() -> Any:
+    """Return a model with dropout, and with a weight that no row reaches."""
+    model = tiny_model("GPT2")
+    model.unused = torch.nn.Parameter(torch.ones(2))
+    return model
+
+
+def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    whole.mkdir()
+    part.mkdir()
+    straight = start()
+    spent = go(straight, whole, stops=[2, 4, 6])
+
+    def killed(step: int) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(start(), part, stops=[2, 4, 6], on_stop=killed)
+    torch.manual_seed(99)  # a new process has other random numbers
+    seen: list[int] = []
+    resumed = start()
+    left = go(resumed, part, stops=[2, 4, 6], on_stop=seen.append)
+    assert seen == [4, 6]
+    assert left.tokens == spent.tokens * 2 // 3  # of an epoch of two steps, all rows
+    assert losses_in(part) == losses_in(whole)
+    assert list(losses_in(part)) == ["1", "2", "3", "4", "5", "6"]
+    for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert [path.name for path in part.iterdir()] == ["losses.json"]
+
+
+def test_chance_is_a_matter_of_the_seed(tmp_path: Path) -> None:
+    found = []
+    for number, seed in enumerate((0, 0, 1)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        torch.manual_seed(number)
+        go(start(), folder, course=COURSE._replace(seed=seed), stops=[2])
+        found.append(losses_in(folder))
+    assert found[0] == found[1] != found[2]
+
+
+def test_the_random_numbers_of_the_caller_are_left_alone(tmp_path: Path) -> None:
+    model = start()
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    go(model, tmp_path, stops=[1])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_step_that_does_not_fit_is_cut_into_smaller_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "roomy").mkdir()
+    (tmp_path / "small").mkdir()
+    roomy, small = tiny_model("Llama"), tiny_model("Llama")
+    course = COURSE._replace(batch_rows=4)
+    spent = go(roomy, tmp_path / "roomy", course=course, stops=[2])
+    limited(monkeypatch, tokens=20)
+    tight = go(small, tmp_path / "small", course=course, stops=[2])
+    assert spent.model_calls == 2
+    assert tight.model_calls == 6  # 10, 7 + 5 and 3 tokens wide: 16 at most, found by halving
+    for one, other in zip(roomy.parameters(), small.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_a_step_that_is_begun_again_forgets_the_gradients_so_far(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected, _, _ = gradients(ROWS, 1000)
+    plain, calls = training._Learner._loss, list[int]()
+
+    def loss(self: Any, batch: Sequence[Lesson]) -> Any:
+        calls.append(len(batch))
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError
+        return plain(self, batch)
+
+    monkeypatch.setattr(training._Learner, "_loss", loss)
+    learner = training._Learner(tiny_model("Llama").train(), ROWS, COURSE)
+    learner.max_tokens = 20
+    learner._halving(ROWS, 0)
+    assert calls == [2, 2, 1, 1, 2]  # the second batch fails, then 10 tokens at once
+    for one, other in zip(expected, learner.named.values(), strict=True):
+        torch.testing.assert_close(one, other.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_row_that_does_not_fit_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited(monkeypatch, tokens=9)
+    with pytest.raises(ModelError, match="A row of 10 tokens does not fit the memory of cpu"):
+        go(tiny_model("Llama"), tmp_path, course=COURSE._replace(batch_rows=4))
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
+    """Let a batch of more padded tokens fail as on a GPU, after its gradients have been added."""
+    plain = training._Learner._loss
+
+    def loss(self: Any, batch: Sequence[Lesson]) -> Any:
+        if len(batch) * max(len(row.ids) for row in batch) > tokens:
+            raise torch.OutOfMemoryError
+        return plain(self, batch)
+
+    monkeypatch.setattr(training._Learner, "_loss", loss)
+
+
+def test_divergence_is_an_error_and_makes_no_checkpoint(tmp_path: Path) -> None:
+    made: list[int] = []
+    broken = tiny_model("Llama")
+    next(iter(broken.parameters())).data.fill_(math.nan)
+    with pytest.raises(ModelError, match="the loss of step 1 is nan"):
+        go(broken, tmp_path, on_stop=made.append)
+    torch.nn.init.constant_((wild := start()).unused, math.inf)
+    with pytest.raises(ModelError, match="'unused' holds a number that is not finite"):
+        go(wild, tmp_path, stops=[1], on_stop=made.append)
+    assert not made
+    assert not list(tmp_path.iterdir())
+
+
+class Heard(progress.Silent):
+    """Adds up what it hears."""
+
+    def __init__(self) -> None:
+        self.rows, self.notes = 0, list[str]()
+
+    def advance(self, rows: int, tokens: int) -> None:
+        self.rows += rows
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_progress_tells_rows_and_the_loss_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    def killed(step: int) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        go(tiny_model("Llama"), tmp_path, stops=[3, 5, 6], on_stop=killed)
+    heard = Heard()
+    progress.listen(heard)
+    try:
+        go(tiny_model("Llama"), tmp_path, stops=[3, 5, 6])
+    finally:
+        progress.listen(progress.Silent())
+    assert heard.rows == 3 * len(ROWS)
+    assert [note.partition(",")[0] for note in heard.notes] == ["step 4/6", "step 5/6", "step 6/6"]
+    assert heard.notes[-1].endswith(f"loss {losses_in(tmp_path)['6']:.3f}")
