@@ -99,14 +99,14 @@ def recipe_of(arguments: argparse.Namespace, tuned: bool) -> dict[str, Any]:
     clear = {
         "kind": "clear",
         "model": "judge",
-        "consistency": {"kind": "numeric"},
+        "consistency": {"kind": arguments.consistency},
         "max_tokens": arguments.max_tokens,
         "correct": correct,
     }
     return {
         "name": "correction",
         "inputs": [{"path": "rows.jsonl", "source": "arithmetic"}],
-        "models": {"judge": judge},
+        "models": {"judge": judge, "embedder": {"name": "builtin:minilm"}},
         "stages": [clear],
     }
 
@@ -208,6 +208,12 @@ def main() -> None:
     parser.add_argument("--model", default="builtin:smollm2")
     parser.add_argument("--server", help="only the arm without tuning is run")
     parser.add_argument("--key-env")
+    parser.add_argument(
+        "--consistency",
+        default="embedding",
+        choices=("embedding", "numeric"),
+        help="by numbers, rows whose samples are all cut are not judged, and so not corrected",
+    )
     parser.add_argument("--max-tokens", type=int, default=200)
     parser.add_argument("--judgements", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=2)
@@ -232,6 +238,7 @@ def main() -> None:
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "model": arguments.model,
             "rows": len(rows),
+            "consistency": arguments.consistency,
             "arms": arms,
         }
         arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

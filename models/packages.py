@@ -1,12 +1,17 @@
-"""The packages of the extra `models`, without which everything but models works."""
+"""The packages of the extras, without which everything but what needs them works."""
 
 import importlib
 
 from siftline.pipelines.errors import ModelError
 
 
-def require(*packages: str) -> None:
-    """Import packages of the extra `models`.
+def require(*packages: str, extra: str = "models", purpose: str = "Running a model") -> None:
+    """Import packages of an extra.
+
+    Args:
+        packages: Names of modules.
+        extra: That brings them.
+        purpose: What needs them, for the message.
 
     Raises:
         ModelError: One of them is not installed.
@@ -16,6 +21,6 @@ def require(*packages: str) -> None:
             importlib.import_module(package)
         except ModuleNotFoundError as error:
             raise ModelError(
-                f"Running a model needs the package '{error.name}', which is not installed: "
-                "run `pip install 'siftline[models]'`."
+                f"{purpose} needs the package '{error.name}', which is not installed: "
+                f"run `pip install 'siftline[{extra}]'`."
             ) from error

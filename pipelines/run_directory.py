@@ -4,7 +4,8 @@
     runs/<name>/v0001/<folder>/manifest.json    written last: the folder is finished
     runs/<name>/latest    a link to the newest finished version
 
-A version whose `report.json` exists is finished, and never changed again.
+A version whose `report.json` exists is finished, and never changed again. One that was planned but
+not run, with a `plan.json` and nothing but what ingestion has read, gives way to the next.
 """
 
 import json
@@ -16,6 +17,8 @@ from typing import Any, TypeVar
 from siftline.pipelines.cache import write_atomically
 from siftline.pipelines.config import Config
 from siftline.pipelines.errors import RunError
+
+PLAN = "plan.json"
 
 _VERSION = re.compile(r"v(\d{4,})")
 
@@ -42,6 +45,9 @@ def open_version(folder: Path, key: str, recipe: str) -> Path:
         if _read_key(version) == key:
             return version
     number = int(versions[-1].name[1:]) + 1 if versions else 1
+    if versions and _only_planned(versions[-1]):
+        shutil.rmtree(versions[-1])
+        number -= 1
     version = folder / f"v{number:04d}"
     building = folder / f".v{number:04d}.tmp"
     shutil.rmtree(building, ignore_errors=True)
@@ -50,6 +56,12 @@ def open_version(folder: Path, key: str, recipe: str) -> Path:
     (building / "version.json").write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
     building.replace(version)
     return version
+
+
+def _only_planned(version: Path) -> bool:
+    """Return whether a version was planned, and no stage of it run."""
+    names = {path.name for path in version.iterdir() if path.is_dir()}
+    return (version / PLAN).exists() and names <= {"00-ingest"}
 
 
 def _read_key(version: Path) -> str:

@@ -1,9 +1,14 @@
 """Diversity: a budget spread over clusters of prompts, so that rare instructions keep a place.
 
-Prompts are embedded and clustered by spherical k-means; every cluster gets a floor, the rest is
-spread in proportion to `size**tau`. Only-IF (arXiv 2410.04717) gives the evidence that breadth of
-instructions decides generalisation, and that a domain needs about 0.1 % of the rows; it is a study,
-not an algorithm, so the algorithm is ours (docs/decisions.md).
+Prompts (system and all user turns) are embedded and clustered by spherical k-means; every cluster
+gets a floor, the rest is spread in proportion to `prompts**tau`, and a specialist's budget first
+over its domain and what is foreign to it. Only-IF (arXiv 2410.04717) gives the evidence: breadth of
+instructions decides generalisation, a domain needs about 0.1 % of the rows, and a specialist is
+better with 3 to 10 % of foreign rows than with none. It is a study, not an algorithm, so the
+algorithm is ours (docs/decisions.md).
+
+The embedder is any model of sentence-transformers, or a causal model's mean hidden states: where
+prompts are in many languages or are code, name one in the recipe that was trained on such texts.
 """
 
 from typing import Any, ClassVar, Literal
@@ -16,159 +21,217 @@ from pydantic import Field
 from siftline.models.scorers import PromptEmbedding
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import RecipeError, nearest
 from siftline.pipelines.method import Scorer, verdicts
-from siftline.selectors.allocation import allocate
-from siftline.selectors.budget import (
-    Budget,
-    Unit,
-    mean_logprob,
-    prompt_codes,
-    resolve_budget,
-    shares,
-    stable_hash,
-    text_column,
-    to_float,
+from siftline.pipelines.text_statistics import ResponseStatistics
+from siftline.selectors.budget import Budget, Unit, resolve_budget, stable_hash
+from siftline.selectors.cluster_quotas import Units, choose, quotas, rank_within
+from siftline.selectors.diversity_metrics import diversity_figures
+from siftline.selectors.domain_quotas import (
+    Domains,
+    Parts,
+    Sides,
+    domain_figures,
+    domain_warnings,
+    one_side,
+    part_budget,
+    sides_of,
 )
-from siftline.selectors.kmeans import spherical_kmeans
+from siftline.selectors.near_prompts import near_prompts
+from siftline.selectors.prompt_clusters import Prompts, cluster_prompts, prompts_of
+from siftline.selectors.prompt_map import MapKind, check_map, prompt_map
+from siftline.selectors.score_column import MEAN_LOGPROB, score_column
 
-MEAN_LOGPROB = "likelihood.mean_logprob"  # the corpus stores its sum and count
+# Scores are ranked on this grid of decimals; means of log-likelihoods, which batches of another
+# shape move, on one of 0.001 nats a token.
+DECIMALS, LOGPROB_DECIMALS = 6, 3
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 
 class Diversity(Config):
     """Keeps a budget of rows or prompts, spread over clusters of prompts.
 
+    Reasons: `selected`, `over_budget`, and `near_duplicate` for what `max_similarity` passes over;
+    it stands for a kept row too, where the budget could not be met without it.
+
+    Score columns of the table `diversity`: `cluster`, `similarity` (cosine to its centroid).
+
     Attributes:
         model: Role of the embedder.
         budget: A number, or a share such as `50%`.
         unit: Of the budget. Prompts count once each and keep all their rows; rows are taken in
-            turns, so a prompt gives its second row when every prompt of its cluster gave one.
+            turns, so a prompt gives its second row when every prompt of its cluster gave one. A
+            cluster's weight is its number of prompts in both.
         clusters: Their number; None takes the square root of the number of prompts, between 256
             and 4096, but never more than a quarter of the prompts, so that a small pool has
             clusters of several.
+        max_cluster_share: Share of the prompts, such as 0.2, above which a cluster is clustered
+            again, and its parts likewise; None splits none.
         floor: Fewest units per cluster, as a share of the budget; at least one.
         tau: 1 keeps the clusters' proportions, 0 evens them out.
+        domains: For a specialist: the domain's share of the budget, and what the domain is. The
+            domain and each foreign source divide their parts by their own clusters; what a side
+            lacks goes to the others, and the report says so.
         prefer: Score column, the higher the better, that decides inside a cluster;
             `likelihood.mean_logprob` is derived from the stored sum and count. None prefers what
             is nearest to the centroid, the cluster's most typical prompts.
+        max_similarity: Largest cosine between prompts of one cluster (with `domains`, of one side
+            of it); DEITA's 0.9 is for another embedder. One that is nearer to a prompt before it
+            is passed over, and comes back only where the budget, or the side's part of it, cannot
+            be met otherwise. None compares nothing.
+        map: How the report draws the prompts: `pca`, `umap` (the extra `umap`), or None.
         seed: The recipe's, unless stated.
     """
 
-    revision: ClassVar[int] = 1
+    # 2: clusters weigh by their prompts, not by their rows; means ranked on a grid of 0.001.
+    revision: ClassVar[int] = 2
 
     kind: Literal["diversity"] = "diversity"
     model: str
     budget: Budget
     unit: Unit = "row"
     clusters: int | None = Field(default=None, ge=1)
+    max_cluster_share: float | None = Field(default=None, gt=0, lt=1)
     floor: float = Field(default=0.001, ge=0, le=1)
     tau: float = Field(default=0.5, ge=0, le=1)
+    domains: Domains | None = None
     prefer: str | None = None
+    max_similarity: float | None = Field(default=None, gt=0, le=1)
+    map: MapKind | None = "pca"
     seed: int = 0
 
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return the embedding of the prompts."""
-        return (PromptEmbedding(model=self.model),)
+        """Return the embedding of the prompts, and the lengths of responses for the report."""
+        return (PromptEmbedding(model=self.model), ResponseStatistics())
+
+    def source_names(self) -> tuple[str, ...]:
+        """Return the sources that it names."""
+        named = self.domains is not None and self.domains.by == "source"
+        return self.domains.inside if self.domains is not None and named else ()
+
+    def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
+        """Return the cluster of each row's prompt.
+
+        Raises:
+            ModelError: The map needs UMAP, which is not installed.
+        """
+        check_map(self.map)
+        prompts = prompts_of(corpus)
+        found = cluster_prompts(prompts.vectors, self.seed, self.clusters, self.max_cluster_share)
+        columns = {
+            "cluster": pa.array(found.labels[prompts.of_row], pa.int32()),
+            "similarity": pa.array(found.similarity[prompts.of_row], pa.float32()),
+        }
+        return {"diversity": pa.table(columns)}
 
     def decide(self, corpus: Corpus) -> pa.Table:
-        """Cluster the prompts, allocate the budget, keep the best of each cluster."""
+        """Allocate the budget to the clusters, and keep the best of each.
+
+        Raises:
+            RecipeError: No stage before has the score to prefer, or nothing of a domain was read.
+        """
         if not len(corpus):
             return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
-        label, similarity = self._cluster(corpus)
-        gain = self._preference(corpus, similarity)
-        place = self._places(corpus, label, gain)
-        units = prompt_codes(corpus) if self.unit == "prompt" else np.arange(len(corpus))
-        first = np.full(units.max() + 1, len(corpus))
-        np.minimum.at(first, units, place)  # a prompt's place is that of its best row
-        unit_label = np.empty(len(first), dtype=np.int64)
-        unit_label[units] = label
-        budget = resolve_budget(self.budget, len(first))
-        floor = max(1, int(self.floor * budget))
-        quota = allocate(np.bincount(unit_label).tolist(), budget, self.tau, floor)
-        rank = np.empty(len(first), dtype=np.int64)
-        order = np.lexsort((first, unit_label))
-        starts = np.r_[0, np.cumsum(np.bincount(unit_label))[:-1]]
-        rank[order] = np.arange(len(order)) - starts[unit_label[order]] + 1
-        keep = rank[units] <= quota[label]
-        ranks = {row: int(rank[units[row]]) for row in range(len(corpus))}
-        return verdicts(corpus, keep, np.where(keep, "selected", "over_budget"), ranks, gain)
+        prompts = prompts_of(corpus)
+        sides = self._sides(corpus, prompts)
+        found = self._clusters(corpus)
+        gain = self._preference(corpus, found)
+        place = self._places(corpus, prompts, gain)
+        units = self._units(prompts, sides, found["cluster"].to_numpy(), place)
+        budgets = self._parts(sides, units.prompt).given
+        chosen = choose(units, quotas(units, budgets, self.floor, self.tau))
+        of_row = self._unit_of_row(prompts)
+        ranks = dict(enumerate(chosen.rank[of_row].tolist()))
+        return verdicts(corpus, chosen.keep[of_row], chosen.reason[of_row], ranks, gain)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
-        """Compare the spread over clusters of the pool, the selection and a random one."""
-        label, _ = self._cluster(corpus)
-        keep = decided["keep"].to_numpy()
-        sources = np.array(text_column(corpus, "source"), dtype=str)
-        coin = np.argsort(stable_hash(corpus.rows["id"].to_pylist(), self.seed), kind="stable")
-        picks = {
-            "pool": np.arange(len(corpus)),
-            "selected": np.flatnonzero(keep),
-            "random of equal size": coin[: int(keep.sum())],
-        }
+        """Compare the breadth of the pool, the selection and a random one."""
+        clusters = self._clusters(corpus)["cluster"].to_numpy()
+        figures = diversity_figures(
+            corpus, decided, unit=self.unit, seed=self.seed, clusters=clusters
+        )
+        if self.domains is None:
+            return figures
+        prompts = prompts_of(corpus)
+        sides = self._sides(corpus, prompts)
+        parts = self._parts(sides, self._prompt_of_unit(prompts))
         return {
-            "clusters": int(label.max()) + 1,
-            "effective_clusters": {n: _effective(label[rows]) for n, rows in picks.items()},
-            "clusters_covered": {n: len(np.unique(label[rows])) for n, rows in picks.items()},
-            "largest_cluster_share": {
-                name: round(float(np.bincount(label[rows]).max()) / len(rows), 4)
-                for name, rows in picks.items()
-                if len(rows)
-            },
-            "source_share": {name: shares(sources[rows]) for name, rows in picks.items()},
+            **figures,
+            "domains": domain_figures(sides, parts),
+            "warnings": domain_warnings(sides, parts),
         }
 
-    def _cluster(self, corpus: Corpus) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Return [rows] the cluster of each row's prompt, and its cosine to the centroid."""
-        keys = np.array(corpus.rows["prompt_id"].to_pylist())
-        _, first, back = np.unique(keys, return_index=True, return_inverse=True)  # sorted by key
-        column = corpus.column("prompt_embedding.vector")
-        width = column.type.list_size
-        vectors = column.flatten().to_numpy().reshape(-1, width)[first]
-        found = spherical_kmeans(np.ascontiguousarray(vectors), self._count(len(first)), self.seed)
-        return found.labels[back], found.similarity[back].astype(np.float64)
+    def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return the map of the prompts, for the report."""
+        if self.map is None:
+            return {}
+        return {"map": prompt_map(corpus, decided, self.map, self.seed)}
 
-    def _count(self, prompts: int) -> int:
-        if self.clusters is not None:
-            return min(self.clusters, prompts)
-        return min(int(np.clip(np.sqrt(prompts), 256, 4096)), max(1, prompts // 4))
+    def _clusters(self, corpus: Corpus) -> pa.Table:
+        """Return what `derive` has computed, or compute it where nobody has called it."""
+        found = corpus.tables.get("diversity")
+        return self.derive(corpus)["diversity"] if found is None else found
 
-    def _preference(
-        self, corpus: Corpus, similarity: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.float64]:
+    def _sides(self, corpus: Corpus, prompts: Prompts) -> Sides:
+        if self.domains is None:
+            return one_side(len(prompts.keys))
+        return sides_of(corpus, prompts.of_row, self.domains)
+
+    def _parts(self, sides: Sides, prompt_of_unit: Ints) -> Parts:
+        """Return what each side is to give."""
+        sizes = np.bincount(sides.of_prompt[prompt_of_unit], minlength=len(sides.names))
+        budget = resolve_budget(self.budget, int(sizes.sum()))
+        return part_budget(sizes, budget, 1.0 if self.domains is None else self.domains.share)
+
+    def _unit_of_row(self, prompts: Prompts) -> Ints:
+        return np.arange(len(prompts.of_row)) if self.unit == "row" else prompts.of_row
+
+    def _prompt_of_unit(self, prompts: Prompts) -> Ints:
+        return prompts.of_row if self.unit == "row" else np.arange(len(prompts.keys))
+
+    def _units(self, prompts: Prompts, sides: Sides, cluster: Ints, place: Ints) -> Units:
+        """Return the units in the cells that clusters and sides make.
+
+        Args:
+            prompts: The prompts.
+            sides: Of the prompts.
+            cluster: [rows] number of each row's cluster.
+            place: [rows] place of each row in the order of choice.
+        """
+        labels = np.empty(len(prompts.keys), dtype=np.int64)
+        labels[prompts.of_row] = cluster
+        clusters = int(labels.max()) + 1
+        codes, cell = np.unique(sides.of_prompt * clusters + labels, return_inverse=True)
+        first = np.full(len(labels), len(place))
+        np.minimum.at(first, prompts.of_row, place)  # a prompt's place is that of its best row
+        near = np.zeros(len(labels), dtype=bool)
+        if self.max_similarity is not None:
+            order = np.argsort(first)
+            near = near_prompts(prompts.vectors, cell, order, self.max_similarity)
+        by_row = self.unit == "row"
+        return Units(
+            prompt=self._prompt_of_unit(prompts),
+            place=place if by_row else first,
+            prompt_cell=cell,
+            prompt_near=near,
+            side=codes // clusters,
+        )
+
+    def _preference(self, corpus: Corpus, clusters: pa.Table) -> Floats:
         if self.prefer is None:
+            similarity: Floats = clusters["similarity"].to_numpy().astype(np.float64)
             return similarity
-        derived = [MEAN_LOGPROB] if "likelihood" in corpus.tables else []
-        if self.prefer in derived:
-            return mean_logprob(corpus)
-        if self.prefer not in corpus.score_columns:
-            known = [*corpus.score_columns, *derived]
-            raise RecipeError(
-                f"diversity.prefer: no stage before it has the score '{self.prefer}'."
-                f"{nearest(self.prefer, known)}"
-            )
-        return to_float(corpus.column(self.prefer))
+        return score_column(corpus, self.prefer, "diversity.prefer")
 
-    def _places(
-        self, corpus: Corpus, label: npt.NDArray[np.int64], gain: npt.NDArray[np.float64]
-    ) -> npt.NDArray[np.int64]:
-        """Return [rows] each row's place inside its cluster's order, rows of a prompt in turns."""
-        ids = corpus.rows["id"].to_pylist()
-        tie = stable_hash(ids, self.seed)
-        worth = np.nan_to_num(np.round(gain, 6), nan=-np.inf)  # unscored rows come last
-        prompts = prompt_codes(corpus)
-        by_prompt = np.lexsort((tie, -worth, prompts))
-        sizes = np.bincount(prompts)
-        turn = np.empty(len(ids), dtype=np.int64)
-        starts = np.r_[0, np.cumsum(sizes)[:-1]]
-        turn[by_prompt] = np.arange(len(ids)) - starts[prompts[by_prompt]]
-        place = np.empty(len(ids), dtype=np.int64)
-        place[np.lexsort((tie, -worth, turn, label))] = np.arange(len(ids))
+    def _places(self, corpus: Corpus, prompts: Prompts, gain: Floats) -> Ints:
+        """Return [rows] each row's place in the order of choice, the rows of a prompt in turns."""
+        tie = stable_hash(corpus.rows["id"].to_pylist(), self.seed)
+        decimals = LOGPROB_DECIMALS if self.prefer == MEAN_LOGPROB else DECIMALS
+        worth = np.nan_to_num(np.round(gain, decimals), nan=-np.inf)  # unscored rows come last
+        by_worth = np.empty(len(gain), dtype=np.int64)
+        by_worth[np.lexsort((tie, -worth))] = np.arange(len(gain))
+        place = np.empty(len(gain), dtype=np.int64)
+        order = np.lexsort((by_worth, rank_within(prompts.of_row, by_worth)))
+        place[order] = np.arange(len(gain))
         return place
-
-
-def _effective(labels: npt.NDArray[np.int64]) -> float:
-    """Return exp of the entropy of the clusters' shares: how many clusters it amounts to."""
-    if not len(labels):
-        return 0.0
-    share = np.bincount(labels) / len(labels)
-    share = share[share > 0]
-    return round(float(np.exp(-(share * np.log(share)).sum())), 2)

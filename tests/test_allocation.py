@@ -31,6 +31,13 @@ def test_a_floor_that_does_not_fit_is_lowered() -> None:
     assert allocate([10, 10, 10], 7, tau=1.0, floor=5).tolist() == [3, 2, 2]
 
 
+def test_counts_decide_the_shares_and_sizes_the_room() -> None:
+    # Floors of 1, the other 7 go 3 : 1 by the roots of 9 and 1, so 5.25 and 1.75.
+    assert allocate([9, 100], 9, tau=0.5, floor=1, counts=[9, 1]).tolist() == [6, 3]
+    assert allocate([2, 100], 9, tau=0.5, floor=1, counts=[9, 1]).tolist() == [2, 7]
+    assert allocate([9, 100], 1, tau=0.5, floor=1, counts=[9, 1]).tolist() == [1, 0]
+
+
 def test_no_groups() -> None:
     assert allocate([], 5, tau=0.5, floor=1).tolist() == []
 

@@ -1,4 +1,4 @@
-"""The command line: `siftline init`, `validate`, `run` and `calibrate`."""
+"""The command line: `siftline init`, `validate`, `plan`, `run` and `calibrate`."""
 
 import json
 import os
@@ -19,8 +19,10 @@ from siftline.pipelines.calibration import calibrate
 from siftline.pipelines.errors import RecipeError, RunError, SiftlineError
 from siftline.pipelines.inputs import resolve
 from siftline.pipelines.method import Runtime
+from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import load_recipe
 from siftline.pipelines.run import RunResult, run
+from siftline.plan_display import plan_tables
 from siftline.progress_display import display
 
 app = typer.Typer(
@@ -72,6 +74,27 @@ def validate(recipe: RecipePath, overrides: Overrides = None, as_json: AsJson = 
     count = sum(len(names) for names in files.values())
     kinds = ", ".join(stage.kind for stage in loaded.stages) or "none"
     out.print(f"{escape(loaded.name)} is valid: {count} input files; stages: {kinds}.")
+
+
+@app.command("plan")
+def plan_command(
+    recipe: RecipePath,
+    runs: Annotated[Path, typer.Option(help="The run directory.")] = Path("runs"),
+    overrides: Overrides = None,
+    device: Annotated[str, typer.Option(help="That of the run to come.")] = "auto",
+    shard_rows: Annotated[int, typer.Option(min=1, help="Examples in one shard.")] = 4096,
+    as_json: AsJson = False,
+) -> None:
+    """Read the inputs, and print what they hold and what each budget comes to; no model is run."""
+    loaded = load_recipe(recipe, overrides or ())
+    runtime = Runtime(device=device, shard_rows=shard_rows)
+    with display(err):
+        found = plan(loaded, recipe.resolve().parent, runs, runtime)
+    if as_json:
+        _print_json(found.model_dump(mode="json"))
+        return
+    for part in plan_tables(found):
+        out.print(part)
 
 
 @app.command("run")

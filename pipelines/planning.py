@@ -1,0 +1,238 @@
+"""Planning: what a recipe's data holds, and what its budgets come to, before anything is run.
+
+The inputs are read as a run reads them, and the run goes on from there. No model is run; where a
+mixture counts tokens, the tokenizer is, and the counts are kept for the run. What stages before a
+budget will drop is not known yet: each stage is planned as if everything reached it.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from siftline.models.token_counts import TokenCounts
+from siftline.pipelines import progress
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.job import Job, locked, open_job
+from siftline.pipelines.method import Request, Runtime, Scorer
+from siftline.pipelines.recipe import Recipe
+from siftline.pipelines.run import read_inputs
+from siftline.pipelines.run_directory import PLAN, finished, write_json
+from siftline.pipelines.scoring import measured, pending, read_scores, score_work
+from siftline.pipelines.stage import place_of, stage_corpus
+from siftline.selectors.budget import resolve_budget
+from siftline.selectors.dmt import Dmt
+from siftline.selectors.mixing import Mix
+
+RESPONSE_TOKENS = "response_tokens"
+
+
+class Held(Config):
+    """What the rows of a source and a task hold.
+
+    Attributes:
+        source: Its name.
+        task: Its name, or None.
+        rows: Examples.
+        prompts: Different ones.
+        response_chars: Characters of their responses.
+        response_tokens: Tokens of their responses, by role of the model whose tokenizer counts.
+    """
+
+    source: str
+    task: str | None
+    rows: int
+    prompts: int
+    response_chars: int
+    response_tokens: dict[str, int]
+
+
+class StagePlan(Config):
+    """What a stage comes to if everything reaches it.
+
+    Attributes:
+        folder: As a run will call it.
+        kind: Of the method.
+        unit: Of its budget; None where it has none.
+        budget: As the recipe states it; None where it has none.
+        of: What there is, in that unit; None where that is not known before a run.
+        keeps: What the budget comes to; None likewise.
+        after: Folders of earlier stages, which may drop rows before.
+        figures: Of `mix` and `dmt`: what their report will hold.
+    """
+
+    folder: str
+    kind: str
+    unit: str | None
+    budget: int | str | None
+    of: int | None
+    keeps: int | None
+    after: tuple[str, ...]
+    figures: dict[str, Any] = {}
+
+
+class Plan(Config):
+    """A recipe's data and budgets.
+
+    Attributes:
+        recipe: Its name.
+        version: That a run will finish, or has finished.
+        finished: A run has finished it.
+        quarantined: Rows that cannot be used.
+        held: By source and task, in the order of their names.
+        total: Of all; prompts that several groups share count once.
+        stages: In order.
+    """
+
+    recipe: str
+    version: str
+    finished: bool
+    quarantined: int
+    held: tuple[Held, ...]
+    total: Held
+    stages: tuple[StagePlan, ...]
+
+
+def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) -> Plan:
+    """Read a recipe's inputs, and say what they hold and what the stages would be given.
+
+    The plan is kept beside what was read, as `plan.json`, until a run finishes the version.
+
+    Args:
+        recipe: What is to be done.
+        base: Folder that the recipe's paths are relative to.
+        runs: The run directory.
+        runtime: As for the run that follows.
+
+    Raises:
+        RecipeError: A mixture names what the inputs do not hold, or leaves nothing to some of it.
+        InputError: An input is missing, empty, or has too many bad rows.
+        ModelError: A model cannot be found, or its tokenizer cannot be loaded.
+        RunError: Another run of the same recipe is under way.
+    """
+    with locked(recipe, runs):
+        job = open_job(recipe, base, runs, runtime or Runtime())
+        manifest = read_inputs(job)
+        done = finished(job.version)
+        if not done:  # first, so that a plan that fails leaves no version behind
+            write_json(job.version / PLAN, {})
+        corpus = stage_corpus(job, 0)
+        tokens = _measure(job, corpus)
+        held, total = _held(corpus, tokens)
+        found = Plan(
+            recipe=recipe.name,
+            version=job.version.name,
+            finished=done,
+            quarantined=sum(
+                sum(source.quarantined.values()) for source in manifest.summary.sources.values()
+            ),
+            held=held,
+            total=total,
+            stages=tuple(_stage(job, n, corpus, total) for n in range(len(recipe.stages))),
+        )
+        if not done:
+            write_json(job.version / PLAN, found.model_dump(mode="json"))
+    return found
+
+
+def _planned(job: Job) -> list[Mix | Dmt]:
+    return [stage for stage in job.recipe.stages if isinstance(stage, Mix | Dmt)]
+
+
+def _measure(job: Job, corpus: Corpus) -> dict[str, pa.Array]:
+    """Measure what mixtures need, and return [rows] the responses' tokens by role."""
+    scorers: list[Scorer] = []
+    for stage in _planned(job):
+        scorers += [scorer for scorer in stage.scorers() if scorer not in scorers]
+    place = place_of(job)
+    every = np.ones(len(corpus), dtype=bool)
+    found = {}
+    for scorer in scorers:
+        request = Request(scorer, every)
+        work = pending(0, corpus, request, place)
+        name = f"plan: {scorer.table.replace('_', ' ')}"
+        progress.start(name, sum(len(piece.positions) for piece in work))
+        for piece in work:
+            score_work(corpus, piece, place)
+        progress.finish()
+        if isinstance(scorer, TokenCounts):
+            found[scorer.model] = read_scores(corpus, request, place)[RESPONSE_TOKENS]
+    return found
+
+
+def _held(corpus: Corpus, tokens: Mapping[str, pa.Array]) -> tuple[tuple[Held, ...], Held]:
+    """Return what the rows hold, by source and task, and together."""
+    table = corpus.rows.select(["source", "task", "prompt_id"])
+    table = table.append_column("response_chars", _response_chars(corpus))
+    for role, column in tokens.items():
+        table = table.append_column(f"{RESPONSE_TOKENS} {role}", column)
+    sums = [name for name in table.column_names if name.startswith("response_")]
+    ask = [("prompt_id", "count"), ("prompt_id", "count_distinct"), *[(n, "sum") for n in sums]]
+    groups = table.group_by(["source", "task"]).aggregate(ask).to_pylist()
+    groups.sort(key=lambda row: (row["source"], row["task"] or ""))
+    whole = table.group_by([]).aggregate(ask).to_pylist()[0]
+    return tuple(_row(each, tokens) for each in groups), _row(
+        {"source": "", "task": None, **whole}, tokens
+    )
+
+
+def _row(group: dict[str, Any], tokens: Mapping[str, pa.Array]) -> Held:
+    return Held(
+        source=group["source"],
+        task=group["task"],
+        rows=group["prompt_id_count"],
+        prompts=group["prompt_id_count_distinct"],
+        response_chars=group["response_chars_sum"] or 0,
+        response_tokens={role: group[f"{RESPONSE_TOKENS} {role}_sum"] or 0 for role in tokens},
+    )
+
+
+def _response_chars(corpus: Corpus) -> pa.ChunkedArray:
+    """Return [rows] the characters of each response, white space around it included."""
+    lengths = []
+    for shard in corpus.iter_shards():
+        for turns in shard["messages"].chunks:
+            last = np.asarray(turns.offsets)[1:] - 1
+            contents = turns.values.field("content").take(pa.array(last))
+            lengths.append(pc.utf8_length(contents).cast(pa.int64()))
+    return pa.chunked_array(lengths, pa.int64())
+
+
+def _stage(job: Job, number: int, corpus: Corpus, total: Held) -> StagePlan:
+    stage = job.recipe.stages[number]
+    folders = tuple(job.stage_folder(n).name for n in range(number + 1))
+    counts = {"row": total.rows, "prompt": total.prompts}
+    if isinstance(stage, Mix) and stage.model is not None:
+        counts["token"] = total.response_tokens[stage.model]
+    budget = getattr(stage, "budget", None)
+    unit = getattr(stage, "unit", None) if hasattr(stage, "budget") else None
+    of = counts.get(unit or "")
+    keeps = None if of is None or budget is None else resolve_budget(budget, of)
+    figures: dict[str, Any] = {}
+    if isinstance(stage, Mix):
+        figures = _mixed(job, stage, corpus)
+        keeps = figures["given"]
+    elif isinstance(stage, Dmt):
+        measured_corpus, _ = measured(stage, corpus, place_of(job))
+        figures = stage.diagnose(measured_corpus, stage.decide(measured_corpus))
+    return StagePlan(
+        folder=folders[-1],
+        kind=stage.kind,
+        unit=unit,
+        budget=budget,
+        of=of,
+        keeps=keeps,
+        after=folders[:-1],
+        figures=figures,
+    )
+
+
+def _mixed(job: Job, stage: Mix, corpus: Corpus) -> dict[str, Any]:
+    # What a group prefers is not known yet, nor does it matter to how much each gives.
+    blind = stage.model_copy(update={"prefer": None})
+    found, _ = measured(blind, corpus, place_of(job))
+    return blind.figures(found, limit=None)

@@ -1,0 +1,191 @@
+"""DMT: train on the specialised data first, then on the general data with a little of the special.
+
+Dong et al., ACL 2024 (arXiv 2310.05492): stage 1 is fine-tuning on all specialised data (code,
+mathematics), stage 2 on general data plus a fraction k of the specialised, 1/256 in the paper. k
+trades the two: in their sweep both gain up to 1/256, and from 1/4 on general ability falls.
+
+Nothing is dropped: the result is two splits. The paper does not say how the fraction is drawn; ours
+is random by a seed, spread over the specialised sources in proportion to their rows, each at least
+one while the number allows. k counts rows, as in the paper; the report has characters and, with a
+tokenizer, tokens, whose shares may be far from those of rows. General data often holds hidden code
+and mathematics; the report counts general rows that share a prompt with specialised ones, no more.
+"""
+
+import math
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BeforeValidator, Field
+
+from siftline.models.token_counts import TokenCounts
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.method import Scorer, verdicts
+from siftline.pipelines.text_statistics import ResponseStatistics
+from siftline.selectors.allocation import allocate
+from siftline.selectors.budget import stable_hash, text_column, to_float
+from siftline.selectors.mixing import REPEATS
+from siftline.selectors.mixture_groups import NOT_STATED, check_known, ingested_pairs
+
+Bools = npt.NDArray[np.bool_]
+
+_EXPECTED = "expected a number from 0 to 1, such as 0.01, '1/256' or '1%'."
+
+
+def _check_fraction(value: object) -> str:
+    """Return a fraction as text, which keeps it exact."""
+    text = str(value).strip()
+    try:
+        if isinstance(value, bool) or "_" in text:
+            raise ValueError(text)
+        found = Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise ValueError(_EXPECTED) from error
+    if not 0 <= found <= 1:
+        raise ValueError(_EXPECTED)
+    return text
+
+
+class Dmt(Config):
+    """Keeps every row, and parts them into two splits to be trained on one after the other.
+
+    Reasons: `specialised`, `replayed` (specialised, and in both splits), `general`.
+
+    Score columns of the table `splits`: `stage1` and `stage2`, true where a row is in the split.
+
+    Attributes:
+        specialised: Sources or tasks, whose rows are the specialised ones.
+        fraction: Of the specialised rows that stage 2 repeats, rounded up, at least one row; 0
+            repeats none.
+        model: Role of a model of this machine, whose tokenizer counts tokens for the report.
+        seed: The recipe's, unless stated.
+    """
+
+    revision: ClassVar[int] = 1
+
+    kind: Literal["dmt"] = "dmt"
+    specialised: tuple[str, ...] = Field(min_length=1)
+    fraction: Annotated[str, BeforeValidator(_check_fraction)] = "1/256"
+    model: str | None = None
+    seed: int = 0
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Return the lengths of responses in characters, and in tokens if a model is named."""
+        tokens = () if self.model is None else (TokenCounts(model=self.model),)
+        return (ResponseStatistics(), *tokens)
+
+    def local_roles(self) -> tuple[str, ...]:
+        """Return the role whose tokenizer counts."""
+        return () if self.model is None else (self.model,)
+
+    def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
+        """Return the split, or the two, of each row."""
+        special = self._specialised(corpus)
+        replayed = self._replayed(corpus, special)
+        return {"splits": pa.table({"stage1": special, "stage2": ~special | replayed})}
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        """Keep every row.
+
+        Raises:
+            RecipeError: `specialised` names what was never read.
+        """
+        special = self._specialised(corpus)
+        replayed = self._replayed(corpus, special)
+        reasons = np.select([replayed, special], ["replayed", "specialised"], "general")
+        return verdicts(corpus, np.ones(len(corpus), dtype=bool), reasons)
+
+    def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Tell what each split holds, and what the two have in common."""
+        special = self._specialised(corpus)
+        replayed = self._replayed(corpus, special)
+        second = ~special | replayed
+        parts = {"stage1": special, "stage2": second, "replayed": replayed, "general": ~special}
+        figures = {name: self._sizes(corpus, rows) for name, rows in parts.items()}
+        return {
+            "fraction": self.fraction,
+            "sizes": figures,
+            "replayed_share_of_stage2": {
+                name: round(size / whole, 6)
+                for name, size in figures["replayed"].items()
+                if (whole := figures["stage2"][name])
+            },
+            "by_source_and_task": _pairs(corpus, parts),
+            "general_rows_with_a_specialised_prompt": _in_common(
+                corpus, "prompt_id", ~special, special
+            ),
+            "replayed_rows_that_are_general_too": _in_common(
+                corpus, "content_hash", replayed, ~special
+            ),
+            "warnings": _warnings(special),
+        }
+
+    def _specialised(self, corpus: Corpus) -> Bools:
+        """Return [rows] true for those of a specialised source or task."""
+        known = {name for pair in ingested_pairs(corpus) for name in pair if name}
+        check_known("dmt.specialised", self.specialised, known)
+        named = pa.array(self.specialised, pa.string())
+        found = [pc.is_in(corpus.rows[name], value_set=named) for name in ("source", "task")]
+        special: Bools = pc.or_(*found).to_numpy()
+        return special
+
+    def _replayed(self, corpus: Corpus, special: Bools) -> Bools:
+        """Return [rows] true for the specialised ones that stage 2 repeats."""
+        rows = np.flatnonzero(special)
+        text = self.fraction
+        share = Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
+        count = min(len(rows), max(1, math.ceil(share * len(rows)))) if share else 0
+        sources = np.array(text_column(corpus, "source"), dtype=object)[rows].astype(str)
+        names, strata = np.unique(sources, return_inverse=True)
+        ids = corpus.rows["id"].take(pa.array(rows)).to_pylist()
+        order = np.argsort(stable_hash(ids, self.seed), kind="stable")
+        quota = allocate(np.bincount(strata, minlength=len(names)).tolist(), count, 1.0, floor=1)
+        replayed = np.zeros(len(corpus), dtype=bool)
+        for stratum, size in enumerate(quota):
+            replayed[rows[order[strata[order] == stratum][:size]]] = True
+        return replayed
+
+    def _sizes(self, corpus: Corpus, rows: Bools) -> dict[str, int]:
+        """Return how much some rows are: rows, characters, and tokens if they were counted.
+
+        Rows that a mixture repeats count as often as they are written.
+        """
+        times = np.ones(len(corpus))
+        if REPEATS in corpus.score_columns:
+            times = to_float(corpus.column(REPEATS))
+        columns = {"response_chars": "statistics.response_chars"}
+        if self.model is not None:
+            columns["response_tokens"] = "token_counts.response_tokens"
+        amounts = {name: to_float(corpus.column(column)) for name, column in columns.items()}
+        every = {"rows": np.ones(len(corpus)), **amounts}
+        return {name: int(np.nansum((times * each)[rows])) for name, each in every.items()}
+
+
+def _pairs(corpus: Corpus, parts: dict[str, Bools]) -> dict[str, dict[str, int]]:
+    """Return the rows of each part by source and task."""
+    sources, tasks = text_column(corpus, "source"), text_column(corpus, "task")
+    pairs = [f"{s} / {t or NOT_STATED}" for s, t in zip(sources, tasks, strict=True)]
+    keys, codes = np.unique(np.array(pairs, dtype=object).astype(str), return_inverse=True)
+    counts = {name: np.bincount(codes, rows, minlength=len(keys)) for name, rows in parts.items()}
+    return {
+        str(key): {name: int(count[n]) for name, count in counts.items()}
+        for n, key in enumerate(keys)
+    }
+
+
+def _in_common(corpus: Corpus, column: str, rows: Bools, others: Bools) -> int:
+    """Return how many of some rows have a value that others have too."""
+    values = corpus.rows[column].combine_chunks()
+    known = values.filter(pa.array(others))
+    return int(pc.sum(pc.is_in(values.filter(pa.array(rows)), value_set=known)).as_py() or 0)
+
+
+def _warnings(special: Bools) -> list[str]:
+    if special.all() or not special.any():
+        split = "stage1" if not special.any() else "the general part of stage2"
+        return [f"No row is left for {split}; the two stages are one."]
+    return []

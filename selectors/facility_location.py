@@ -1,0 +1,170 @@
+"""Facility location: every prompt of the pool is like one that is kept.
+
+Maximises f(S) = sum over rows i of max(0, the largest cosine of i's prompt to one in S), by lazy
+greedy (siftline.selectors.lazy_greedy), on prompt embeddings. It is the second half of
+Superfiltering.D (arXiv 2402.00530): a cheap score first, then facility location for breadth.
+
+Ours differs from the released code in the similarity, which is a clipped cosine there made from
+Euclidean distances in a dense matrix, and in that large pools are sampled: up to 4,096 prompts the
+choice is that of the plain greedy algorithm; beyond, the sum runs over a random sample of ten
+prompts for each choice so far, 4,096 at least, and all prompts stay candidates.
+
+An earlier curated dataset can be extended instead of chosen anew: its rows count as chosen, and
+what is chosen covers what they leave open.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from siftline.models.scorers import PromptEmbedding
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.errors import InputError, RecipeError
+from siftline.pipelines.method import Scorer, verdicts
+from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.embedded_units import (
+    Floats,
+    Units,
+    embedded_units,
+    nearest_similarity,
+    rank_rows,
+    ranks,
+    turns,
+)
+from siftline.selectors.lazy_greedy import lazy_greedy, sample_size
+from siftline.selectors.membership import Membership
+
+# Prompts of the pool, a random sample, that the diagnosis compares with what is kept.
+DIAGNOSED = 10_000
+
+Bools = npt.NDArray[np.bool_]
+
+
+class FacilityLocation(Config):
+    """Keeps a budget of prompts such that the pool is as near to them as possible.
+
+    Reasons: `selected`, `initial_subset` (chosen already), `over_budget`. The gain of a chosen row
+    is what its prompt has added to the objective, in rows of full similarity (prompts, when they
+    are the unit), and 0 for further rows of a prompt; the others have none.
+
+    Attributes:
+        model: Role of the embedder.
+        budget: A number, or a share such as `50%`; the initial subset counts towards it.
+        unit: Of the budget: rows, or prompts with all their rows. In the objective a prompt counts
+            by its rows, or once.
+        initial_subset: A Parquet file with the column `id`, or a folder of `*.parquet`, of rows
+            that are kept; see :class:`siftline.selectors.membership.Membership`.
+        seed: Of the sample and of the order in which equals are taken; the recipe's, unless stated.
+    """
+
+    revision: ClassVar[int] = 1
+
+    kind: Literal["facility_location"] = "facility_location"
+    model: str
+    budget: Budget
+    unit: Unit = "row"
+    initial_subset: str | None = None
+    seed: int = 0
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Return the embedding of the prompts, and who is in the initial subset."""
+        embedding = PromptEmbedding(model=self.model)
+        if self.initial_subset is None:
+            return (embedding,)
+        return (embedding, Membership(file=self.initial_subset))
+
+    def local_roles(self) -> tuple[str, ...]:
+        """Return the role of the embedder."""
+        return (self.model,)
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        """Choose the prompt that covers most of what is left, again and again.
+
+        Raises:
+            InputError: The initial subset holds no row of the corpus.
+            RecipeError: It holds more than the budget.
+        """
+        if not len(corpus):
+            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
+        units = embedded_units(corpus, "prompt", "prompt_embedding", self.seed)
+        member = self._members(corpus, units)
+        held = np.unique(units.of_row[member])
+        room = self._room(corpus, units, member)
+        found = lazy_greedy(
+            units.vectors, min(room, len(units) - len(held)), self._weight(units), held
+        )
+        turn = turns(units, corpus.rows["id"].to_pylist(), self.seed, leading=member)
+        rank = rank_rows(units, found.order, self.unit, room, turn, np.flatnonzero(member))
+        added = np.zeros(len(units))
+        added[found.order] = found.gain
+        gain = np.where(rank > 0, added[units.of_row], np.nan)
+        if self.unit == "row":
+            gain[(rank > 0) & (turn > 0)] = 0
+        reasons = np.where(member, "initial_subset", np.where(rank > 0, "selected", "over_budget"))
+        return verdicts(corpus, member | (rank > 0), reasons, ranks(rank), gain)
+
+    def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Compare how well the pool is covered with a random choice of as many prompts."""
+        units = embedded_units(corpus, "prompt", "prompt_embedding", self.seed)
+        kept = np.unique(units.of_row[decided["keep"].to_numpy()])
+        coin = np.random.default_rng(self.seed).permutation(len(units))
+        # From the end: the first ones are the sample that the choice was made on.
+        shown = slice(max(0, len(units) - DIAGNOSED), len(units))
+        weight = self._weight(units)[shown]
+        coverage = {
+            name: self._coverage(units.vectors[shown], units.vectors[chosen], weight)
+            for name, chosen in {
+                "selected": kept,
+                "random of equal size": coin[: len(kept)],
+            }.items()
+        }
+        members = int((np.array(decided["reason"].to_pylist()) == "initial_subset").sum())
+        return {
+            "prompts": len(units),
+            "prompts_kept": len(kept),
+            "rows_of_the_initial_subset": members,
+            "prompts_in_the_largest_sample": sample_size(len(kept) - 1, len(units)),
+            "mean_similarity_to_what_is_kept": coverage,
+        }
+
+    def _members(self, corpus: Corpus, units: Units) -> Bools:
+        """Return [rows] true for rows that are chosen already, with all rows of their prompts."""
+        if self.initial_subset is None:
+            return np.zeros(len(corpus), dtype=bool)
+        column = corpus.column("initial_subset.member")
+        member: Bools = column.to_numpy(zero_copy_only=False).astype(bool)
+        if not member.any():
+            raise InputError(
+                f"'{self.initial_subset}' holds none of the {len(corpus)} rows that reach this "
+                f"stage; expected their ids, such as '{corpus.rows['id'][0]}'. Leave out "
+                "'initial_subset' to choose anew."
+            )
+        if self.unit == "prompt":
+            member = np.isin(units.of_row, units.of_row[member])
+        return member
+
+    def _room(self, corpus: Corpus, units: Units, member: Bools) -> int:
+        """Return what the initial subset leaves of the budget."""
+        if self.unit == "prompt":
+            total, held = len(units), len(np.unique(units.of_row[member]))
+        else:
+            total, held = len(corpus), int(member.sum())
+        budget = resolve_budget(self.budget, total)
+        if held > budget:
+            raise RecipeError(
+                f"facility_location.budget: got {budget}, but {held} {self.unit}s of the pool are "
+                "in the initial subset, which is kept; expected a larger budget, or a smaller "
+                "subset."
+            )
+        return budget - held
+
+    def _weight(self, units: Units) -> Floats:
+        rows = units.rows if self.unit == "row" else np.ones(len(units))
+        return rows.astype(np.float32)
+
+    def _coverage(self, vectors: Floats, chosen: Floats, weight: Floats) -> float:
+        nearest = np.maximum(nearest_similarity(vectors, chosen), 0)
+        return round(float(np.average(nearest, weights=weight)), 4)

@@ -1,0 +1,102 @@
+"""K-center: no prompt of the pool lies far from one that is kept.
+
+Farthest first over prompt embeddings (Gonzalez 1985; as core-set selection in Sener and Savarese,
+arXiv 1708.00489): the first prompt is the one nearest to the mean of all, each next one lies
+farthest from those chosen, so that the largest distance left is at most twice the smallest
+possible one. It is the method that seeks out rare prompts most, and with them typing errors,
+foreign languages and junk: put filters before it.
+
+Ours: distances are Euclidean between vectors of length one, `sqrt(2 - 2 cosine)`, because the
+guarantee needs a metric. Rows of a prompt have one vector, so a prompt gives its second row when
+every prompt has given one.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from siftline.models.scorers import PromptEmbedding
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.method import Scorer, verdicts
+from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.embedded_units import (
+    Floats,
+    embedded_units,
+    nearest_similarity,
+    rank_rows,
+    ranks,
+    turns,
+)
+from siftline.selectors.farthest_first import farthest_first
+
+
+class KCenter(Config):
+    """Keeps a budget of prompts that lie far from one another, each next one the farthest.
+
+    Reasons: `selected`, `over_budget`. The gain of a chosen row is the distance of its prompt to
+    those chosen before (null for the first, 0 for further rows of a prompt), that of the others
+    their distance to all that is kept.
+
+    Attributes:
+        model: Role of the embedder.
+        budget: A number, or a share such as `50%`.
+        unit: Of the budget: rows, or prompts with all their rows.
+        seed: Of the order in which equals are taken; the recipe's, unless stated.
+    """
+
+    revision: ClassVar[int] = 1
+
+    kind: Literal["k_center"] = "k_center"
+    model: str
+    budget: Budget
+    unit: Unit = "row"
+    seed: int = 0
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Return the embedding of the prompts."""
+        return (PromptEmbedding(model=self.model),)
+
+    def local_roles(self) -> tuple[str, ...]:
+        """Return the role of the embedder."""
+        return (self.model,)
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        """Choose the farthest prompt again and again."""
+        if not len(corpus):
+            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
+        units = embedded_units(corpus, "prompt", "prompt_embedding", self.seed)
+        budget = resolve_budget(self.budget, len(units) if self.unit == "prompt" else len(corpus))
+        found = farthest_first(units.vectors, min(budget, len(units)))
+        turn = turns(units, corpus.rows["id"].to_pylist(), self.seed)
+        nobody = np.empty(0, dtype=np.int64)
+        rank = rank_rows(units, found.order, self.unit, budget, turn, nobody)
+        gain = _distance(found.similarity)[units.of_row]
+        if self.unit == "row":
+            gain[(turn > 0) & np.isin(units.of_row, found.order)] = 0
+        keep = rank > 0
+        return verdicts(corpus, keep, np.where(keep, "selected", "over_budget"), ranks(rank), gain)
+
+    def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Compare how far prompts are from what is kept with a random choice of as many."""
+        units = embedded_units(corpus, "prompt", "prompt_embedding", self.seed)
+        kept = np.unique(units.of_row[decided["keep"].to_numpy()])
+        picks = {"selected": kept, "random of equal size": np.arange(len(kept))}
+        away = {
+            name: _distance(nearest_similarity(units.vectors, units.vectors[chosen]))
+            for name, chosen in picks.items()
+        }
+        return {
+            "prompts": len(units),
+            "prompts_kept": len(kept),
+            "largest_distance": {name: round(float(each.max()), 4) for name, each in away.items()},
+            "mean_distance": {name: round(float(each.mean()), 4) for name, each in away.items()},
+        }
+
+
+def _distance(similarity: Floats) -> npt.NDArray[np.float64]:
+    """Return Euclidean distances of unit vectors by their cosines."""
+    distance: npt.NDArray[np.float64] = np.sqrt(2 - 2 * np.clip(similarity.astype(float), -1, 1))
+    return distance

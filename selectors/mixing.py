@@ -1,0 +1,235 @@
+"""Mixing: a budget of rows or response tokens, spread over sources and tasks by weights.
+
+Without weights the rule is that of T5, FLAN and OPT-IML (arXiv 2212.12017): shares in proportion
+to min(size, cap), to the power 1 / temperature. Stated weights take the place of the rule, floors
+keep small groups alive, and what a group lacks goes to the others, or is made up by repeating
+its rows up to a number of epochs, as UniMax does (arXiv 2304.09151).
+
+Ours differs from those where they sample while training: the mixture is written out, exactly, by
+largest remainder, and the report says what was short and where it went.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pydantic import BeforeValidator, Field, model_validator
+
+from siftline.models.token_counts import TokenCounts
+from siftline.pipelines.config import Config
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.method import Scorer, verdicts
+from siftline.selectors.budget import Budget, resolve_budget, stable_hash, to_float
+from siftline.selectors.mixture_groups import By, Rule, group
+from siftline.selectors.mixture_plan import Ints, Mixture, quotas
+from siftline.selectors.mixture_report import mixture_figures
+from siftline.selectors.score_column import MEAN_LOGPROB, score_column
+
+REPEATS = "mix.repeats"  # score column: how often a row is written if it is kept
+# Means are ranked on this grid of nats a token, which batches of another shape seldom cross.
+GRID_DECIMALS = 3
+# Groups that the report lists, the largest; `siftline plan` lists all.
+SHOWN_GROUPS = 60
+
+
+def _check_temperature(value: object) -> object:
+    """Return a number, or 'inf' for YAML's .inf, which JSON cannot hold."""
+    if value in ("inf", float("inf")):
+        return "inf"
+    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    raise ValueError("expected a number above 0, or 'inf'.")
+
+
+def _share(value: object) -> object:
+    """Read '40%' as 0.4."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip()[:-1]) / 100
+    return value
+
+
+Weight = Annotated[float, BeforeValidator(_share), Field(ge=0)]
+Temperature = Annotated[float | Literal["inf"], BeforeValidator(_check_temperature)]
+
+
+class Mix(Config):
+    """Keeps a mixture of sources, of tasks, or of tasks within sources.
+
+    Reasons for keeping: `selected`, `repeated` (written more than once), `uncounted` (the
+    tokenizer failed on the row, which is no verdict on it). For dropping: `over_budget`,
+    `no_weight` (the group's weight is 0).
+
+    Score column of the table `mix`: `repeats`, how often a row is written if it is kept.
+
+    Attributes:
+        budget: A number, or a share such as `50%` of what reaches the stage. None takes as much as
+            the weights allow, so that no group is short.
+        unit: Of budget, cap and sizes: rows or response tokens. Rows are kept exactly; tokens never
+            exceed the budget, and miss it by less than one row.
+        by: What the groups are. No task is a group of its own, `not stated`.
+        weights: By group, the shares of the whole; groups without one divide what these leave by
+            the rule above. If all groups have one, any scale will do. A weight of 0 drops a group.
+        source_weights: With `by: task`, the shares of sources, likewise; each source's share is
+            then spread over its tasks by their weights or the rule. None makes one level of
+            tasks, whatever source they are from.
+        cap: What a group's size counts at most in the rule; no bound on its rows. 0 is off.
+        temperature: Of the rule; above 1 it evens groups out, `inf` gives each the same.
+        floor: Least share of the budget for each group that has a weight, as far as it has rows.
+        max_epochs: How often a row may be written to fill its group's share; 1 never repeats one.
+        prefer: Score column, the higher the better, that decides which rows a group gives; None
+            leaves it to the seed. Which rows repeat once more than others is left to the seed.
+        model: Role of a model of this machine, whose tokenizer counts; `unit: token` needs it.
+        seed: The recipe's, unless stated.
+    """
+
+    revision: ClassVar[int] = 1
+
+    kind: Literal["mix"] = "mix"
+    budget: Budget | None = None
+    unit: Literal["row", "token"] = "row"
+    by: By = "source"
+    weights: dict[str, Weight] = {}
+    source_weights: dict[str, Weight] | None = None
+    cap: int = Field(default=0, ge=0)
+    temperature: Temperature = 1.0
+    floor: Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)] = 0.0
+    max_epochs: int = Field(default=1, ge=1)
+    prefer: str | None = None
+    model: str | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Mix":
+        if self.unit == "token" and self.model is None:
+            raise ValueError(
+                "unit: got 'token' without 'model'; expected the role of a model whose tokenizer "
+                "counts the tokens."
+            )
+        if self.source_weights is not None and self.by == "source":
+            raise ValueError(
+                "source_weights: they stand above the tasks of 'by: task'; with 'by: source' "
+                "write them as 'weights'."
+            )
+        return self
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Return the token counts, if a model's tokenizer is named."""
+        return () if self.model is None else (TokenCounts(model=self.model),)
+
+    def local_roles(self) -> tuple[str, ...]:
+        """Return the role whose tokenizer counts."""
+        return () if self.model is None else (self.model,)
+
+    def source_names(self) -> tuple[str, ...]:
+        """Return the sources that it names."""
+        return tuple(self.weights if self.by == "source" else self.source_weights or {})
+
+    def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
+        """Return how often each row is written if it is kept."""
+        mixture = self._mixture(corpus)
+        taken = mixture.take(mixture.coin)
+        repeats = np.ones(len(corpus), dtype=np.int32)
+        whole = taken.whole[mixture.labels]
+        repeats[mixture.rows[whole]] = taken.times[whole]
+        return {"mix": pa.table({"repeats": repeats})}
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        """Spend each group's part of the budget on its rows.
+
+        Raises:
+            RecipeError: A weight names what was never read, the weights leave nothing for a group
+                without one, or no stage before has the score to prefer.
+        """
+        if not len(corpus):
+            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
+        mixture = self._mixture(corpus)
+        place = self._place(corpus, mixture)
+        times = np.full(len(corpus), -1)
+        times[mixture.rows] = mixture.take(place).times
+        wanted = np.ones(len(corpus), dtype=bool)
+        wanted[mixture.rows] = (mixture.groups.share > 0)[mixture.labels]
+        reasons = np.select(
+            [times < 0, times > 1, times == 1, ~wanted],
+            ["uncounted", "repeated", "selected", "no_weight"],
+            "over_budget",
+        )
+        ranks = dict(zip(mixture.rows.tolist(), _ranks(mixture.labels, place), strict=True))
+        return verdicts(corpus, times != 0, reasons, ranks, self._gain(corpus))
+
+    def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Tell what each group has, was asked for and gives, beside a random choice."""
+        return self.figures(corpus, SHOWN_GROUPS)
+
+    def figures(self, corpus: Corpus, limit: int | None) -> dict[str, Any]:
+        """Return the table of the mixture.
+
+        Args:
+            corpus: What reaches the stage, with its scores.
+            limit: Groups that are listed, the largest; None for all.
+        """
+        mixture = self._mixture(corpus)
+        times = mixture.take(self._place(corpus, mixture)).times
+        return mixture_figures(corpus, mixture, times, limit)
+
+    def _mixture(self, corpus: Corpus) -> Mixture:
+        rows, cost = self._costs(corpus)
+        temperature = float(self.temperature)
+        rule = Rule(self.by, self.weights, self.source_weights, self.cap, temperature)
+        found = group(corpus, rows, cost, rule)
+        groups = found.groups
+        if self.budget is None:
+            groups = groups.without_empty()
+            wanted = groups.within_weights(self.max_epochs)
+        elif isinstance(self.budget, int):
+            wanted = self.budget
+        else:
+            wanted = resolve_budget(self.budget, int(cost.sum()))
+        ids = corpus.rows["id"].take(pa.array(rows)).to_pylist()
+        coin = np.empty(len(rows), dtype=np.int64)
+        coin[np.argsort(stable_hash(ids, self.seed), kind="stable")] = np.arange(len(rows))
+        whole, epochs = self.unit == "row", self.max_epochs
+        return Mixture(
+            names=found.names,
+            groups=groups,
+            rows=rows,
+            labels=found.labels,
+            cost=cost,
+            coin=coin,
+            wanted=wanted,
+            quotas=quotas(groups, wanted, floor=self.floor, epochs=epochs, whole=whole),
+            epochs=epochs,
+        )
+
+    def _costs(self, corpus: Corpus) -> tuple[Ints, Ints]:
+        """Return the numbers of the rows that can be counted, and what each costs."""
+        if self.unit == "row":
+            return np.arange(len(corpus)), np.ones(len(corpus), dtype=np.int64)
+        tokens = to_float(corpus.column("token_counts.response_tokens"))
+        rows = np.flatnonzero(np.isfinite(tokens))
+        return rows, tokens[rows].astype(np.int64)
+
+    def _place(self, corpus: Corpus, mixture: Mixture) -> Ints:
+        """Return [counted rows] the order in which groups give rows."""
+        worth = np.nan_to_num(self._gain(corpus), nan=-np.inf)[mixture.rows]
+        if self.prefer == MEAN_LOGPROB:
+            worth = np.round(worth, GRID_DECIMALS)
+        place = np.empty(len(worth), dtype=np.int64)
+        place[np.lexsort((mixture.coin, -worth))] = np.arange(len(worth))
+        return place
+
+    def _gain(self, corpus: Corpus) -> npt.NDArray[np.float64]:
+        if self.prefer is None:
+            return np.full(len(corpus), np.nan)
+        return score_column(corpus, self.prefer, "mix.prefer")
+
+
+def _ranks(labels: Ints, place: Ints) -> list[int]:
+    """Return [rows] the rank inside the group, from 1."""
+    order = np.lexsort((place, labels))
+    sizes = np.bincount(labels)
+    starts = np.cumsum(sizes) - sizes
+    rank = np.empty(len(labels), dtype=np.int64)
+    rank[order] = np.arange(len(labels)) - starts[labels[order]] + 1
+    found: list[int] = rank.tolist()
+    return found

@@ -1,0 +1,42 @@
+"""The score by which a selector prefers rows, as a recipe names it."""
+
+import numpy as np
+import numpy.typing as npt
+
+from siftline.pipelines.corpus import Corpus
+from siftline.pipelines.errors import RecipeError, nearest
+from siftline.selectors.budget import mean_logprob, to_float
+
+MEAN_LOGPROB = "likelihood.mean_logprob"  # the corpus stores its sum and count
+LOGPROB_DECIMALS = 3  # what batches of another shape do to it stays below (docs/architecture.md)
+
+
+def score_column(corpus: Corpus, name: str, field: str) -> npt.NDArray[np.float64]:
+    """Return [rows] a score, NaN where a row has none or one that is not finite.
+
+    Args:
+        corpus: The rows and their scores so far.
+        name: As `table.column`; `likelihood.mean_logprob` is derived from the stored sum and count,
+            and rounded to 0.001 nats a token.
+        field: Of the recipe, for the message, such as `deita.score`.
+
+    Raises:
+        RecipeError: There is no such score, or it is no number.
+    """
+    derived = [MEAN_LOGPROB] if "likelihood" in corpus.tables else []
+    if name in derived:
+        return np.round(mean_logprob(corpus), LOGPROB_DECIMALS)
+    if name not in corpus.score_columns:
+        known = [*corpus.score_columns, *derived]
+        raise RecipeError(
+            f"{field}: no stage before it has the score '{name}'.{nearest(name, known)}"
+        )
+    try:
+        score = to_float(corpus.column(name))
+    except (ValueError, TypeError) as error:
+        kind = corpus.column(name).type
+        raise RecipeError(
+            f"{field}: the score '{name}' holds values of the type {kind}; expected numbers, "
+            "the higher the better."
+        ) from error
+    return np.where(np.isfinite(score), score, np.nan)
