@@ -6,8 +6,10 @@
 The data are the arithmetic samples of this repository with the errors planted there, or GSM8K with
 the last number changed in a fifth of the answers (the share of noise in CLEAR's SQuAD-N). A
 response is right when its last number is. Candidates come from the model as it is, and from the
-model tuned on what passed the filter; each is shown with the judge's gate eta, without it (both
-orders prefer the candidate), and without a judge (every finished candidate replaces).
+model tuned on what passed the filter, half of the rows, by reflection alone unless `--samples`, since a
+small model's samples are cut too often to judge by. Each is shown with the judge's gate eta,
+without it (both orders prefer the candidate), and without a judge (every finished candidate
+replaces).
 """
 
 import argparse
@@ -99,8 +101,8 @@ def recipe_of(arguments: argparse.Namespace, tuned: bool) -> dict[str, Any]:
     clear = {
         "kind": "clear",
         "model": "judge",
-        "consistency": {"kind": arguments.consistency},
         "max_tokens": arguments.max_tokens,
+        **({} if arguments.samples else {"gate": 0.5}),
         "correct": correct,
     }
     return {
@@ -209,10 +211,9 @@ def main() -> None:
     parser.add_argument("--server", help="only the arm without tuning is run")
     parser.add_argument("--key-env")
     parser.add_argument(
-        "--consistency",
-        default="embedding",
-        choices=("embedding", "numeric"),
-        help="by numbers, rows whose samples are all cut are not judged, and so not corrected",
+        "--samples",
+        action="store_true",
+        help="filter by sampled answers too, and not by reflection alone",
     )
     parser.add_argument("--max-tokens", type=int, default=200)
     parser.add_argument("--judgements", type=int, default=5)
@@ -238,7 +239,7 @@ def main() -> None:
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
             "model": arguments.model,
             "rows": len(rows),
-            "consistency": arguments.consistency,
+            "filter": "samples and reflection" if arguments.samples else "reflection",
             "arms": arms,
         }
         arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

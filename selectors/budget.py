@@ -1,7 +1,7 @@
 """What the selectors share: budgets, and the columns of a corpus as arrays.
 
-A budget is a whole number or a share such as `50%`, of rows or of prompts. Budgets in tokens are
-not offered: a knapsack has no exact answer, and no selector here needs one.
+A budget is a whole number or a share such as `50%`, of rows or of prompts; a few selectors take
+tokens too, within one row, since a knapsack has no exact answer.
 """
 
 import hashlib

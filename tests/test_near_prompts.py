@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors import near_prompts as module
+from siftline.selectors import novelty
 from siftline.selectors.near_prompts import near_prompts
 
 # Fifteen degrees apart: nearer ones are too near.
@@ -64,5 +64,5 @@ def test_as_by_going_through_all_one_by_one(
             if groups[mine] == groups[other] and not expected[other] and close:
                 expected[mine] = True
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "BLOCK_ROWS", block)
+        patch.setattr(novelty, "BLOCK_ROWS", block)
         assert near(degrees, groups, order, 0.97) == expected
