@@ -5,11 +5,11 @@
 
 The data are the arithmetic samples of this repository with the errors planted there, or GSM8K with
 the last number changed in a fifth of the answers (the share of noise in CLEAR's SQuAD-N). A
-response is right when its last number is. Candidates come from the model as it is, and from the
-model tuned on what passed the filter, half of the rows, by reflection alone unless `--samples`, since a
-small model's samples are cut too often to judge by. Each is shown with the judge's gate eta,
-without it (both orders prefer the candidate), and without a judge (every finished candidate
-replaces).
+response is right when its last number is. The filter drops half of the rows, by reflection alone
+unless `--samples`: a small model's samples are cut too often to judge by. Candidates for these come
+from the model as it is, and from the model tuned on what passed; each is shown with the judge's
+gate eta, without it (both orders prefer the candidate), and without a judge (every finished
+candidate replaces).
 """
 
 import argparse

@@ -39,11 +39,10 @@ from siftline.selectors.domain_quotas import (
 from siftline.selectors.near_prompts import near_prompts
 from siftline.selectors.prompt_clusters import Prompts, cluster_prompts, prompts_of
 from siftline.selectors.prompt_map import MapKind, check_map, prompt_map
-from siftline.selectors.score_column import MEAN_LOGPROB, score_column
+from siftline.selectors.score_column import score_column
 
-# Scores are ranked on this grid of decimals; means of log-likelihoods, which batches of another
-# shape move, on one of 0.001 nats a token.
-DECIMALS, LOGPROB_DECIMALS = 6, 3
+# Scores are ranked on this grid of decimals.
+DECIMALS = 6
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -227,8 +226,7 @@ class Diversity(Config):
     def _places(self, corpus: Corpus, prompts: Prompts, gain: Floats) -> Ints:
         """Return [rows] each row's place in the order of choice, the rows of a prompt in turns."""
         tie = stable_hash(corpus.rows["id"].to_pylist(), self.seed)
-        decimals = LOGPROB_DECIMALS if self.prefer == MEAN_LOGPROB else DECIMALS
-        worth = np.nan_to_num(np.round(gain, decimals), nan=-np.inf)  # unscored rows come last
+        worth = np.nan_to_num(np.round(gain, DECIMALS), nan=-np.inf)  # unscored rows come last
         by_worth = np.empty(len(gain), dtype=np.int64)
         by_worth[np.lexsort((tie, -worth))] = np.arange(len(gain))
         place = np.empty(len(gain), dtype=np.int64)
