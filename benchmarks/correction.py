@@ -28,6 +28,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from siftline.filters.answers import last_number
+from siftline.models.rendering import Message
 from siftline.pipelines.corruption import plant
 from siftline.pipelines.method import Runtime
 from siftline.pipelines.recipe import parse_recipe
@@ -76,7 +77,7 @@ def gsm8k_rows(count: int) -> list[Row]:
         record = json.loads(line)
         response = record["answer"]
         if random.random() < NOISE:
-            turns = [
+            turns: list[Message] = [
                 {"role": "user", "content": record["question"]},
                 {"role": "assistant", "content": response},
             ]

@@ -52,7 +52,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     mixture = read_mixture(arguments.rows, 0)
-    transformers.utils.logging.disable_progress_bar()
+    hide: Any = transformers.utils.logging.disable_progress_bar
+    hide()
     seconds: dict[str, list[float]] = {"siftline": [], "one row per pass": []}
     with tempfile.TemporaryDirectory() as temporary:
         specs = []

@@ -111,7 +111,8 @@ def make_model(folder: Path, pool: Sequence[dict[str, str]], shape: str, seed: i
     )
     texts = (f"Question: {row['prompt']}\nAnswer: {row['response']}" for row in pool)
     made.train_from_iterator(texts, trainer)
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<end>")
+    wrapper: Any = transformers.PreTrainedTokenizerFast
+    tokenizer = wrapper(tokenizer_object=made, eos_token="<end>")
     width, layers, heads = SHAPES[shape]
     config = transformers.LlamaConfig(
         vocab_size=VOCABULARY,
