@@ -174,7 +174,7 @@ def measure(name: str, path: Path, seed: int) -> dict[str, float]:
 
 
 def compare(rows: int, rounds: int, methods: list[str], reference: str) -> dict[str, Any]:
-    """Return the medians of every method at one size, and their ratios."""
+    """Return the medians of every method at one size, and their ratios; one whole selection."""
     figures: dict[str, list[dict[str, float]]] = {name: [] for name in methods}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "points.npy"
@@ -182,6 +182,7 @@ def compare(rows: int, rounds: int, methods: list[str], reference: str) -> dict[
         for seed in range(rounds):
             for name in methods:
                 figures[name].append(measure(name, path, seed))
+        figures["selection"] = [measure("selection", path, 0)]
     result: dict[str, Any] = {
         name: {key: statistics.median(each[key] for each in found) for key in found[0]}
         for name, found in figures.items()
@@ -190,7 +191,7 @@ def compare(rows: int, rounds: int, methods: list[str], reference: str) -> dict[
         for key in ("seconds", "cpu_seconds", "inertia"):
             if key in found:
                 found[f"{key}_to_reference"] = found[key] / result[reference][key]
-    peers = [result[name]["inertia"] for name in methods if name not in ("siftline", "selection")]
+    peers = [result[name]["inertia"] for name in methods if name != "siftline"]
     result["siftline"]["inertia_to_best_peer"] = result["siftline"]["inertia"] / min(peers)
     return {
         name: {key: float(f"{value:.4g}") for key, value in found.items()}
@@ -242,7 +243,7 @@ def main() -> None:
     load = [os.getloadavg()[0]]
     sizes = {}
     for rows, rounds in zip(options.sizes, options.rounds, strict=True):
-        found = compare(rows, rounds, [*methods, "selection"], reference)
+        found = compare(rows, rounds, methods, reference)
         sizes[str(rows)] = {"rounds": rounds, **found}
         load.append(os.getloadavg()[0])
         sys.stdout.write(table(rows, found, reference))

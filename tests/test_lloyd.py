@@ -121,6 +121,18 @@ def test_one_thread_two_and_seven_give_the_same_bits(monkeypatch: pytest.MonkeyP
     assert all(same(results[0], each) for each in results[1:])
 
 
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_sums_are_added_in_the_order_of_the_blocks(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A one that is added to 2^60 is lost, in float64 too: of all the ones only the last two count.
+    points = [[2.0**60], [1], [-(2.0**60)]] * 66 + [[1], [1]]
+    monkeypatch.setattr("os.cpu_count", lambda: threads)
+    monkeypatch.setattr(lloyd, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(lloyd, "TOLERANCE", -1.0)  # until the last iteration
+    assert run(points, 1).centroids.tolist() == [[np.float32(2 / 200)]]
+
+
 def test_blocks_of_real_size_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     points = blobs(3 * lloyd.BLOCK_ROWS + 5)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
