@@ -1,5 +1,11 @@
 """Tests of Euclidean k-means: by hand, nearest centroids, the same bits, a fair inertia."""
 
+import itertools
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -24,7 +30,8 @@ def blobs(rows: int, kinds: int = 12, seed: int = 0) -> Floats:
     random = np.random.default_rng(seed)
     centres = random.normal(scale=2, size=(kinds, 6))
     kind = (kinds * random.uniform(size=rows) ** 2).astype(int)
-    return (centres[kind] + random.normal(scale=0.5, size=(rows, 6))).astype(np.float32)
+    points: Floats = (centres[kind] + random.normal(scale=0.5, size=(rows, 6))).astype(np.float32)
+    return points
 
 
 def squares(points: npt.ArrayLike, centroids: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -121,16 +128,40 @@ def test_one_thread_two_and_seven_give_the_same_bits(monkeypatch: pytest.MonkeyP
     assert all(same(results[0], each) for each in results[1:])
 
 
-@pytest.mark.parametrize("threads", [1, 2, 7])
-def test_sums_are_added_in_the_order_of_the_blocks(
-    threads: int, monkeypatch: pytest.MonkeyPatch
+def test_sums_are_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lloyd, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(lloyd, "TOLERANCE", -1.0)
+    # In float32 a one that is added to 2^24 is lost.
+    found = run([[2.0**24]] + [[1]] * 64, 1)
+    assert found.centroids.tolist() == [[np.float32((2**24 + 64) / 65)]]
+
+
+class Unpunctual(ThreadPoolExecutor):
+    """Threads that finish the first of three tasks late."""
+
+    turns = itertools.count()
+
+    def submit(self, task: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        late = next(self.turns) % 3 == 0
+
+        def run_late() -> Any:
+            time.sleep(0.01 if late else 0)
+            return task(*arguments, **named)
+
+        return super().submit(run_late)
+
+
+def test_sums_are_added_in_order_whichever_block_is_done_first(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # A one that is added to 2^60 is lost, in float64 too: of all the ones only the last two count.
-    points = [[2.0**60], [1], [-(2.0**60)]] * 66 + [[1], [1]]
-    monkeypatch.setattr("os.cpu_count", lambda: threads)
+    # A one that is added to 2^55 is lost, in float64 too: of all the ones only the last two count.
+    points = np.array([[2.0**55], [1], [-(2.0**55)]] * 4 + [[1], [1]], dtype=np.float32)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(lloyd, "ThreadPoolExecutor", Unpunctual)
     monkeypatch.setattr(lloyd, "BLOCK_ROWS", 1)
     monkeypatch.setattr(lloyd, "TOLERANCE", -1.0)  # until the last iteration
-    assert run(points, 1).centroids.tolist() == [[np.float32(2 / 200)]]
+    found = kmeans(points, 1, seed=0, iterations=1, restarts=1)
+    assert found.centroids.tolist() == [[np.float32(2 / 14)]]
 
 
 def test_blocks_of_real_size_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
