@@ -93,9 +93,11 @@ def ours(name: str) -> Callable[[Floats, int], Ints]:
         from siftline.pipelines.recipe import _METHOD_BY_KIND
 
         fields: dict[str, Any] = {"model": "m", "budget": budget}
-        fields |= {"deita": {"score": "quality.value"}, "rds_plus": {"targets": ["target"]}}.get(
-            name, {}
-        )
+        more: dict[str, dict[str, Any]] = {
+            "deita": {"score": "quality.value"},
+            "rds_plus": {"targets": ["target"]},
+        }
+        fields |= more.get(name, {})
         if name == "semantic_duplicates":
             del fields["budget"]
             fields["threshold"] = 0.9
@@ -291,7 +293,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.texts:
             path = Path(folder) / "texts.npy"
             rows = embed_texts(Path(os.environ["SIFTLINE_DATA"]), path)
-            names = [name for name in ("semantic_duplicates", "semhash") if name in present]
+            names = [str(n) for n in ("semantic_duplicates", "semhash") if n in present]
             found = compare(path, names, 0, arguments.rounds, arguments.peers)
             result["texts"] = {"prompts": rows, "rounds": arguments.rounds, "tasks": found}
     return result

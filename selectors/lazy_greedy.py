@@ -93,7 +93,7 @@ def lazy_greedy(
 def sample_size(chosen: int, rows: int, per_choice: int = PER_CHOICE, fewest: int = FEWEST) -> int:
     """Return the sample's size for the choice after so many: doubled until it is enough."""
     doublings = math.ceil(math.log2(max(1.0, per_choice * (chosen + 1) / fewest)))
-    return min(rows, fewest * 2**doublings)
+    return min(rows, fewest << max(0, doublings))
 
 
 class _Search:
@@ -134,7 +134,7 @@ class _Search:
 
     def _look_again(self, turn: int, width: int) -> None:
         """Replace the highest bounds that are not of this turn by gains."""
-        stale = []
+        stale: list[tuple[float, int]] = []
         while self._heap and len(stale) < width and self._turn[self._heap[0][1]] < turn:
             stale.append(heapq.heappop(self._heap))
         rows = np.array([row for _, row in stale])

@@ -156,7 +156,9 @@ class RdsPlus(Config):
                 nearest_similarity(candidates, rows.vectors[source == name])
                 for name in self.targets
             ]
-            return turns_by_score(np.round(np.stack(scores), DECIMALS), unit, budget)
+            return turns_by_score(
+                np.round(np.stack(scores), DECIMALS).astype(np.float32), unit, budget
+            )
         queries = rows.vectors[np.isin(source, self.targets)]
         return round_robin(queries, candidates, unit, budget)
 

@@ -45,7 +45,8 @@ def round_robin(queries: Floats, candidates: Floats, unit: Ints, count: int) -> 
     """
     free = np.ones(int(unit.max(initial=-1)) + 1, dtype=bool)
     lists = _Lists(queries, candidates)
-    order, takers = [], []
+    order: list[int] = []
+    takers: list[int] = []
     while len(order) < count:
         query = len(order) % len(queries)
         row = lists.next_of(query, unit, free)
@@ -70,7 +71,8 @@ def turns_by_score(scores: Floats, unit: Ints, count: int) -> Taken:
     """
     free = np.ones(int(unit.max(initial=-1)) + 1, dtype=bool)
     lists = [iter(np.argsort(-each, kind="stable").tolist()) for each in scores]
-    order, takers = [], []
+    order: list[int] = []
+    takers: list[int] = []
     while len(order) < count:
         taker = len(order) % len(lists)
         row = next(row for row in lists[taker] if free[unit[row]])

@@ -132,7 +132,7 @@ def test_sums_are_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lloyd, "BLOCK_ROWS", 1)
     monkeypatch.setattr(lloyd, "TOLERANCE", -1.0)
     # In float32 a one that is added to 2^24 is lost.
-    found = run([[2.0**24]] + [[1]] * 64, 1)
+    found = run(np.array([[2.0**24]] + [[1.0]] * 64), 1)
     assert found.centroids.tolist() == [[np.float32((2**24 + 64) / 65)]]
 
 
