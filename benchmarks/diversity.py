@@ -101,7 +101,8 @@ def ours(name: str) -> Callable[[Floats, int], Ints]:
         if name == "semantic_duplicates":
             del fields["budget"]
             fields["threshold"] = 0.9
-        method: Any = _METHOD_BY_KIND[name](**fields)
+        kind = _METHOD_BY_KIND[name]
+        method: Any = kind(**{key: fields[key] for key in fields if key in kind.model_fields})
         keep = method.decide(corpus_of(vectors))["keep"].to_numpy()
         return np.flatnonzero(keep)
 

@@ -1,6 +1,8 @@
 """Loss trajectories by the engine, beside the released code's way: one row per forward pass.
 
     SIFTLINE_DATA=... python benchmarks/s2l_scoring.py --rows 2000 --checkpoints 12
+    SIFTLINE_DATA=... python benchmarks/s2l_scoring.py --model builtin:smollm2 --rows 100 \
+        --checkpoints 2
 
 The checkpoints are small Llamas of different random weights, which cost what trained ones do. The
 peer is what the loop of BigML-CS-UCLA/S2L comes to on the same tokens: load a checkpoint, then for
@@ -23,16 +25,20 @@ import torch
 import transformers
 from s2l_study import MAX_TOKENS, make_model, read_mixture, turns_of
 
+from siftline.models.conversion import loadable_folder
+from siftline.models.files import find_model
 from siftline.models.likelihood import Encoded
-from siftline.models.loading import open_language_model
+from siftline.models.loading import open_language_model, resolve_dtype
 from siftline.models.proxy import SHAPES
 from siftline.models.rendering import render_plain
 from siftline.models.specification import ModelSpec
 
 
-def one_row_per_pass(folder: Path, rows: list[Encoded]) -> list[float]:
+def one_row_per_pass(spec: ModelSpec, rows: list[Encoded]) -> list[float]:
     """Return mean losses as the released code computes them, on our tokens."""
-    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    folder = loadable_folder(find_model(spec).folder)
+    dtype = getattr(torch, resolve_dtype(spec, "cpu"))
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     losses = []
     with torch.inference_mode():
         for row in rows:
@@ -49,6 +55,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--checkpoints", type=int, default=12)
     parser.add_argument("--shape", default="small", choices=SHAPES)
+    parser.add_argument("--model", help="the same model as every checkpoint, in place of a shape")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     mixture = read_mixture(arguments.rows, 0)
@@ -58,6 +65,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         specs = []
         for number in range(arguments.checkpoints):
+            if arguments.model:
+                specs.append(ModelSpec(name=arguments.model))
+                continue
             folder = Path(temporary) / f"step-{number}"
             make_model(folder, mixture.pool, arguments.shape, seed=number)
             specs.append(ModelSpec(name=str(folder), dtype="float32"))
@@ -70,7 +80,7 @@ def main() -> None:
             started = time.monotonic()
             found = open_language_model(spec).score(rows).rows
             middle = time.monotonic()
-            losses = one_row_per_pass(Path(spec.name), rows)
+            losses = one_row_per_pass(spec, rows)
             seconds["siftline"].append(middle - started)
             seconds["one row per pass"].append(time.monotonic() - middle)
             ours = [-(each.sum_logprob or np.nan) / (each.scored_tokens or 1) for each in found]
@@ -79,7 +89,7 @@ def main() -> None:
     ratio = total["one row per pass"] / total["siftline"]
     tokens = sum(len(row.ids) for row in rows)
     sys.stdout.write(
-        f"{len(rows)} rows, {tokens} tokens, {len(specs)} checkpoints of shape {arguments.shape}: "
+        f"{len(rows)} rows, {tokens} tokens, {len(specs)} checkpoints of {arguments.model or arguments.shape}: "
         f"{total['siftline']} s, one row per pass {total['one row per pass']} s: {ratio:.2f} times "
         f"as long; largest difference of a mean loss {difference:.1e} nats\n"
     )

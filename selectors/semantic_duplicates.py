@@ -114,8 +114,13 @@ class SemanticDuplicates(Config):
             f"{self.on}s": len(units),
             f"{self.on}s_dropped": int((~keep).sum()),
             "dropped_by_similarity": _by_similarity(gain[~keep]),
-            "next_above_threshold": {ids[units.first_row[n]]: float(gain[n]) for n in above},
-            "next_below_threshold": {ids[units.first_row[n]]: float(gain[n]) for n in below},
+            **{
+                name: {ids[units.first_row[n]]: round(float(gain[n]), 4) for n in numbers}
+                for name, numbers in {
+                    "next_above_threshold": above,
+                    "next_below_threshold": below,
+                }.items()
+            },
         }
 
     def _units(self, corpus: Corpus) -> Units:

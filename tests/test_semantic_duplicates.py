@@ -81,7 +81,7 @@ def many(rows: int) -> Corpus:
     """Return pairs of near-duplicates in all directions, so that some lie across a border."""
     random = np.random.default_rng(0)
     first = random.normal(size=(rows // 2, 16))
-    vectors = np.concatenate([first, first + 0.15 * random.normal(size=first.shape)])
+    vectors = np.concatenate([first, first + 0.1 * random.normal(size=first.shape)])
     prompts = [f"p{number}" for number in range(len(vectors))]
     return corpus_of(prompts, tables={"prompt_embedding": embedding(vectors)})
 
