@@ -88,8 +88,9 @@ def main() -> None:
     total = {name: round(sum(each), 1) for name, each in seconds.items()}
     ratio = total["one row per pass"] / total["siftline"]
     tokens = sum(len(row.ids) for row in rows)
+    name = arguments.model or f"shape {arguments.shape}"
     sys.stdout.write(
-        f"{len(rows)} rows, {tokens} tokens, {len(specs)} checkpoints of {arguments.model or arguments.shape}: "
+        f"{len(rows)} rows, {tokens} tokens, {len(specs)} checkpoints of {name}: "
         f"{total['siftline']} s, one row per pass {total['one row per pass']} s: {ratio:.2f} times "
         f"as long; largest difference of a mean loss {difference:.1e} nats\n"
     )
