@@ -4,10 +4,10 @@ Maximises f(S) = sum over rows i of max(0, the largest cosine of i's prompt to o
 greedy (siftline.selectors.lazy_greedy), on prompt embeddings. It is the second half of
 Superfiltering.D (arXiv 2402.00530): a cheap score first, then facility location for breadth.
 
-Ours differs from the released code in the similarity, which is a clipped cosine there made from
-Euclidean distances in a dense matrix, and in that large pools are sampled: up to 4,096 prompts the
-choice is that of the plain greedy algorithm; beyond, the sum runs over a random sample of ten
-prompts for each choice so far, 4,096 at least, and all prompts stay candidates.
+Ours differs from the released code: the similarity is a clipped cosine, where the code makes one
+from Euclidean distances in a dense matrix; and large pools are sampled. Up to 4,096 prompts the
+choice is that of the plain greedy algorithm; beyond, the sum runs over a random sample of at least
+ten prompts for each choice so far, 4,096 at least, and all prompts stay candidates.
 
 An earlier curated dataset can be extended instead of chosen anew: its rows count as chosen, and
 what is chosen covers what they leave open.
