@@ -12,7 +12,7 @@ from test_run import data_bytes
 from test_server import Misbehaving
 
 from siftline.models import loading
-from siftline.models.client import Client, Request, TooLongError
+from siftline.models.client import _TOO_LONG, Client, Request, TooLongError
 from siftline.models.specification import ModelSpec, ServerSpec
 from siftline.pipelines.errors import ModelError
 from siftline.pipelines.method import Runtime
@@ -140,3 +140,16 @@ def test_a_judge_that_fails_for_good_gives_no_verdict_and_the_next_run_goes_on(
     names = {"decisions.parquet", "01-clear/verdicts.parquet", "01-clear/revisions.parquet"}
     assert names <= data_bytes(result.folder).keys()
     assert result.stages[0].reasons_kept == undisturbed.stages[0].reasons_kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens.",
+        "the request exceeds the available context size. try increasing the context size",
+        "Input validation error: `inputs` must have less than 1024 tokens. Given: 2000",
+    ],
+)
+def test_servers_say_in_their_own_words_that_a_prompt_is_too_long(text: str) -> None:
+    assert _TOO_LONG.search(text)
+    assert not _TOO_LONG.search("The model does not exist.")
