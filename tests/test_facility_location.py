@@ -75,6 +75,13 @@ def test_the_initial_subset_is_kept_and_its_neighbours_are_not_needed() -> None:
     assert by_rank[2] == pytest.approx(1 - cosine(20), abs=1e-4)
 
 
+@pytest.mark.parametrize("member", ["r3", "r4"])
+def test_another_row_of_a_chosen_prompt_comes_last(member: str) -> None:
+    pool = corpus(member)
+    method = FacilityLocation(model="e", budget=4, initial_subset="s.parquet")
+    assert kept(pool, method.decide(pool)) == {"r0", "r1", "r2", member}
+
+
 def test_a_prompt_of_the_initial_subset_keeps_all_its_rows() -> None:
     method = FacilityLocation(model="e", budget=2, unit="prompt", initial_subset="s.parquet")
     pool = corpus("r4")
