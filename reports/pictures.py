@@ -5,9 +5,9 @@ A method's `picture` returns, by kind of picture, plain values that fit into JSO
 `curves`, a list of small charts: `name`, `size` and `selected` (rows or prompts), `quota` (in the
 unit of the budget), `values` (the curve), and `ids`, a few rows that stand for it.
 
-`map`, prompts in the plane: `how` (`pca` or `umap`), `variance` along the axes (or None), the
-numbers of `kept` and `dropped` prompts, and `points`, those that are drawn: `x`, `y`, `kept`, and
-the `id` of a row with the prompt.
+`map`, prompts or conversations in the plane: `of` (`prompts` or `conversations`), `how` (`pca` or
+`umap`), `variance` along the axes (or None), the numbers of `kept` and `dropped` ones, and
+`points`, those that are drawn: `x`, `y`, `kept`, and the `id` of a row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,8 +45,8 @@ def map_dots(drawn: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `dots`, each with its place and row, kept ones last, so that they lie on top; and, if there
-        are any, what the caption says: `how`, `variance`, and the numbers of `kept` and `dropped`
-        prompts, each as those that are drawn and all.
+        are any, what the caption says: `of`, `how`, `variance`, and the numbers of `kept` and
+        `dropped` ones, each as those that are drawn and all.
     """
     points = sorted(drawn.get("points", ()), key=lambda point: bool(point["kept"]))
     if not points:
@@ -68,6 +68,7 @@ def map_dots(drawn: Mapping[str, Any]) -> dict[str, Any]:
     kept = sum(point["kept"] for point in points)
     return {
         "dots": dots,
+        "of": drawn["of"],
         "how": drawn["how"],
         "variance": drawn["variance"],
         "kept": (kept, drawn["kept"]),

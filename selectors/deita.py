@@ -23,7 +23,9 @@ from siftline.models.scorers import PromptEmbedding
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.method import Scorer, verdicts
+from siftline.pipelines.text_statistics import ResponseStatistics
 from siftline.selectors.budget import Budget, Unit, resolve_budget, stable_hash
+from siftline.selectors.diversity_metrics import diversity_figures
 from siftline.selectors.embedded_units import (
     best_of_units,
     embedded_units,
@@ -31,6 +33,8 @@ from siftline.selectors.embedded_units import (
     ranks,
 )
 from siftline.selectors.novelty import novel
+from siftline.selectors.prompt_clusters import On
+from siftline.selectors.prompt_map import prompt_map
 from siftline.selectors.score_column import score_column
 
 
@@ -60,7 +64,7 @@ class Deita(Config):
     budget: Budget
     unit: Unit = "row"
     threshold: float = Field(default=0.9, gt=-1, le=1)
-    on: Literal["prompt", "conversation"] = "prompt"
+    on: On = "prompt"
     seed: int = 0
 
     @model_validator(mode="after")
@@ -73,10 +77,10 @@ class Deita(Config):
         return self
 
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return the embedding of prompts or conversations."""
+        """Return the embedding of prompts or conversations, and lengths for the report."""
         if self.on == "prompt":
-            return (PromptEmbedding(model=self.model),)
-        return (ConversationEmbedding(model=self.model),)
+            return (PromptEmbedding(model=self.model), ResponseStatistics())
+        return (ConversationEmbedding(model=self.model), ResponseStatistics())
 
     def local_roles(self) -> tuple[str, ...]:
         """Return the role of the embedder."""
@@ -117,7 +121,14 @@ class Deita(Config):
             "random of equal size": scored[np.argsort(coin, kind="stable")[:size]],
             "best of equal size": scored[np.lexsort((coin, -score[scored]))[:size]],
         }
-        return {"mean_score": {name: _mean(score[rows]) for name, rows in picks.items()}}
+        return {
+            "mean_score": {name: _mean(score[rows]) for name, rows in picks.items()},
+            **diversity_figures(corpus, decided, unit=self.unit, on=self.on, seed=self.seed),
+        }
+
+    def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return the map of what was compared, for the report."""
+        return {"map": prompt_map(corpus, decided, seed=self.seed, on=self.on)}
 
 
 def _mean(values: npt.NDArray[np.float64]) -> float | None:

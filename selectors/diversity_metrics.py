@@ -26,7 +26,7 @@ from siftline.selectors.budget import (
     unit_keys,
 )
 from siftline.selectors.embedded_units import nearest_similarity
-from siftline.selectors.prompt_clusters import Prompts, prompts_of
+from siftline.selectors.prompt_clusters import On, Prompts, prompts_of, sampled_clusters
 
 # The standard error of a mean of 4,096 distances is 1/64 of their deviation.
 COVERAGE_ROWS = 4096
@@ -42,26 +42,30 @@ def diversity_figures(
     decided: pa.Table,
     *,
     unit: Unit = "row",
+    on: On = "prompt",
     seed: int = 0,
     clusters: Ints | None = None,
 ) -> dict[str, Any]:
     """Return the figures of the pool, the selection and a random choice.
 
     Args:
-        corpus: The pool, not empty, with the score `prompt_embedding`. Lengths are told where it
-            has `statistics`, tasks where a row has one.
+        corpus: The pool, not empty, with the embeddings. Lengths are told where it has
+            `statistics`, tasks where a row has one.
         decided: The verdicts on it.
         unit: Of the budget. The random choice has as many units as the selection, those that a
             stage `random` of this seed would keep.
+        on: What is compared: prompts, or conversations, one for each row.
         seed: Of the random choice and of samples.
-        clusters: [rows] number of each row's cluster, for the figures that need clusters.
+        clusters: [rows] number of each row's cluster; None clusters a sample, for the figures.
     """
-    prompts = prompts_of(corpus)
+    prompts = prompts_of(corpus, on)
     picks = _picks(corpus, decided["keep"].to_numpy(), unit, seed)
     ids = corpus.rows["id"].to_pylist()
     # Another stream than that of the random choice, which would be a part of the sample.
     sample = np.argsort(stable_hash([f"sample {each}" for each in ids], seed), kind="stable")
-    found: dict[str, Any] = {} if clusters is None else _cluster_figures(clusters, picks)
+    if clusters is None:
+        clusters = _clusters_of(prompts, seed)
+    found = _cluster_figures(clusters, picks)
     found["vendi_score"] = _vendi_scores(prompts, picks, sample)
     found["coverage"] = _coverage(prompts, picks, sample[:COVERAGE_ROWS])
     for name in ("source", "task"):
@@ -126,6 +130,12 @@ def _picks(
         "random": np.flatnonzero(drawn[codes]),
     }
     return {name: rows for name, rows in picks.items() if len(rows)}
+
+
+def _clusters_of(prompts: Prompts, seed: int) -> Ints:
+    """Return [rows] the cluster of each row's prompt."""
+    coin = np.argsort(stable_hash(prompts.keys, seed), kind="stable")
+    return sampled_clusters(prompts.vectors, coin, seed)[prompts.of_row]
 
 
 def _cluster_figures(clusters: Ints, picks: Mapping[str, Ints]) -> dict[str, Any]:

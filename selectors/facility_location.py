@@ -24,7 +24,9 @@ from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.errors import InputError, RecipeError
 from siftline.pipelines.method import Scorer, verdicts
+from siftline.pipelines.text_statistics import ResponseStatistics
 from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.diversity_metrics import diversity_figures
 from siftline.selectors.embedded_units import (
     Floats,
     Units,
@@ -36,6 +38,7 @@ from siftline.selectors.embedded_units import (
 )
 from siftline.selectors.lazy_greedy import lazy_greedy, sample_size
 from siftline.selectors.membership import Membership
+from siftline.selectors.prompt_map import prompt_map
 
 # Prompts of the pool, a random sample, that the diagnosis compares with what is kept.
 DIAGNOSED = 10_000
@@ -70,11 +73,11 @@ class FacilityLocation(Config):
     seed: int = 0
 
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return the embedding of the prompts, and who is in the initial subset."""
-        embedding = PromptEmbedding(model=self.model)
+        """Return the embedding, lengths for the report, and who is in the initial subset."""
+        needed = (PromptEmbedding(model=self.model), ResponseStatistics())
         if self.initial_subset is None:
-            return (embedding,)
-        return (embedding, Membership(file=self.initial_subset))
+            return needed
+        return (*needed, Membership(file=self.initial_subset))
 
     def local_roles(self) -> tuple[str, ...]:
         """Return the role of the embedder."""
@@ -128,7 +131,12 @@ class FacilityLocation(Config):
             "rows_of_the_initial_subset": members,
             "prompts_in_the_largest_sample": sample_size(len(kept) - 1, len(units)),
             "mean_similarity_to_what_is_kept": coverage,
+            **diversity_figures(corpus, decided, unit=self.unit, seed=self.seed),
         }
+
+    def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return the map of the prompts, for the report."""
+        return {"map": prompt_map(corpus, decided, seed=self.seed)}
 
     def _members(self, corpus: Corpus, units: Units) -> Bools:
         """Return [rows] true for rows that are chosen already, with all rows of their prompts."""

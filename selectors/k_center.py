@@ -21,7 +21,9 @@ from siftline.models.scorers import PromptEmbedding
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.method import Scorer, verdicts
+from siftline.pipelines.text_statistics import ResponseStatistics
 from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.diversity_metrics import diversity_figures
 from siftline.selectors.embedded_units import (
     Floats,
     embedded_units,
@@ -31,6 +33,7 @@ from siftline.selectors.embedded_units import (
     turns,
 )
 from siftline.selectors.farthest_first import farthest_first
+from siftline.selectors.prompt_map import prompt_map
 
 
 class KCenter(Config):
@@ -56,8 +59,8 @@ class KCenter(Config):
     seed: int = 0
 
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return the embedding of the prompts."""
-        return (PromptEmbedding(model=self.model),)
+        """Return the embedding of the prompts, and the lengths of responses for the report."""
+        return (PromptEmbedding(model=self.model), ResponseStatistics())
 
     def local_roles(self) -> tuple[str, ...]:
         """Return the role of the embedder."""
@@ -93,7 +96,12 @@ class KCenter(Config):
             "prompts_kept": len(kept),
             "largest_distance": {name: round(float(each.max()), 4) for name, each in away.items()},
             "mean_distance": {name: round(float(each.mean()), 4) for name, each in away.items()},
+            **diversity_figures(corpus, decided, unit=self.unit, seed=self.seed),
         }
+
+    def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return the map of the prompts, for the report."""
+        return {"map": prompt_map(corpus, decided, seed=self.seed)}
 
 
 def _distance(similarity: Floats) -> npt.NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Prompts with their vectors, in clusters; a cluster that is too large is clustered again."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +12,21 @@ FEWEST_CLUSTERS, MOST_CLUSTERS = 256, 4096
 # How often a part of a part may be clustered again: when k-means peels off a few outliers each
 # time, the large part that stays is one thing.
 SPLITS = 8
+# Clusters for a report alone have centroids made from so many prompts.
+SAMPLED = 8192
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 
+On = Literal["prompt", "conversation"]
+
+
 class Prompts(NamedTuple):
-    """The prompts of a corpus, in the order of their `prompt_id`.
+    """The prompts of a corpus, in the order of their `prompt_id`; or its conversations, by id.
 
     Attributes:
-        keys: [prompts] the `prompt_id`.
+        keys: [prompts] the `prompt_id`, or the `id`.
         of_row: [rows] number of each row's prompt.
         vectors: [prompts, dimensions] float32 of length one.
     """
@@ -43,12 +48,18 @@ class PromptClusters(NamedTuple):
     similarity: Floats
 
 
-def prompts_of(corpus: Corpus) -> Prompts:
-    """Return the prompts of a corpus that is not empty and has the score `prompt_embedding`."""
+def prompts_of(corpus: Corpus, on: On = "prompt") -> Prompts:
+    """Return the prompts, or the conversations, of a corpus that is not empty.
+
+    Args:
+        corpus: Has the score `prompt_embedding`, or `conversation_embedding`.
+        on: Which of them.
+    """
+    key = "prompt_id" if on == "prompt" else "id"
     keys, first, of_row = np.unique(
-        np.array(corpus.rows["prompt_id"].to_pylist()), return_index=True, return_inverse=True
+        np.array(corpus.rows[key].to_pylist()), return_index=True, return_inverse=True
     )
-    column = corpus.column("prompt_embedding.vector")
+    column = corpus.column(f"{on}_embedding.vector")
     vectors = column.flatten().to_numpy().reshape(-1, column.type.list_size)[first]
     return Prompts(keys.tolist(), of_row.astype(np.int64), np.ascontiguousarray(vectors))
 
@@ -79,6 +90,28 @@ def cluster_prompts(
     if largest is None:
         return PromptClusters(found.labels, found.similarity)
     return _split(vectors, found.labels, found.similarity, largest * len(vectors), seed)
+
+
+def sampled_clusters(vectors: Floats, order: Ints, seed: int) -> Ints:
+    """Return [prompts] the cluster of each, whose centroids are made from a sample.
+
+    Args:
+        vectors: [prompts, dimensions] of length one.
+        order: Numbers of all prompts; the first ones are the sample.
+        seed: Of the start.
+    """
+    sample = vectors[order[:SAMPLED]]
+    found = spherical_kmeans(sample, default_clusters(len(sample)), seed)
+    return nearest_centroid(vectors, found.centroids)
+
+
+def nearest_centroid(vectors: Floats, centroids: Floats) -> Ints:
+    """Return [rows] the number of the centroid of the largest cosine, block by block."""
+    label = np.empty(len(vectors), dtype=np.int64)
+    for start in range(0, len(vectors), SAMPLED):
+        block = slice(start, start + SAMPLED)
+        label[block] = (vectors[block] @ centroids.T).argmax(axis=1)
+    return label
 
 
 def _split(

@@ -16,7 +16,7 @@ from siftline.models.packages import require
 from siftline.pipelines.corpus import Corpus
 from siftline.selectors.allocation import allocate
 from siftline.selectors.budget import stable_hash
-from siftline.selectors.prompt_clusters import prompts_of
+from siftline.selectors.prompt_clusters import On, prompts_of
 
 MapKind = Literal["pca", "umap"]
 
@@ -41,7 +41,7 @@ class Plane(NamedTuple):
 
 
 def prompt_map(
-    corpus: Corpus, decided: pa.Table, how: MapKind = "pca", seed: int = 0
+    corpus: Corpus, decided: pa.Table, how: MapKind = "pca", seed: int = 0, on: On = "prompt"
 ) -> dict[str, Any]:
     """Return the `map` of :mod:`siftline.reports.pictures`.
 
@@ -49,15 +49,16 @@ def prompt_map(
     sample, in which the rarer of kept and dropped ones have 300 places, if they are so many.
 
     Args:
-        corpus: The pool, not empty, with the score `prompt_embedding`.
+        corpus: The pool, not empty, with the score `prompt_embedding`, or the one of conversations.
         decided: The verdicts on it.
         how: The projection, made of the prompts that are drawn.
         seed: Of the sample and of UMAP.
+        on: What is drawn: prompts, or conversations, one for each row.
 
     Raises:
         ModelError: UMAP is not installed.
     """
-    prompts = prompts_of(corpus)
+    prompts = prompts_of(corpus, on)
     kept = np.zeros(len(prompts.keys), dtype=bool)
     kept[prompts.of_row[decided["keep"].to_numpy()]] = True
     coin = np.argsort(stable_hash(prompts.keys, seed), kind="stable")
@@ -72,6 +73,7 @@ def prompt_map(
     ]
     return {
         "how": how,
+        "of": f"{on}s",
         "variance": plane.variance and [round(share, 4) for share in plane.variance],
         "kept": int(kept.sum()),
         "dropped": int((~kept).sum()),

@@ -26,7 +26,9 @@ from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.errors import RecipeError, nearest
 from siftline.pipelines.method import Scorer, verdicts
-from siftline.selectors.budget import Budget, Unit, resolve_budget, shares, text_column
+from siftline.pipelines.text_statistics import ResponseStatistics
+from siftline.selectors.budget import Budget, Unit, resolve_budget, text_column
+from siftline.selectors.diversity_metrics import diversity_figures
 from siftline.selectors.embedded_units import (
     DECIMALS,
     Ints,
@@ -35,6 +37,7 @@ from siftline.selectors.embedded_units import (
     nearest_similarity,
     ranks,
 )
+from siftline.selectors.prompt_map import prompt_map
 from siftline.selectors.round_robin import Taken, round_robin, turns_by_score
 
 Bools = npt.NDArray[np.bool_]
@@ -70,8 +73,9 @@ class RdsPlus(Config):
     seed: int = 0
 
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return the embedding of the conversations."""
-        return (ConversationEmbedding(model=self.model, max_tokens=self.max_tokens),)
+        """Return the embedding of the conversations, and lengths for the report."""
+        embedding = ConversationEmbedding(model=self.model, max_tokens=self.max_tokens)
+        return (embedding, ResponseStatistics())
 
     def local_roles(self) -> tuple[str, ...]:
         """Return the role of the model, whose hidden states are needed."""
@@ -119,13 +123,20 @@ class RdsPlus(Config):
                 "selected": _mean(similarity[chosen]),
                 "random of equal size": _mean(similarity[: int(chosen.sum())]),
             },
-            "source_share": {
-                "pool": shares(sources[~target]),
-                "selected": shares(sources[kept]),
-            },
+            **self._breadth(corpus.filter(~target), decided.filter(pa.array(~target))),
             "rows_of_the_pool_with_a_target_prompt": int(asked.sum()),
             "warnings": _warnings(int(asked.sum()), int((asked & kept).sum())),
         }
+
+    def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return the map of the conversations, those of the target among the dropped."""
+        return {"map": prompt_map(corpus, decided, seed=self.seed, on="conversation")}
+
+    def _breadth(self, pool: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return the figures of breadth of the pool without the targets."""
+        if not len(pool):
+            return {}
+        return diversity_figures(pool, decided, unit=self.unit, on="conversation", seed=self.seed)
 
     def _sources(self, corpus: Corpus) -> npt.NDArray[np.str_]:
         """Return [rows] the source of each, having checked that every target is one."""

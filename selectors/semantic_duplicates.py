@@ -28,9 +28,10 @@ from siftline.models.scorers import PromptEmbedding
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.method import Scorer, verdicts
+from siftline.pipelines.text_statistics import ResponseStatistics
 from siftline.selectors.budget import prompt_codes
+from siftline.selectors.diversity_metrics import diversity_figures
 from siftline.selectors.embedded_units import (
-    BLOCK_ROWS,
     Floats,
     Ints,
     Units,
@@ -40,6 +41,8 @@ from siftline.selectors.embedded_units import (
 )
 from siftline.selectors.kmeans import spherical_kmeans
 from siftline.selectors.novelty import novel
+from siftline.selectors.prompt_clusters import On, nearest_centroid
+from siftline.selectors.prompt_map import prompt_map
 from siftline.selectors.score_column import score_column
 
 # Size of a cell, on average, and how many vectors for each cell its centroids are made from.
@@ -72,16 +75,16 @@ class SemanticDuplicates(Config):
     kind: Literal["semantic_duplicates"] = "semantic_duplicates"
     model: str
     threshold: float = Field(default=0.95, gt=0, le=1)
-    on: Literal["prompt", "conversation"] = "prompt"
+    on: On = "prompt"
     prefer: str | None = None
     exact_up_to: int = Field(default=100_000, ge=1)
     seed: int = 0
 
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return the embedding of prompts or conversations."""
+        """Return the embedding of prompts or conversations, and lengths for the report."""
         if self.on == "prompt":
-            return (PromptEmbedding(model=self.model),)
-        return (ConversationEmbedding(model=self.model),)
+            return (PromptEmbedding(model=self.model), ResponseStatistics())
+        return (ConversationEmbedding(model=self.model), ResponseStatistics())
 
     def local_roles(self) -> tuple[str, ...]:
         """Return the role of the embedder."""
@@ -122,7 +125,12 @@ class SemanticDuplicates(Config):
                     "next_below_threshold": below,
                 }.items()
             },
+            **diversity_figures(corpus, decided, on=self.on, seed=self.seed),
         }
+
+    def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return the map of what was compared, for the report."""
+        return {"map": prompt_map(corpus, decided, seed=self.seed, on=self.on)}
 
     def _units(self, corpus: Corpus) -> Units:
         unit: Literal["prompt", "row"] = "prompt" if self.on == "prompt" else "row"
@@ -159,15 +167,10 @@ class _Sifted(NamedTuple):
 
 def _cells_of(vectors: Floats, cells: int, seed: int) -> Ints:
     """Return [rows] the cell of each vector; the centroids are those of the first, a sample."""
-    label = np.zeros(len(vectors), dtype=np.int64)
     if cells == 1:
-        return label
+        return np.zeros(len(vectors), dtype=np.int64)
     sample = np.ascontiguousarray(vectors[: cells * SAMPLE_PER_CELL])
-    centroids = spherical_kmeans(sample, cells, seed).centroids
-    for start in range(0, len(vectors), BLOCK_ROWS):
-        block = slice(start, start + BLOCK_ROWS)
-        label[block] = (vectors[block] @ centroids.T).argmax(axis=1)
-    return label
+    return nearest_centroid(vectors, spherical_kmeans(sample, cells, seed).centroids)
 
 
 def _next_to(threshold: float, gain: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:

@@ -87,8 +87,8 @@ def test_an_unknown_score_names_the_nearest() -> None:
 
 
 def test_conversations_can_be_compared_row_by_row() -> None:
-    assert method().scorers() == (PromptEmbedding(model="e"),)
-    assert method(on="conversation").scorers() == (ConversationEmbedding(model="e"),)
+    assert method().scorers()[0] == PromptEmbedding(model="e")
+    assert method(on="conversation").scorers()[0] == ConversationEmbedding(model="e")
     table = embedding(np.eye(5))
     pool = corpus([1.0, 2.0, 3.0, 4.0, 5.0], conversation_embedding=table)
     assert len(kept(pool, method(on="conversation").decide(pool))) == 5

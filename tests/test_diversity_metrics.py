@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.method import verdicts
-from siftline.selectors import diversity_metrics
+from siftline.selectors import diversity_metrics, prompt_clusters
 from siftline.selectors.baselines import Random
 from siftline.selectors.diversity_metrics import (
     diversity_figures,
@@ -118,7 +118,21 @@ def test_figures_by_hand() -> None:
 
 def test_what_is_not_known_is_not_told() -> None:
     pool = corpus_of(list("ab"), tables={"prompt_embedding": embedding(circle([0, 90]))})
-    assert set(figures(pool, [0])) == {"vendi_score", "coverage", "source_share"}
+    assert not {"task_share", "response_chars_quartiles"} & set(figures(pool, [0]))
+
+
+def test_clusters_are_made_of_a_sample_where_none_are_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prompt_clusters, "SAMPLED", 40)
+    # Eight narrow groups, one of which has half of the prompts; the sample has five clusters a row.
+    degrees = [45 * group + n % 3 for n, group in enumerate([0] * 49 + list(range(1, 8)) * 7)]
+    pool = corpus(degrees)
+    even = [0, *range(49, 56)]
+    found = figures(pool, even, seed=5)
+    assert found["clusters"] <= 10
+    assert found["effective_clusters"]["selected"] > found["effective_clusters"]["pool"]
+    assert found["largest_cluster_share"]["pool"] > found["largest_cluster_share"]["selected"]
 
 
 def test_the_random_choice_is_that_of_the_baseline() -> None:

@@ -109,7 +109,7 @@ def test_this_month_extends_last_month(tmp_path: Path) -> None:
     chosen = kept(corpus(), last)
     pq.write_table(pa.table({"id": sorted(chosen)}), tmp_path / "curated.parquet")
     method = FacilityLocation(model="e", budget=3, initial_subset="curated.parquet")
-    scorer = method.scorers()[1]
+    scorer = method.scorers()[-1]
     assert scorer == Membership(file="curated.parquet")
     runtime = Runtime(base=tmp_path, models={"e": ModelSpec(name="builtin:toy")})
     ids = pa.table({"id": corpus().rows["id"]})

@@ -92,7 +92,14 @@ def test_the_page_shows_examples_as_text(tmp_path: Path) -> None:
 
 def drawn(*points: tuple[float, float, bool]) -> dict[str, Any]:
     named = [{"id": f"r{n}", "x": x, "y": y, "kept": k} for n, (x, y, k) in enumerate(points)]
-    return {"how": "pca", "variance": [0.5, 0.2], "kept": 7, "dropped": 9, "points": named}
+    return {
+        "of": "prompts",
+        "how": "pca",
+        "variance": [0.5, 0.2],
+        "kept": 7,
+        "dropped": 9,
+        "points": named,
+    }
 
 
 def places(found: dict[str, Any]) -> dict[str, tuple[float, float]]:

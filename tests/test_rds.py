@@ -129,5 +129,5 @@ def test_diagnosis_by_hand() -> None:
 
 
 def test_the_conversations_are_embedded() -> None:
-    assert method(max_tokens=99).scorers() == (ConversationEmbedding(model="m", max_tokens=99),)
+    assert method(max_tokens=99).scorers()[0] == ConversationEmbedding(model="m", max_tokens=99)
     assert method().local_roles() == ("m",)
