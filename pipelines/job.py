@@ -142,11 +142,24 @@ def _files(recipe: Recipe) -> list[str]:
 
 
 def _digest_of(path: Path) -> str:
+    """Return the digest of a file, or of a folder's Parquet files with their names."""
+    if not path.is_dir():
+        return _digest_of_file(path)
+    parts = [f"{part.name} {_digest_of_file(part)}" for part in sorted(path.glob("*.parquet"))]
+    if not parts:
+        raise InputError(
+            f"'{path}' holds no *.parquet. A stage names it; expected the folder of a curated "
+            "dataset, or a file."
+        )
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _digest_of_file(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
-            f"'{path}' cannot be read: {error.strerror}. A stage names it; expected a file, "
-            "relative to the recipe's folder."
+            f"'{path}' cannot be read: {error.strerror}. A stage names it; expected a file, or a "
+            "folder of *.parquet, relative to the recipe's folder."
         ) from error

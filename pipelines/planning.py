@@ -27,6 +27,7 @@ from siftline.pipelines.stage import place_of, stage_corpus
 from siftline.selectors.budget import resolve_budget
 from siftline.selectors.dmt import Dmt
 from siftline.selectors.mixing import Mix
+from siftline.selectors.rds import RdsPlus
 
 RESPONSE_TOKENS = "response_tokens"
 
@@ -206,6 +207,10 @@ def _stage(job: Job, number: int, corpus: Corpus, total: Held) -> StagePlan:
     stage = job.recipe.stages[number]
     folders = tuple(job.stage_folder(n).name for n in range(number + 1))
     counts = {"row": total.rows, "prompt": total.prompts}
+    if isinstance(stage, RdsPlus):  # what it keeps is not from its targets
+        pool = pc.invert(pc.is_in(corpus.rows["source"], value_set=pa.array(stage.targets)))
+        prompts = pc.count_distinct(corpus.rows["prompt_id"].filter(pool)).as_py()
+        counts = {"row": pc.sum(pool).as_py(), "prompt": prompts}
     if isinstance(stage, Mix) and stage.model is not None:
         counts["token"] = total.response_tokens[stage.model]
     budget = getattr(stage, "budget", None)

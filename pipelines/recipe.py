@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from siftline.filters.clear import Clear
 from siftline.filters.exact_duplicates import ExactDuplicates
@@ -17,6 +17,7 @@ from siftline.pipelines.config import Config
 from siftline.pipelines.errors import RecipeError, nearest
 from siftline.pipelines.inputs import Input
 from siftline.pipelines.method import roles_of
+from siftline.pipelines.share import Share
 from siftline.selectors.baselines import Longest, Random, StratifiedRandom
 from siftline.selectors.deita import Deita
 from siftline.selectors.diversity import Diversity
@@ -55,13 +56,6 @@ _METHOD_BY_KIND: dict[str, type[Config]] = {
 }
 
 
-def _share(value: object) -> object:
-    """Read '5%' as 0.05."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        return float(value.strip()[:-1]) / 100
-    return value
-
-
 class Output(Config):
     """What the curated dataset looks like.
 
@@ -97,7 +91,7 @@ class Recipe(Config):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     seed: int = 0
     inputs: tuple[Input, ...] = Field(min_length=1)
-    max_bad_rows: Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)] = 0.05
+    max_bad_rows: Share = 0.05
     max_row_bytes: int = Field(default=1 << 20, ge=1)
     models: dict[str, ModelSpec] = {}
     stages: tuple[Stage, ...] = ()
@@ -139,6 +133,21 @@ class Recipe(Config):
                     raise ValueError(
                         f"stages[{number}]: no input has the source '{name}'.{nearest(name, known)}"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _repeats_and_splits_are_last(self) -> "Recipe":
+        """No budget may follow repeated rows, of which it would know nothing; one DMT is enough."""
+        kinds = [stage.kind for stage in self.stages]
+        if kinds.count("dmt") > 1:
+            raise ValueError("stages: got 'dmt' twice; expected one, whose splits are written.")
+        for number, stage in enumerate(self.stages):
+            later = [each.kind for each in self.stages[number + 1 :] if hasattr(each, "budget")]
+            if isinstance(stage, Mix) and stage.max_epochs > 1 and later:
+                raise ValueError(
+                    f"stages[{number}]: 'mix' with 'max_epochs' above 1 repeats rows, which the "
+                    f"budget of '{later[0]}' after it would count once; expected 'mix' after it."
+                )
         return self
 
 

@@ -27,8 +27,8 @@ def _check(value: object) -> object:
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(\.[0-9]+)?%", value):
         if 0 < float(value[:-1]) <= 100:
             return value
-        raise ValueError("expected a share above 0% and up to 100%.")
-    raise ValueError("expected a whole number above 0, or a share such as '50%'.")
+        raise ValueError(f"got {value!r}; expected a share above 0% and up to 100%.")
+    raise ValueError(f"got {value!r}; expected a whole number above 0, or a share such as '50%'.")
 
 
 Budget = Annotated[int | str, BeforeValidator(_check)]

@@ -96,11 +96,14 @@ def rank_rows(units: Units, order: Ints, unit: Unit, budget: int, turn: Ints, pa
         rank[order] = np.arange(1, len(order) + 1)
         return rank[units.of_row]
     place = np.full(len(units), len(units))
-    place[units.of_row[passed]] = -1  # its other rows come first in the later turns
+    held = np.unique(units.of_row[passed])
+    place[held] = held - len(units)  # their other rows come first in the later turns
     place[order] = np.arange(len(order))
     late = np.zeros(len(turn), dtype=bool)
     late[passed] = True
-    rows = np.lexsort((place[units.of_row], turn, late))[: min(budget, len(turn) - len(passed))]
+    rows = np.lexsort((units.of_row, place[units.of_row], turn, late))[
+        : min(budget, len(turn) - len(passed))
+    ]
     rank = np.zeros(len(turn), dtype=np.int64)
     rank[rows] = np.arange(1, len(rows) + 1)
     return rank

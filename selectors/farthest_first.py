@@ -81,6 +81,9 @@ def _choose_active(
     edge = nearest[others].min(initial=np.inf)
     farthest = np.sort(farthest)
     mine, similarity = vectors[farthest], nearest[farthest]
+    if nearest.min() >= 1:  # nothing but copies of centres, which move no distance
+        _take_copies(nearest, order, before)
+        return
     if np.isfinite(edge) and similarity.min() >= edge:  # nothing but equals: take the first of all
         _take(int(nearest.argmin()), float(nearest.min()), order, before)
         return
@@ -91,6 +94,12 @@ def _choose_active(
         _take(int(farthest[best]), float(similarity[best]), order, before)
         np.maximum(similarity, np.round(mine @ mine[best], DECIMALS), out=similarity)
         similarity[best] = np.inf
+
+
+def _take_copies(nearest: Floats, order: list[int], before: Floats) -> None:
+    rows = np.argsort(nearest, kind="stable")[: len(before) - len(order)]
+    for row in rows.tolist():
+        _take(row, float(nearest[row]), order, before)
 
 
 def _take(row: int, similarity: float, order: list[int], before: Floats) -> None:

@@ -72,4 +72,9 @@ def _ids_of(path: Path) -> pa.ChunkedArray:
             f"'{path.name}' has the columns {', '.join(names)}; expected 'id', by which rows of an "
             "earlier dataset are found."
         )
+    if "decision" in names:
+        raise InputError(
+            f"'{path.name}' names every row that was read, dropped ones too; expected the folder "
+            "'curated' beside it."
+        )
     return pq.read_table(path, columns=["id"])["id"].cast(pa.string())

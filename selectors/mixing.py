@@ -20,6 +20,7 @@ from siftline.models.token_counts import TokenCounts
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.method import Scorer, verdicts
+from siftline.pipelines.share import Share, read_share
 from siftline.selectors.budget import Budget, resolve_budget, stable_hash, to_float
 from siftline.selectors.mixture_groups import By, Rule, group
 from siftline.selectors.mixture_plan import Ints, Mixture, quotas
@@ -37,19 +38,12 @@ def _check_temperature(value: object) -> object:
     """Return a number, or 'inf' for YAML's .inf, which JSON cannot hold."""
     if value in ("inf", float("inf")):
         return "inf"
-    if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value >= 0.01:
         return float(value)
-    raise ValueError("expected a number above 0, or 'inf'.")
+    raise ValueError(f"got {value!r}; expected a number of at least 0.01, or 'inf'.")
 
 
-def _share(value: object) -> object:
-    """Read '40%' as 0.4."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        return float(value.strip()[:-1]) / 100
-    return value
-
-
-Weight = Annotated[float, BeforeValidator(_share), Field(ge=0)]
+Weight = Annotated[float, BeforeValidator(read_share), Field(ge=0, le=10**15)]
 Temperature = Annotated[float | Literal["inf"], BeforeValidator(_check_temperature)]
 
 
@@ -91,10 +85,10 @@ class Mix(Config):
     by: By = "source"
     weights: dict[str, Weight] = {}
     source_weights: dict[str, Weight] | None = None
-    cap: int = Field(default=0, ge=0)
+    cap: int = Field(default=0, ge=0, le=10**15)
     temperature: Temperature = 1.0
-    floor: Annotated[float, BeforeValidator(_share), Field(ge=0, le=1)] = 0.0
-    max_epochs: int = Field(default=1, ge=1)
+    floor: Share = 0.0
+    max_epochs: int = Field(default=1, ge=1, le=1000)
     prefer: str | None = None
     model: str | None = None
     seed: int = 0
@@ -180,7 +174,7 @@ class Mix(Config):
         groups = found.groups
         if self.budget is None:
             groups = groups.without_empty()
-            wanted = groups.within_weights(self.max_epochs)
+            wanted = groups.within_weights(self.max_epochs, self.floor)
         elif isinstance(self.budget, int):
             wanted = self.budget
         else:

@@ -153,5 +153,6 @@ def _named_shares(
         raise RecipeError(
             f"mix.{field}: {error}, and '{without[0]}'"
             f"{f' and {len(without) - 1} more state' if without[1:] else ' states'} none. Give "
-            "each a weight, or state shares that sum to less than 1: the others divide the rest."
+            "each a weight, 0 to drop it, or state shares that sum to less than 1: the others "
+            "divide the rest."
         ) from error

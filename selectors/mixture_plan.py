@@ -58,7 +58,7 @@ def shares(rate: Floats, weights: Sequence[float | None]) -> Floats:
         weights: [groups] Not negative; None for a group that states none.
 
     Raises:
-        ValueError: The stated weights exceed one, and leave less than nothing to the others.
+        ValueError: The stated weights leave nothing for the others.
     """
     stated = np.array([weight is not None for weight in weights], dtype=bool)
     weight = np.array([weight or 0.0 for weight in weights], dtype=np.float64)
@@ -66,9 +66,9 @@ def shares(rate: Floats, weights: Sequence[float | None]) -> Floats:
     total = float(weight.sum())
     if not open_rate.any():
         return weight / total if total > 0 else weight
-    if total > 1 + TOLERANCE:
+    if total > 1 - TOLERANCE:
         raise ValueError(f"the stated weights sum to {total:g}")
-    found: Floats = weight + max(0.0, 1 - total) * open_rate / open_rate.sum()
+    found: Floats = weight + (1 - total) * open_rate / open_rate.sum()
     found /= found.sum()
     return found
 
@@ -155,10 +155,11 @@ class Groups(NamedTuple):
             parent_weight=parents / (parents.sum() or 1.0),
         )
 
-    def within_weights(self, epochs: int) -> int:
-        """Return the largest total at which no group falls short."""
-        share, room = self.share, self.room(epochs)
-        wanted = share > 0
+    def within_weights(self, epochs: int, floor: float = 0.0) -> int:
+        """Return the largest total at which no group falls short, of its floor either."""
+        room = self.room(epochs)
+        wanted = self.share > 0
+        share = np.maximum(self.share, floor)
         if not wanted.any():
             return 0
         return int(np.floor((room[wanted] / share[wanted]).min() + TOLERANCE))
@@ -235,9 +236,10 @@ class Taken(NamedTuple):
 def take(labels: Ints, cost: Ints, quota: Floats, epochs: int, coin: Ints, place: Ints) -> Taken:
     """Take rows until each group's quota is spent.
 
-    The sum of the costs is at most that of the quotas, and less than one row below it: what a
-    group cannot spend because its next row costs more goes to the next group. Groups that give
-    everything come first, so that how often their rows repeat does not depend on `place`.
+    The sum of the costs is at most that of the quotas, and less than one row below it: a row that
+    costs more than what is left of the quota is passed over, and what no row fits into goes to
+    the next group. Groups that give everything come first, so that how often their rows repeat
+    does not depend on `place`.
 
     Args:
         labels: [rows] Number of the group, from 0.
@@ -264,9 +266,22 @@ def take(labels: Ints, cost: Ints, quota: Floats, epochs: int, coin: Ints, place
         rest = wanted - passes * size[group]
         times[order] = passes
         if rest > TOLERANCE or not whole[group]:
-            times[order[np.cumsum(cost[order]) <= rest + TOLERANCE]] += 1
+            times[_fitting(order, cost, rest)] += 1
         left += quota[group] - float((times[order] * cost[order]).sum())
     return Taken(times, whole)
+
+
+def _fitting(order: Ints, cost: Ints, room: float) -> Ints:
+    """Return the rows that are taken when each is that still fits, the first ones first."""
+    taken = []
+    while True:
+        order = order[cost[order] <= room + TOLERANCE]
+        first = order[np.cumsum(cost[order]) <= room + TOLERANCE]
+        taken.append(first)
+        if not len(first):
+            return np.concatenate(taken)
+        order = order[len(first) :]
+        room -= float(cost[first].sum())
 
 
 class Mixture(NamedTuple):

@@ -27,8 +27,8 @@ def mixture_figures(
     random = mixture.random()
     asked = mixture.quotas.asked
     given = _sums(mixture, times)
-    # What whole rows leave of a quota in tokens is no shortage.
-    short = np.maximum(0, asked - mixture.quotas.given)
+    # What whole rows leave of a quota in tokens is no shortage, unless no row fits at all.
+    short = np.where(given > 0, np.maximum(0, asked - mixture.quotas.given), asked)
     extra = np.maximum(0, mixture.quotas.given - asked)
     size = mixture.groups.size
     columns: dict[str, Any] = {

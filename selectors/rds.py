@@ -81,6 +81,10 @@ class RdsPlus(Config):
         """Return the role of the model, whose hidden states are needed."""
         return (self.model,)
 
+    def source_names(self) -> tuple[str, ...]:
+        """Return the targets, which must be among the inputs."""
+        return self.targets
+
     def decide(self, corpus: Corpus) -> pa.Table:
         """Let the queries choose.
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.errors import RecipeError, nearest
@@ -31,12 +32,11 @@ def score_column(corpus: Corpus, name: str, field: str) -> npt.NDArray[np.float6
         raise RecipeError(
             f"{field}: no stage before it has the score '{name}'.{nearest(name, known)}"
         )
-    try:
-        score = to_float(corpus.column(name))
-    except (ValueError, TypeError) as error:
-        kind = corpus.column(name).type
+    kind = corpus.column(name).type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)):
         raise RecipeError(
             f"{field}: the score '{name}' holds values of the type {kind}; expected numbers, "
             "the higher the better."
-        ) from error
+        )
+    score = to_float(corpus.column(name))
     return np.where(np.isfinite(score), score, np.nan)

@@ -1,6 +1,8 @@
 """Tests of facility location."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,8 @@ from siftline.models.specification import ModelSpec
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.errors import InputError, RecipeError
 from siftline.pipelines.method import Runtime
+from siftline.pipelines.recipe import parse_recipe
+from siftline.pipelines.run import RunResult, run
 from siftline.selectors.facility_location import FacilityLocation
 from siftline.selectors.membership import Membership
 
@@ -127,3 +131,29 @@ def test_diagnosis_by_hand() -> None:
     assert means["random of equal size"] <= means["selected"] + 1e-4
     assert found["prompts_in_the_largest_sample"] == found["prompts"] == 4
     assert (found["prompts_kept"], found["rows_of_the_initial_subset"]) == (1, 0)
+
+
+def test_a_run_extends_the_curated_folder_of_an_earlier_one(tmp_path: Path) -> None:
+    lines = [json.dumps({"question": f"What is {n} by {n}?", "answer": str(n)}) for n in range(9)]
+    (tmp_path / "data.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+    def go(name: str, **fields: Any) -> RunResult:
+        stage = {"kind": "facility_location", "model": "toy", **fields}
+        recipe: dict[str, Any] = {"name": name, "inputs": [{"path": "data.jsonl"}]}
+        recipe |= {"models": {"toy": {"name": "builtin:toy"}}, "stages": [stage]}
+        return run(parse_recipe(recipe, "r"), tmp_path, tmp_path / "runs", Runtime())
+
+    def ids(result: RunResult) -> set[str]:
+        files = sorted((result.folder / "curated").glob("*.parquet"))
+        return set(
+            pa.concat_tables([pq.read_table(f, columns=["id"]) for f in files])["id"].to_pylist()
+        )
+
+    first = go("march", budget=3)
+    second = go("april", budget=5, initial_subset="runs/march/v0001/curated")
+    assert ids(first) < ids(second)
+    assert len(ids(second)) == 5
+    with pytest.raises(InputError, match=r"holds no \*\.parquet"):
+        go("may", budget=5, initial_subset="runs/march")
+    with pytest.raises(InputError, match="every row that was read, dropped ones too"):
+        go("june", budget=5, initial_subset="runs/march/v0001")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siftline.selectors import farthest_first as module
 from siftline.selectors.farthest_first import farthest_first
 
 Floats = npt.NDArray[np.float32]
@@ -57,7 +58,26 @@ def test_among_equals_the_first_is_taken() -> None:
 def test_copies_come_last() -> None:
     vectors = on_circle(0, 0, 0, 90, 180)
     assert sorted(farthest_first(vectors, 3).order.tolist()) == [0, 3, 4]
-    assert sorted(farthest_first(vectors, 5).order.tolist()) == list(range(5))
+    found = farthest_first(vectors, 5)
+    assert sorted(found.order.tolist()) == list(range(5))
+    assert found.order.tolist()[3:] == sorted(found.order.tolist()[3:])  # the first of equals first
+    assert found.similarity[found.order[3:]] == pytest.approx([1, 1])
+
+
+def test_copies_are_taken_without_reading_all_vectors_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[int] = []
+    plainly = module._compare
+
+    def counting(vectors: Floats, nearest: Floats, centres: list[int]) -> None:
+        compared.append(len(centres))
+        plainly(vectors, nearest, centres)
+
+    monkeypatch.setattr(module, "_compare", counting)
+    vectors = np.repeat(np.eye(4, dtype=np.float32), 50, axis=0)
+    assert sorted(farthest_first(vectors, 120, active=10).order.tolist()[4:])[:2] == [1, 2]
+    assert len(compared) <= 7
 
 
 @given(

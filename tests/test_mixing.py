@@ -388,3 +388,33 @@ def test_tokens_of_a_run_are_counted_without_a_model(tmp_path: Path) -> None:
     assert 200 - max(tokens_of) < spent <= 200
     assert done.stages[0].diagnosis["given"] == spent
     assert done.model_calls == done.tokens == 0
+
+
+def test_a_row_that_is_too_long_gives_way_to_one_that_fits() -> None:
+    # Of `a` 20 tokens are asked: its preferred row has 60, the others 2 each.
+    corpus = pool(11, 4, token_counts=tokens([60, *[2] * 10, 40, 40, 40, 40]))
+    corpus = corpus.with_scores("quality", pa.table({"value": [9.0, *[1.0] * 14]}))
+    mix = Mix(
+        budget=100, unit="token", model="m", weights={"a": 0.2, "b": 0.8}, prefer="quality.value"
+    )
+    groups = figures(mix, corpus)["groups"]
+    assert (groups["a"]["given"], groups["b"]["given"]) == (20, 80)
+
+
+def test_a_group_whose_rows_are_all_too_long_is_told() -> None:
+    corpus = pool(2, 4, token_counts=tokens([60, 70, 40, 40, 40, 40]))
+    mix = Mix(budget=100, unit="token", model="m", weights={"a": 0.2, "b": 0.8})
+    found = figures(mix, corpus)
+    assert (found["groups"]["a"]["given"], found["groups"]["a"]["short"]) == (0, 20)
+    assert "'a' by 20" in found["warnings"][0]
+
+
+def test_without_a_budget_no_floor_falls_short() -> None:
+    found = figures(Mix(floor=0.4), pool(4, 12))
+    assert found["warnings"] == []
+    assert {name: each["given"] for name, each in found["groups"].items()} == {"a": 4, "b": 6}
+
+
+def test_weights_that_leave_nothing_for_a_group_are_refused() -> None:
+    with pytest.raises(RecipeError, match="sum to 1, and 'b' states none"):
+        Mix(budget=3, weights={"a": 1}).decide(pool(3, 3))

@@ -65,7 +65,6 @@ def test_no_rows_at_all_have_no_rates() -> None:
         ([None, None, 0.5], [1 / 3, 1 / 6, 0.5]),  # the half that is left, as 6 to 3
         ([3.0, 1.0, 0.0], [0.75, 0.25, 0.0]),  # all stated: the scale does not matter
         ([0.2, 0.2, 0.1], [0.4, 0.4, 0.2]),
-        ([0.5, 0.5, None], [0.5, 0.5, 0.0]),  # nothing is left
         ([0.0, None, None], [0.0, 0.75, 0.25]),
         ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
     ],
@@ -74,7 +73,9 @@ def test_stated_weights_by_hand(stated: list[float | None], expected: list[float
     assert shares(array(0.6, 0.3, 0.1), stated) == pytest.approx(expected)
 
 
-def test_weights_that_leave_less_than_nothing_are_refused() -> None:
+def test_weights_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        shares(array(0.6, 0.3, 0.1), [0.5, 0.5, None])
     with pytest.raises(ValueError, match="sum to 4"):
         shares(array(0.6, 0.3, 0.1), [3.0, 1.0, None])
     # An empty group without a weight needs nothing.

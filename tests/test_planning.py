@@ -102,6 +102,13 @@ def test_tokens_of_a_mixture(folder: Path) -> None:
     assert stage.of / 2 - 25 < stage.keeps <= stage.of / 2
 
 
+@pytest.mark.parametrize(("unit", "of"), [("row", 12), ("prompt", 6)])
+def test_the_targets_are_not_of_the_pool(folder: Path, unit: str, of: int) -> None:
+    rds = {"kind": "rds_plus", "model": "toy", "targets": ["small"], "budget": "50%", "unit": unit}
+    (stage,) = planned(folder, stages=[rds]).stages
+    assert (stage.of, stage.keeps) == (of, of // 2)
+
+
 def test_a_budget_that_only_a_run_can_tell(folder: Path) -> None:
     s2l = {"kind": "s2l", "model": "toy", "budget": "50%", "unit": "token"}
     (stage,) = planned(folder, stages=[s2l]).stages

@@ -43,7 +43,18 @@ def test_the_seed_reaches_stages_that_state_none() -> None:
         ({"stages": [{"kind": "random"}]}, "stages[0].budget: missing"),
         ({"stages": [{"kind": "random", "budget": -1}]}, "a share such as '50%'"),
         ({"stages": [{"kind": "grape", "model": "m"}]}, "no model named 'm'"),
+        ({"stages": [{"kind": "random", "budget": "x"}]}, "got 'x'; expected a whole number"),
         ({"inputs": []}, "inputs: got []"),
+        ({"max_bad_rows": "five%"}, "got 'five%'; expected a share such as '5%'"),
+        (
+            {"stages": [{"kind": "mix", "max_epochs": 2}, {"kind": "random", "budget": 3}]},
+            "the budget of 'random' after it would count once; expected 'mix' after it",
+        ),
+        (
+            {"stages": [{"kind": "dmt", "specialised": ["x"]}] * 2},
+            "got 'dmt' twice",
+        ),
+        ({"stages": [{"kind": "mix", "max_epochs": 10**18}]}, "max_epochs"),
         ({"inputs": [{"path": "a", "hub": "b"}]}, "exactly one of 'path' and 'hub'"),
         ({"inputs": [{"path": "a", "fromat": "x"}]}, "Did you mean 'format'?"),
         ({"max_bad_rows": "200%"}, "max_bad_rows: got '200%'"),
