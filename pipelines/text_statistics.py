@@ -58,14 +58,15 @@ class ResponseStatistics(Config):
         repeated_ngrams: share of its n-grams that repeat an earlier one.
         prompt_overlap: share of its n-grams that occur in the last turn before it.
         prompt_coverage: share of that turn's n-grams that occur in the response; 1 when the
-            whole prompt is copied into it.
+            whole prompt is copied into it, and 0 when it starts with a prompt that breaks off in
+            the middle of a sentence and goes on from there.
 
     Attributes:
         ngram: Words in an n-gram.
     """
 
     table: ClassVar[str] = "statistics"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: going on where a prompt breaks off is no copy
     key: ClassVar[Literal["content_hash", "prompt_id"]] = "content_hash"
 
     ngram: int = Field(default=4, ge=1)
@@ -86,10 +87,10 @@ class ResponseStatistics(Config):
     def _measure(self, row: dict[str, Any]) -> dict[str, float]:
         messages = row["messages"]
         response = messages[-1]["content"].strip() or _tool_call_text(row["metadata"])
-        tokens = words(response)
+        tokens, prompt = words(response), messages[-2]["content"]
         grams = ngrams(tokens, self.ngram)
         distinct = set(grams)
-        prompt_grams = set(ngrams(words(messages[-2]["content"]), self.ngram))
+        prompt_grams = set(ngrams(words(prompt), self.ngram))
         shared = sum(gram in prompt_grams for gram in grams)
         return {
             "prompt_chars": sum(len(message["content"]) for message in messages[:-1]),
@@ -98,6 +99,15 @@ class ResponseStatistics(Config):
             "repeated_ngrams": 1 - len(distinct) / len(grams) if grams else 0.0,
             "prompt_overlap": shared / len(grams) if grams else 0.0,
             "prompt_coverage": (
-                len(distinct & prompt_grams) / len(prompt_grams) if prompt_grams else 0.0
+                len(distinct & prompt_grams) / len(prompt_grams)
+                if prompt_grams and not _goes_on(prompt, tokens)
+                else 0.0
             ),
         }
+
+
+def _goes_on(prompt: str, tokens: list[str]) -> bool:
+    """Return whether a response repeats a prompt that breaks off, and goes on from there."""
+    broken_off = prompt.rstrip()[-1:].isalnum() or prompt.rstrip().endswith(",")
+    given = words(prompt)
+    return broken_off and len(tokens) > len(given) and tokens[: len(given)] == given

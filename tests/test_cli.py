@@ -9,6 +9,8 @@ import yaml
 
 from siftline.pipelines.recipe import parse_recipe
 
+SAMPLES = Path(__file__).parent.parent / "data_samples"
+
 
 def siftline(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from siftline.cli import main; main()", *arguments]
@@ -22,6 +24,9 @@ def test_init_writes_a_valid_recipe_and_never_overwrites(tmp_path: Path) -> None
     assert siftline("init", cwd=tmp_path).returncode == 0
     text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
     assert parse_recipe(yaml.safe_load(text), "recipe.yaml").stages
+    shipped = (SAMPLES / "recipe.yaml").read_text(encoding="utf-8")
+    for part in ("stages", "models", "seed", "max_bad_rows"):  # the chain of the demo
+        assert yaml.safe_load(text)[part] == yaml.safe_load(shipped)[part]
     again = siftline("init", cwd=tmp_path)
     assert again.returncode == 2
     assert "exists already" in again.stderr

@@ -55,3 +55,18 @@ def test_scripts_without_spaces_count_by_character() -> None:
 def test_a_tool_call_is_not_an_empty_response() -> None:
     assert measure("a", "", '{"tool_calls": [null, [{"name": "f"}]]}')["response_chars"] > 0
     assert measure("a", "", '{"tool_calls": [null, null]}')["response_chars"] == 0
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response", "coverage"),
+    [
+        ("the sky is called", "The sky is called blue.", 0),  # goes on where the prompt breaks off
+        ("the sky is called", "the sky is called", 1),  # and here it does not
+        ("What is the sky?", "What is the sky? Blue.", 1),  # nothing breaks off there
+        ("the sky is called", "So the sky is called blue", 1),
+    ],
+)
+def test_going_on_where_the_prompt_breaks_off_is_no_copy(
+    prompt: str, response: str, coverage: float
+) -> None:
+    assert measure(prompt, response)["prompt_coverage"] == coverage
