@@ -1,4 +1,4 @@
-"""Rules on the surface of a response: length, repetition, refusal, boilerplate, copied prompt.
+"""Rules on the surface of a response: length, placeholder, repetition, refusal, copied prompt.
 
 Every rule has a slug and a threshold of its own in the configuration; `null` turns it off. The
 first rule that fails, in the order of the fields, gives the reason. The measures behind the rules
@@ -18,7 +18,7 @@ from pydantic import Field
 from siftline.pipelines.config import Config
 from siftline.pipelines.corpus import Corpus
 from siftline.pipelines.method import Runtime, Scored, Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
+from siftline.pipelines.text_statistics import ResponseStatistics, bare
 
 # A refusal opens a response. Anywhere else the words may be a quotation or an explanation.
 REFUSALS = (
@@ -58,6 +58,8 @@ BOILERPLATE = (
     "my knowledge cutoff",
     "my training data",
 )
+# What stands for no answer at all; Alpaca's generator wrote the first.
+PLACEHOLDERS = ("nooutput", "no output", "n/a")
 _OPENING_CHARS = 20
 
 _CONTRACTIONS = (
@@ -77,22 +79,24 @@ def _plain(text: str) -> str:
 
 
 class PhraseMatches(Config):
-    """Whether a response opens with a refusal, or contains boilerplate.
+    """Whether a response opens with a refusal, contains boilerplate, or is a placeholder.
 
-    Score columns of the table `phrases`: `refusal` and `boilerplate`, booleans.
+    Score columns of the table `phrases`: `refusal`, `boilerplate` and `placeholder`, booleans.
 
     Attributes:
         refusals: Phrases that may begin within the first 20 characters.
         boilerplate: Looked for everywhere; a phrase that a turn before it has too does not count,
             since then the task is about such a text.
+        placeholders: The whole of a response but for brackets and full stops around it.
     """
 
     table: ClassVar[str] = "phrases"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     key: ClassVar[Literal["content_hash", "prompt_id"]] = "content_hash"
 
     refusals: tuple[str, ...] = REFUSALS
     boilerplate: tuple[str, ...] = BOILERPLATE
+    placeholders: tuple[str, ...] = PLACEHOLDERS
 
     @property
     def role(self) -> str | None:
@@ -103,6 +107,7 @@ class PhraseMatches(Config):
         """Look for the phrases in each response."""
         refusals = tuple(_plain(phrase) for phrase in self.refusals)
         boilerplate = tuple(_plain(phrase) for phrase in self.boilerplate)
+        placeholders = {bare(phrase) for phrase in self.placeholders}
         plain = [
             [_plain(message["content"]) for message in messages]
             for messages in rows["messages"].to_pylist()
@@ -116,6 +121,9 @@ class PhraseMatches(Config):
                     ),
                     "boilerplate": pa.array(
                         [_adds(turns, boilerplate) for turns in plain], pa.bool_()
+                    ),
+                    "placeholder": pa.array(
+                        [bare(turns[-1]) in placeholders for turns in plain], pa.bool_()
                     ),
                 }
             )
@@ -136,8 +144,9 @@ def _opens(text: str, phrases: tuple[str, ...]) -> bool:
 class Rules(Config):
     """Drops examples by the surface of their response.
 
-    Reasons: `empty_response`, `too_short`, `too_long`, `repetition`, `refusal`, `boilerplate`,
-    `prompt_copied`. A response that is empty because its turn is a tool call is not empty.
+    Reasons: `empty_response`, `placeholder`, `too_short`, `too_long`, `repetition`, `refusal`,
+    `boilerplate`, `prompt_copied`. A response that is empty because its turn is a tool call is
+    not empty.
 
     Attributes:
         min_chars: Fewest characters of a response (`too_short`). Off by default: one letter or
@@ -148,13 +157,15 @@ class Rules(Config):
         repetition_min_words: Shortest response, in words, in which repetition counts.
         refusals: Phrases that open a refusal; empty turns the rule off.
         boilerplate: Phrases that mark text about the model itself; empty turns the rule off.
+        placeholders: Texts that stand for no answer, brackets around them or not (`placeholder`);
+            empty turns the rule off.
         max_prompt_coverage: A response that repeats at least this share of the word 4-grams of the
             turn before it has copied it (`prompt_copied`) ...
         min_prompt_overlap: ... when at least this share of the response comes from there: code
             often restates its task in a comment, which is no copy.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: placeholders; what goes on where a prompt breaks off
 
     kind: Literal["rules"] = "rules"
     min_chars: int | None = Field(default=None, ge=1)
@@ -163,12 +174,15 @@ class Rules(Config):
     repetition_min_words: int = Field(default=30, ge=1)
     refusals: tuple[str, ...] = REFUSALS
     boilerplate: tuple[str, ...] = BOILERPLATE
+    placeholders: tuple[str, ...] = PLACEHOLDERS
     max_prompt_coverage: float | None = Field(default=1.0, gt=0, le=1)
     min_prompt_overlap: float = Field(default=0.5, ge=0, le=1)
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the counts and the phrase matches."""
-        phrases = PhraseMatches(refusals=self.refusals, boilerplate=self.boilerplate)
+        phrases = PhraseMatches(
+            refusals=self.refusals, boilerplate=self.boilerplate, placeholders=self.placeholders
+        )
         return (ResponseStatistics(), phrases)
 
     def decide(self, corpus: Corpus) -> pa.Table:
@@ -191,6 +205,7 @@ class Rules(Config):
         never = np.zeros(len(corpus), dtype=bool)
         return [
             ("empty_response", chars == 0),
+            ("placeholder", column("phrases.placeholder") > 0),
             ("too_short", never if self.min_chars is None else chars < self.min_chars),
             ("too_long", never if self.max_chars is None else chars > self.max_chars),
             (

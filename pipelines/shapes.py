@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from siftline.pipelines.examples import Message
 from siftline.pipelines.inputs import Input
+from siftline.pipelines.text_statistics import bare
 
 ROLES = {
     "system": "system",
@@ -26,6 +27,9 @@ ROLES = {
     "function_response": "tool",
     "observation": "tool",
 }
+
+# Inputs of Alpaca that say that there is none. "N/A" and "none" may be the thing asked about.
+_NO_INPUT = frozenset(("noinput", "no input", "no input required", "no input needed"))
 
 # Where each shape finds its response, in the order of preference.
 _RESPONSES = {
@@ -139,7 +143,7 @@ def _single_turn(fields: dict[str, Any], shape: str) -> Answers:
         before += _turns(prompt, _PROMPTS[shape])
     else:
         text = _text(prompt, _PROMPTS[shape])
-        extra = _blank(fields.pop("input", None)) if shape == "alpaca" else None
+        extra = _no_input(fields.pop("input", None)) if shape == "alpaca" else None
         text = text if extra is None else f"{text}\n\n{_text(extra, 'input')}"
         before.append(_Turn("user", text, {}))
     name = next((n for n in _RESPONSES[shape] if fields.get(n) is not None), None)
@@ -273,6 +277,12 @@ def _is_nan(value: Any) -> bool:
 def _blank(value: Any) -> Any:
     """Return None for a text without content."""
     return None if isinstance(value, str) and not value.strip() else value
+
+
+def _no_input(value: Any) -> Any:
+    """Return None for an Alpaca input that says that there is none, as its generator wrote it."""
+    nothing = isinstance(value, str) and bare(value) in _NO_INPUT
+    return None if nothing else _blank(value)
 
 
 def _scalar(value: Any, name: str) -> str | None:

@@ -41,6 +41,11 @@ def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
     return list(zip(*(tokens[start:] for start in range(n)), strict=False))
 
 
+def bare(text: str) -> str:
+    """Return a text casefolded, without the brackets, full stops and white space around it."""
+    return text.casefold().strip("<>[](){}\\. \t\r\n")
+
+
 def _tool_call_text(metadata: str) -> str:
     """Return the last turn's tool calls as text, so that a tool call is not an empty response."""
     calls = json.loads(metadata).get("tool_calls")

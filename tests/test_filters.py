@@ -80,16 +80,22 @@ def test_a_phrase_of_the_task_is_no_boilerplate() -> None:
     assert reasons(pairs, Rules()) == ["kept", "boilerplate"]
 
 
+def test_a_placeholder_is_the_whole_response() -> None:
+    pairs = [("q", text) for text in ("<nooutput>", "N/A", "No output.", "None", "no output here")]
+    assert reasons(pairs, Rules()) == ["placeholder"] * 3 + ["kept"] * 2
+
+
 def test_every_rule_can_be_turned_off() -> None:
     off = Rules(
         max_chars=None,
         max_repeated_ngrams=None,
         refusals=(),
         boilerplate=(),
+        placeholders=(),
         max_prompt_coverage=None,
     )
-    answers = ["x" * 40_000, LOOP, "I am sorry, but no", "As an AI language model", QUESTION]
-    assert reasons([(QUESTION, answer) for answer in answers], off) == ["kept"] * 5
+    answers = ["x" * 40_000, LOOP, "I am sorry, but no", "As an AI language model", QUESTION, "N/A"]
+    assert reasons([(QUESTION, answer) for answer in answers], off) == ["kept"] * 6
 
 
 def test_a_threshold_is_no_part_of_what_is_measured() -> None:

@@ -41,6 +41,9 @@ QUESTION = [(U, "q"), (A, "a")]
         ({"instruction": "q", "output": "a"}, QUESTION),
         ({"instruction": "q", "response": "a", "input": " "}, QUESTION),
         ({"instruction": "q", "input": "x", "output": "a"}, [(U, "q\n\nx"), (A, "a")]),
+        ({"instruction": "q", "input": "<noinput>", "output": "a"}, QUESTION),
+        ({"instruction": "q", "input": "No input required.", "output": "a"}, QUESTION),
+        ({"instruction": "q", "input": "No", "output": "a"}, [(U, "q\n\nNo"), (A, "a")]),
         (
             {"system": "s", "instruction": "q", "output": "a", "history": [["h", "i"]]},
             [(S, "s"), (U, "h"), (A, "i"), *QUESTION],
