@@ -167,9 +167,9 @@ BESIDE = {  # what a task is compared with
     "k_center": ("k_center, plain loop",),
     "semantic_duplicates": ("semhash", "semantic_duplicates in cells"),
 }
-# What does not fit: a matrix of all pairs takes 80 GB at 10^5; all pairs of 10^6 take an hour.
+# What does not fit: a matrix of all pairs takes 80 GB at 10^5; all pairs of 10^6 take hours.
 SKIPPED = {
-    10**5: ("apricot", "facility_location, exact"),
+    10**5: ("apricot",),
     10**6: ("apricot", "facility_location, exact", "semantic_duplicates", "semhash"),
 }
 
@@ -241,7 +241,18 @@ def compare(path: Path, tasks: list[str], budget: int, rounds: int, peers: str) 
                 result[name][f"times faster than {other}"] = round(float(np.median(ratios)), 2)
                 both = len(np.intersect1d(chosen[name], chosen[other]))
                 result[name][f"choices shared with {other}"] = both
+    add_ratios(result, vectors.nbytes)
     return result
+
+
+def add_ratios(result: dict[str, Any], size: int) -> None:
+    """Add memory in units of the vectors, and objectives in those of what a task is beside."""
+    for name, mine in result.items():
+        mine["memory, of the vectors"] = round(mine["peak_growth_mib"] * 2**20 / size, 2)
+        for other in BESIDE.get(name, ()):
+            if other in result:
+                theirs = result[other]["mean_similarity"]
+                mine[f"objective, of {other}"] = round(mine["mean_similarity"] / theirs, 4)
 
 
 def embed_texts(data: Path, path: Path) -> int:
