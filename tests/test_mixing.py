@@ -418,3 +418,10 @@ def test_without_a_budget_no_floor_falls_short() -> None:
 def test_weights_that_leave_nothing_for_a_group_are_refused() -> None:
     with pytest.raises(RecipeError, match="sum to 1, and 'b' states none"):
         Mix(budget=3, weights={"a": 1}).decide(pool(3, 3))
+
+
+def test_sources_count_what_the_cap_leaves_of_their_tasks() -> None:
+    # Of `a` the tasks x and y count 4 each, of `b` its one task 4: 2 to 1, and not 40 to 20.
+    corpus = pool(40, 20)
+    mix = Mix(budget=12, by="task", source_weights={}, cap=4)
+    assert counts(mix, corpus) == {"a": 8, "b": 4}

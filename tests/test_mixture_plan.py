@@ -241,3 +241,9 @@ def test_taking_by_hand() -> None:
     twice = take(labels, cost, array(17, 4), 2, coin, place)
     assert twice.times.tolist() == [2, 1, 1, 1, 1]  # one pass is 12; by coin 5 more
     assert twice.whole.tolist() == [True, True]
+
+
+def test_a_floor_is_at_least_one_unit() -> None:
+    groups = Groups(np.zeros(2, dtype=int), array(0.999, 0.001), array(1), np.array([99, 5]))
+    assert quotas(groups, 20, floor=0.001, epochs=1, whole=True).given.tolist() == [19, 1]
+    assert quotas(groups, 20, floor=0.0, epochs=1, whole=True).given.tolist() == [20, 0]
