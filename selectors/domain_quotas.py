@@ -36,7 +36,7 @@ class Domains(Config):
     model_config = ConfigDict(populate_by_name=True)
 
     inside: tuple[str, ...] = Field(alias="in", min_length=1)
-    share: float = Field(default=0.95, gt=0, lt=1)
+    share: float = Field(default=0.95, gt=0, le=1)
     by: By = "source"
 
     @model_serializer(mode="wrap")

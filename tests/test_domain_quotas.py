@@ -105,7 +105,12 @@ def test_in_a_recipe_the_field_is_called_in() -> None:
     assert Domains.model_validate(domains.model_dump(mode="json")) == domains
 
 
-@pytest.mark.parametrize("fields", [{"in": []}, {"in": ["a"], "share": 1}, {"share": 0.9}])
+@pytest.mark.parametrize("fields", [{"in": []}, {"in": ["a"], "share": 1.01}, {"share": 0.9}])
 def test_what_is_no_domain(fields: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Domains.model_validate(fields)
+
+
+def test_a_share_of_one_is_the_domain_alone_as_far_as_it_goes() -> None:
+    assert parts([50, 9, 9], 20, 1.0) == ([20, 0, 0], [20, 0, 0])
+    assert parts([50, 9, 9], 54, 1.0) == ([54, 0, 0], [50, 2, 2])
