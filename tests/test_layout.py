@@ -16,7 +16,7 @@ ALLOWED = {
     "filters": ("siftline.filters", "siftline.models", "siftline.pipelines."),
     "selectors": ("siftline.selectors", "siftline.models", "siftline.pipelines."),
 }
-BASE = ("config", "corpus", "errors", "examples", "method", "progress", "text_statistics")
+BASE = ("config", "corpus", "errors", "examples", "method", "progress", "share", "text_statistics")
 
 
 def imports(path: Path) -> list[str]:
