@@ -127,7 +127,7 @@ class Proxy(Config):
         training: How it is trained.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     model: str
     training: ProxyTraining = ProxyTraining()

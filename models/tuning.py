@@ -50,7 +50,7 @@ class Tuning(Config):
         seed: Of the order and of LoRA's start.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     model: str
     weights: Literal["lora", "full"] = "lora"
