@@ -84,7 +84,8 @@ class Diversity(Config):
     """
 
     # 2: clusters weigh by their prompts, not by their rows; means ranked on a grid of 0.001.
-    revision: ClassVar[int] = 2
+    # 3: k-means of large pools starts on a sample.
+    revision: ClassVar[int] = 3
 
     kind: Literal["diversity"] = "diversity"
     model: str

@@ -70,7 +70,7 @@ class SemanticDuplicates(Config):
         seed: Of hashes and cells; the recipe's, unless stated.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: cells start on a sample
 
     kind: Literal["semantic_duplicates"] = "semantic_duplicates"
     model: str

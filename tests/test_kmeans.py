@@ -61,3 +61,12 @@ def test_an_empty_cluster_takes_the_farthest_vector() -> None:
     similarity = np.array([1, 1, 1, 0.6], dtype=np.float32)
     centroids = kmeans._centroids(vectors, labels, similarity, 2)
     assert centroids[1] == pytest.approx(vectors[3], abs=1e-6)
+
+
+def test_a_start_on_a_sample_finds_the_same_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kmeans, "STARTS_PER_CLUSTER", 4)
+    monkeypatch.setattr(kmeans, "FEWEST_STARTS", 4)
+    angles = [base + n / 100 for n in range(60) for base in (0.0, 1.5, 3.0)]
+    found = spherical_kmeans(unit(angles), 3, seed=1)
+    assert len({tuple(found.labels[base::3].tolist()) for base in range(3)}) == 3
+    assert all(len(set(found.labels[base::3].tolist())) == 1 for base in range(3))
