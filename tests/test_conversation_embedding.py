@@ -113,7 +113,7 @@ def test_a_recipe_knows_the_kinds() -> None:
         {"kind": "k_center", "model": "m", "budget": 9},
         {"kind": "facility_location", "model": "m", "budget": "50%", "initial_subset": "c"},
         {"kind": "deita", "model": "m", "budget": 5, "score": "confidence.value"},
-        {"kind": "rds_plus", "model": "m", "budget": 4, "targets": ["t"]},
+        {"kind": "rds_plus", "model": "m", "budget": 4, "targets": ["a"]},
     ]
     models = {"m": {"name": "builtin:toy"}}
     recipe = {"name": "r", "inputs": [{"path": "a.jsonl"}], "models": models, "stages": stages}
