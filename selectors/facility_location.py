@@ -7,7 +7,8 @@ Superfiltering.D (arXiv 2402.00530): a cheap score first, then facility location
 Ours differs from the released code: the similarity is a clipped cosine, where the code makes one
 from Euclidean distances in a dense matrix; and large pools are sampled. Up to 4,096 prompts the
 choice is that of the plain greedy algorithm; beyond, the sum runs over a random sample of at least
-ten prompts for each choice so far, 4,096 at least, and all prompts stay candidates.
+ten prompts for each choice so far, 4,096 at least, all prompts stay candidates, and each choice is
+made better on a larger sample.
 
 An earlier curated dataset can be extended instead of chosen anew: its rows count as chosen, and
 what is chosen covers what they leave open.
@@ -63,7 +64,7 @@ class FacilityLocation(Config):
         seed: Of the sample and of the order in which equals are taken; the recipe's, unless stated.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: choices are made better on a larger sample
 
     kind: Literal["facility_location"] = "facility_location"
     model: str

@@ -6,8 +6,9 @@ of its gain now (Minoux 1978), and only candidates whose bound is above the best
 looked at again. The choices are those of the plain greedy algorithm, whose f is at least 1 - 1/e of
 the best. Cosines are computed again, block by block, whenever they are needed.
 
-In a large pool the sum is estimated on a random sample that grows with the number of choices. All
-vectors remain candidates. The sample for a choice does not depend on how many follow, so a larger
+In a large pool the sum is estimated on a random sample that grows with the number of choices, and
+each choice is made better on a larger one (siftline.selectors.refinement). All vectors remain
+candidates. The sample for a choice does not depend on how many follow, so a larger
 budget extends a smaller one. With stochastic greedy (arXiv 1409.7938), whose samples are of
 candidates and depend on the budget, it would not. A vector of the sample does not count for itself:
 it would stand for many others that a candidate outside the sample is not credited with, and the
@@ -22,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siftline.selectors.embedded_units import Floats, Ints
+from siftline.selectors.refinement import Refinement
 
 # The sample's size: for each choice, and at least. It costs less than one percent of the objective
 # (docs/decisions.md).
@@ -77,15 +79,19 @@ def lazy_greedy(
     order: list[int] = []
     gains: list[float] = []
     size = evaluated = 0
+    refinement = None
     while len(order) < count:
         size = sample_size(len(chosen) + len(order), len(vectors), per_choice, fewest)
         enough_until = count if size == len(vectors) else size // per_choice - len(chosen)
         taken = np.concatenate([chosen, np.array(order, dtype=np.int64)])
-        search = _Search(vectors, weight[:size], taken)
-        scale = float(weight.sum(dtype=np.float64) / weight[:size].sum(dtype=np.float64))
+        if size < len(vectors):
+            refinement = refinement or Refinement(vectors, weight, chosen)
+        else:
+            refinement = None
+        search = _Search(vectors, weight[:size], taken, refinement)
         for row, gain in search.choose(min(count, enough_until) - len(order)):
             order.append(row)
-            gains.append(gain * scale)
+            gains.append(gain)
         evaluated += search.evaluated
     return Choices(np.array(order, dtype=np.int64), np.array(gains), size, evaluated)
 
@@ -103,7 +109,11 @@ class _Search:
         evaluated: How many gains were computed.
     """
 
-    def __init__(self, vectors: Floats, weight: Floats, taken: Ints) -> None:
+    def __init__(
+        self, vectors: Floats, weight: Floats, taken: Ints, refinement: Refinement | None
+    ) -> None:
+        self._refinement = refinement
+        self._taken = np.zeros(len(vectors), dtype=bool)
         self._coverage = Coverage(vectors, weight)
         self._coverage.add(taken)
         free = np.setdiff1d(np.arange(len(vectors)), taken)
@@ -122,15 +132,26 @@ class _Search:
         width = NARROW
         while len(found) < count:
             bound, best = self._heap[0]
-            if self._turn[best] == len(found):
+            if self._taken[best]:  # in exchange for another
                 heapq.heappop(self._heap)
-                self._coverage.add(np.array([best]))
-                found.append((best, -bound))
+            elif self._turn[best] == len(found):
+                found.append(self._take(best, -bound))
                 width = NARROW
             else:
                 self._look_again(len(found), width)
                 width = min(2 * width, WIDE)
         return found
+
+    def _take(self, best: int, gain: float) -> tuple[int, float]:
+        """Choose the best candidate of the sample, or what a larger sample has in its place."""
+        row = best
+        if self._refinement is not None:
+            row, gain = self._refinement.choose(best)
+        if row == best:
+            heapq.heappop(self._heap)
+        self._taken[row] = True
+        self._coverage.add(np.array([row]))
+        return row, gain
 
     def _look_again(self, turn: int, width: int) -> None:
         """Replace the highest bounds that are not of this turn by gains."""
