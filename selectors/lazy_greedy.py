@@ -8,11 +8,11 @@ the best. Cosines are computed again, block by block, whenever they are needed.
 
 In a large pool the sum is estimated on a random sample that grows with the number of choices, and
 each choice is made better on a larger one (siftline.selectors.refinement). All vectors remain
-candidates. The sample for a choice does not depend on how many follow, so a larger
-budget extends a smaller one. With stochastic greedy (arXiv 1409.7938), whose samples are of
+candidates. The samples for a choice do not depend on how many follow, so a larger budget extends a
+smaller one. With stochastic greedy (arXiv 1409.7938), whose samples are of
 candidates and depend on the budget, it would not. A vector of the sample does not count for itself:
 it would stand for many others that a candidate outside the sample is not credited with, and the
-choice would be made among the sample (docs/decisions.md).
+choice would be made among the sample.
 """
 
 import heapq
@@ -25,8 +25,8 @@ import numpy.typing as npt
 from siftline.selectors.embedded_units import Floats, Ints
 from siftline.selectors.refinement import Refinement
 
-# The sample's size: for each choice, and at least. It costs less than one percent of the objective
-# (docs/decisions.md).
+# The sample's size: for each choice, and at least. Of 100,000 vectors, 1,000 chosen, it costs one
+# percent of the objective; at a million more (docs/decisions.md).
 PER_CHOICE, FEWEST = 10, 4096
 # Candidates whose gains are computed together: few when a choice begins, more while it stays open.
 NARROW, WIDE = 16, 512
@@ -42,7 +42,7 @@ class Choices(NamedTuple):
     Attributes:
         order: [chosen] numbers of the vectors, in order of choice.
         gain: [chosen] what each has added to the objective, estimated where it is sampled. It
-            falls from choice to choice, but for the steps at which the sample grows.
+            falls from choice to choice where the sample is everything; else it may rise a little.
         sampled: Size of the largest sample.
         evaluated: How many gains were computed.
     """
@@ -64,8 +64,8 @@ def lazy_greedy(
 ) -> Choices:
     """Choose vectors that cover all of them best; among equals the first in order.
 
-    Memory beyond the vectors is a copy of the sample, 100 bytes a candidate, and one block of
-    cosines.
+    Memory beyond the vectors is a copy of the sample, at most one of the larger sample of
+    131,072, 100 bytes a candidate, and one block of cosines.
 
     Args:
         vectors: [rows, dimensions] float32 of length one, in random order: the first ones are the

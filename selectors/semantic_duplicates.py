@@ -4,8 +4,7 @@ Prompts are duplicates when the cosine of their embeddings is above a threshold.
 through in an order, and each is dropped when it is a duplicate of one that was kept before it; so
 every dropped prompt has a kept one that it is like. The default of 0.95 is ours and careful: with
 `builtin:minilm`, all pairs of 4,615 Alpaca prompts above it are paraphrases, and so are those above
-0.93; from 0.92 down some are other tasks about the same thing (docs/decisions.md). Two sums in
-the same words with other numbers come to 0.94.
+0.93; from there down some are other tasks about the same thing (docs/decisions.md).
 
 Up to `exact_up_to` prompts all pairs are compared. Beyond, as in SemDeDup (arXiv 2303.09540),
 prompts are put into k-means cells of about 8,192, and only pairs in one cell are compared: pairs

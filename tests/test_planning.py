@@ -1,10 +1,12 @@
 """Tests of `siftline plan`: what it counts, what it leaves to the run, and what it prints."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from siftline.cli import app
@@ -15,6 +17,7 @@ from siftline.pipelines.method import Runtime
 from siftline.pipelines.planning import Plan, plan
 from siftline.pipelines.recipe import Recipe, parse_recipe
 from siftline.pipelines.run import RunResult, run
+from siftline.plan_display import plan_tables
 
 MIX: dict[str, Any] = {
     "kind": "mix",
@@ -222,3 +225,14 @@ def test_json_is_the_plan(folder: Path) -> None:
     assert Plan.model_validate(found) == planned(folder)
     stored = (folder / "runs" / "p" / "v0001" / "plan.json").read_text(encoding="utf-8")
     assert json.loads(stored) == found
+
+
+def test_tables_fit_a_narrow_terminal(folder: Path) -> None:
+    written = io.StringIO()
+    console = Console(width=80, file=written)
+    for table in plan_tables(planned(folder)):
+        console.print(table)
+    text = written.getvalue()
+    assert "…" not in text
+    for word in ("available", "epochs", "random", "response tokens"):
+        assert word in text

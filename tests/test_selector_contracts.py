@@ -188,16 +188,20 @@ def test_a_larger_budget_extends_a_smaller_one(
             assert ranks[row["id"]] == row["rank"]
 
 
+def with_members(corpus: Corpus, share: float, seed: int) -> tuple[Corpus, np.ndarray]:
+    """Return a corpus of which some rows, the first among them, are in the initial subset."""
+    member = np.random.default_rng(seed).random(len(corpus)) < share
+    member[0] = True
+    return corpus.with_scores("initial_subset", pa.table({"member": member})), member
+
+
 @pytest.mark.parametrize("unit", ["row", "prompt"])
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), rows=st.integers(2, 50), budget=st.integers(1, 60))
 def test_an_initial_subset_is_kept_within_the_budget(
     unit: Unit, seed: int, rows: int, budget: int
 ) -> None:
-    corpus = pool(rows, seed)
-    member = np.random.default_rng(seed).random(rows) < 0.2
-    member[0] = True
-    corpus = corpus.with_scores("initial_subset", pa.table({"member": member}))
+    corpus, member = with_members(pool(rows, seed), 0.2, seed)
     ids = np.array(corpus.rows["id"].to_pylist())
     held = set(ids[member].tolist())
     size = len(held) if unit == "row" else len(prompts_of(corpus, held))
@@ -228,10 +232,7 @@ def test_an_initial_subset_is_kept_within_the_budget(
 def test_the_order_does_not_matter_beside_an_initial_subset(
     unit: Unit, seed: int, rows: int, more: int
 ) -> None:
-    corpus = pool(rows, seed)
-    member = np.random.default_rng(seed).random(rows) < 0.4
-    member[0] = True
-    corpus = corpus.with_scores("initial_subset", pa.table({"member": member}))
+    corpus, member = with_members(pool(rows, seed), 0.4, seed)
     budget = int(member.sum()) + more
     method = FacilityLocation(model="e", budget=budget, unit=unit, initial_subset="s.parquet")
     order = list(np.random.default_rng(seed + 1).permutation(rows))

@@ -1,8 +1,9 @@
 """What `siftline plan` prints."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
@@ -34,9 +35,12 @@ def plan_tables(plan: Plan) -> Iterator[Table | str]:
 
 def _table(title: str, names: Sequence[str], texts: int) -> Table:
     """Return an empty table, of whose columns the first hold texts and the others numbers."""
-    table = Table(title=title, title_justify="left")
+    # Without vertical rules nine columns fit into 80 characters, and no figure is cut short.
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
     for place, name in enumerate(names):
-        table.add_column(escape(name), justify="left" if place < texts else "right")
+        width = max(map(len, name.split()))
+        justify: Literal["left", "right"] = "left" if place < texts else "right"
+        table.add_column(escape(name), justify=justify, overflow="fold", min_width=width)
     return table
 
 
