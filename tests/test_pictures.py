@@ -155,3 +155,22 @@ def test_the_page_shows_the_map_with_prompts_as_text(tmp_path: Path) -> None:
     assert "<img" not in page
     assert "diversity.similarity" in page
     assert "Histogram of diversity.cluster" not in page  # the number of a cluster is no amount
+
+
+def test_a_wide_table_lies_on_its_side(tmp_path: Path) -> None:
+    rows = [{"prompt": f"{n}?", "completion": "No.", "task": f"<b>{n % 8}"} for n in range(16)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "data.jsonl").write_text(text, encoding="utf-8")
+    recipe = {
+        "name": "wide",
+        "inputs": [{"path": "data.jsonl", "source": "made"}],
+        "models": {"toy": {"name": "builtin:toy"}},
+        "stages": [{"kind": "diversity", "model": "toy", "budget": "100%"}],
+    }
+    done = run(parse_recipe(recipe, "recipe"), tmp_path, tmp_path / "runs", Runtime())
+    page = (done.folder / "report.html").read_text(encoding="utf-8")
+    # Eight tasks are rows with a column for each choice; the one source stays a column.
+    assert '<tr><th></th><th class="n">pool</th><th class="n">selected</th>' in page
+    assert '<tr><th>&lt;b&gt;7</th><td class="n">0.125</td>' in page
+    assert '<th class="n">made</th>' in page
+    assert "<b>" not in page.split("<h3>Diagnosis</h3>")[1].split("<h3>")[0]
