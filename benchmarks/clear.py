@@ -27,13 +27,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from siftline.filters.judging import ask
+from siftline.contracts.runtime import Runtime
 from siftline.models.generation import Sampling
 from siftline.models.loading import load_language_model
-from siftline.pipelines.detection import Detection, detection
-from siftline.pipelines.method import Runtime
+from siftline.pipelines.calibration.detection import Detection, detection
 from siftline.pipelines.recipe import Recipe, parse_recipe
 from siftline.pipelines.run import run
+from siftline.scorers.judges.judging import ask
 
 WRITERS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 SAMPLES = Path(__file__).parents[1] / "data_samples"

@@ -27,12 +27,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
-from siftline.filters.answers import last_number
+from siftline.contracts.runtime import Runtime
 from siftline.models.rendering import Message
-from siftline.pipelines.corruption import plant
-from siftline.pipelines.method import Runtime
+from siftline.pipelines.calibration.corruption import plant
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run
+from siftline.scorers.judges.answers import last_number
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 NOISE = 0.2

@@ -69,7 +69,7 @@ def corpus_of(vectors: Floats) -> Any:
     """Return a corpus of one row per vector, with a random score; the first rows are a target."""
     import pyarrow as pa
 
-    from siftline.pipelines.corpus import Corpus
+    from siftline.contracts.corpus import Corpus
 
     ids = pa.array([f"{row:07d}" for row in range(len(vectors))])
     targets = min(TARGETS, len(vectors) // 10)
@@ -95,9 +95,9 @@ def ours(name: str, **fields: Any) -> Callable[[Floats, int], Ints]:
     """Return a selector as it decides in a run, hashing and verdicts included."""
 
     def choose(vectors: Floats, budget: int) -> Ints:
-        from siftline.pipelines.recipe import _METHOD_BY_KIND
+        from siftline.pipelines.kinds import method_of
 
-        kind = _METHOD_BY_KIND[name]
+        kind = method_of(name)
         given = {"model": "m", "budget": budget, **fields}
         method: Any = kind(**{key: given[key] for key in given if key in kind.model_fields})
         keep = method.decide(corpus_of(vectors))["keep"].to_numpy()
@@ -108,7 +108,7 @@ def ours(name: str, **fields: Any) -> Callable[[Floats, int], Ints]:
 
 def exact_facility_location(vectors: Floats, budget: int) -> Ints:
     """Choose by our lazy greedy with the whole pool as the sample."""
-    from siftline.selectors.lazy_greedy import lazy_greedy
+    from siftline.selectors.vectors.lazy_greedy import lazy_greedy
 
     ones = np.ones(len(vectors), dtype=np.float32)
     nobody = np.empty(0, dtype=np.int64)
@@ -257,8 +257,8 @@ def add_ratios(result: dict[str, Any], size: int) -> None:
 
 def embed_texts(data: Path, path: Path) -> int:
     """Write the embeddings of the distinct prompts of some public datasets."""
+    from siftline.contracts.model_spec import ModelSpec
     from siftline.models.loading import load_embedder
-    from siftline.models.specification import ModelSpec
 
     texts: set[str] = set()
     for name in TEXTS:

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from siftline.pipelines.ingest import IngestSummary, ingest
-from siftline.pipelines.inputs import Input
+from siftline.pipelines.ingestion.ingest import IngestSummary, ingest
+from siftline.pipelines.ingestion.inputs import Input
 
 SOURCES = (
     "alpaca_random_9k.json",

@@ -29,13 +29,13 @@ import transformers
 from ingest import processor
 from lm_eval.models.huggingface import HFLM
 
-from siftline.models.conversion import loadable_folder
-from siftline.models.files import find_model
+from siftline.contracts.model_spec import ModelSpec
+from siftline.models.engine.packing import plan_packs
 from siftline.models.likelihood import BATCH_TOKENS, Encoded, Pair
 from siftline.models.loading import load_language_model, resolve_dtype
-from siftline.models.packing import plan_packs
 from siftline.models.rendering import render_plain
-from siftline.models.specification import ModelSpec
+from siftline.models.store.conversion import loadable_folder
+from siftline.models.store.files import find_model
 
 HFLM_BATCH = 4  # the fastest of 1, 2, 4 and 8 on two cores
 LOOP_BATCH = 8

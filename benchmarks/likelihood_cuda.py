@@ -20,9 +20,9 @@ import numpy as np
 import torch
 import transformers
 
+from siftline.models.engine.forward import Network
+from siftline.models.engine.passes import Passes
 from siftline.models.likelihood import Encoded
-from siftline.models.network import Network
-from siftline.models.passes import Passes
 
 # Hidden, intermediate, layers, heads, key heads, vocabulary: of Llama 3.2 1B and Llama 3 8B.
 SHAPES = {

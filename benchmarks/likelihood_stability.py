@@ -19,10 +19,10 @@ import numpy.typing as npt
 import torch
 from ingest import processor
 
+from siftline.contracts.model_spec import ModelSpec
 from siftline.models.likelihood import Pair
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import render_plain
-from siftline.models.specification import ModelSpec
 
 DATA = Path(__file__).parent.parent / "data_samples" / "candidates.jsonl"
 PAIRS = 60

@@ -20,11 +20,11 @@ import torch
 import transformers
 from ingest import processor
 
-from siftline.models.conversion import loadable_folder
-from siftline.models.files import find_model
-from siftline.models.forward import TransformerModel
+from siftline.contracts.model_spec import ModelSpec
+from siftline.models.engine.transformer import TransformerModel
 from siftline.models.likelihood import Pair
-from siftline.models.specification import ModelSpec
+from siftline.models.store.conversion import loadable_folder
+from siftline.models.store.files import find_model
 
 ROWS = (10_000, 100_000)
 SHARD = 4096

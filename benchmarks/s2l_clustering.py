@@ -30,9 +30,9 @@ import pyarrow.compute as pc
 from ingest import processor
 from sklearn.cluster import MiniBatchKMeans
 
-from siftline.pipelines.corpus import Corpus
-from siftline.selectors.lloyd import kmeans
+from siftline.contracts.corpus import Corpus
 from siftline.selectors.s2l import S2L
+from siftline.selectors.trajectories.kmeans import kmeans
 
 CHECKPOINTS = 12
 KINDS = 300  # of trajectories in the data, their shares falling as 1 / rank^1.2

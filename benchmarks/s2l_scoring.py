@@ -25,13 +25,13 @@ import torch
 import transformers
 from s2l_study import MAX_TOKENS, make_model, read_mixture, turns_of
 
-from siftline.models.conversion import loadable_folder
-from siftline.models.files import find_model
+from siftline.contracts.model_spec import ModelSpec
 from siftline.models.likelihood import Encoded
 from siftline.models.loading import open_language_model, resolve_dtype
-from siftline.models.proxy import SHAPES
 from siftline.models.rendering import render_plain
-from siftline.models.specification import ModelSpec
+from siftline.models.store.conversion import loadable_folder
+from siftline.models.store.files import find_model
+from siftline.models.training.proxy import SHAPES
 
 
 def one_row_per_pass(spec: ModelSpec, rows: list[Encoded]) -> list[float]:

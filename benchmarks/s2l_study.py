@@ -26,13 +26,13 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
 from siftline.models.likelihood import Encoded, Pair
 from siftline.models.loading import open_language_model
-from siftline.models.proxy import SHAPES
 from siftline.models.rendering import render_plain
-from siftline.models.specification import ModelSpec
-from siftline.models.training import Course, Lesson, lessons, train
-from siftline.pipelines.method import Runtime
+from siftline.models.training.loop import Course, Lesson, lessons, train
+from siftline.models.training.proxy import SHAPES
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run
 

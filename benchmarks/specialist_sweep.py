@@ -34,20 +34,20 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from s2l_study import interval, make_model, turns_of
 
-from siftline.filters.execution import Execution, Program, code_of, passing
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.stable_hash import stable_hash
 from siftline.models.generation import Sampling
 from siftline.models.likelihood import Encoded, Pair
 from siftline.models.loading import load_language_model, load_tuned, resolve_device
-from siftline.models.proxy import SHAPES
 from siftline.models.rendering import render
-from siftline.models.specification import ModelSpec
-from siftline.models.training import Lesson, lessons
-from siftline.models.tuning import Tuning
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Runtime
+from siftline.models.training.loop import Lesson, lessons
+from siftline.models.training.proxy import SHAPES
+from siftline.models.training.tuning import Tuning
 from siftline.pipelines.recipe import parse_recipe, read_yaml
 from siftline.pipelines.run import run
-from siftline.selectors.budget import stable_hash
+from siftline.scorers.judges.execution import Execution, Program, code_of, passing
 
 RECIPE = Path(__file__).with_name("specialist.yaml")
 # File, columns of prompt and response. What the recipe names is the pool, the rest is unseen.

@@ -23,10 +23,10 @@ import torch
 import transformers
 from s2l_study import MAX_TOKENS, make_model, read_mixture, turns_of
 
+from siftline.contracts.model_spec import ModelSpec
 from siftline.models.loading import open_language_model, open_weights
-from siftline.models.proxy import SHAPES
-from siftline.models.specification import ModelSpec
-from siftline.models.training import Course, Lesson, lessons, train
+from siftline.models.training.loop import Course, Lesson, lessons, train
+from siftline.models.training.proxy import SHAPES
 
 BATCH_ROWS = 32
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from siftline.models.packages import require
-from siftline.pipelines.method import Runtime
+from siftline.contracts.runtime import Runtime
+from siftline.models.store.packages import require
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
 

@@ -23,31 +23,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
-from siftline.filters.comparers import Comparer, Embedding, Judge
-from siftline.filters.confidence import TOO_FEW_SAMPLES, Consistency, Reflection, Samples
-from siftline.filters.correction import Candidate, Correction, Preference
-from siftline.filters.judging import Reading
-from siftline.filters.thresholds import (
-    Passed,
-    Threshold,
-    group_names,
-    members,
-    passing,
-    vanishing,
-)
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import REVISED, Method, Request, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.contracts.trainer import Training, rows_digest
+from siftline.filters.thresholds import Passed, Threshold, group_names, members, passing, vanishing
 from siftline.models.generation import Sampling
 from siftline.models.likelihood import EMPTY_RESPONSE, OK
 from siftline.models.rendering import Template
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import (
-    REVISED,
-    Request,
-    Scorer,
-    Training,
-    rows_digest,
-    verdicts,
-)
+from siftline.scorers.confidence import TOO_FEW_SAMPLES, Consistency, Reflection, Samples
+from siftline.scorers.correction import Candidate, Correction, Preference
+from siftline.scorers.judges.comparers import Comparer, Embedding, Judge
+from siftline.scorers.judges.judging import Reading
 
 # A group of which less is kept is about to vanish, if it had so many rows (ours).
 VANISHING_SHARE = 0.1
@@ -64,7 +51,7 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
-class Clear(Config):
+class Clear(Method):
     """Keeps the responses whose confidence is above a threshold.
 
     Reasons for keeping: `confident`, `corrected`, `unjudged_<status>` (there is no confidence,
@@ -139,7 +126,7 @@ class Clear(Config):
     def local_roles(self) -> tuple[str, ...]:
         """Return the roles of models that cannot be on a server."""
         tuning = self.correct.tuning if self.correct else None
-        comparer = self.consistency.role if self.consistency.kind in ("embedding", "nli") else None
+        comparer = self.consistency.role if self.consistency.local else None
         return tuple(role for role in (comparer, tuning.model if tuning else None) if role)
 
     def follow(self, corpus: Corpus) -> Sequence[Request]:

@@ -21,9 +21,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from siftline.filters.comparers import Judge
-from siftline.filters.correction import CUT, EMPTY, Candidate
-from siftline.filters.equivalence import (
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import REVISED, Method, Request, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.contracts.share import Share
+from siftline.models.likelihood import OK
+from siftline.models.rendering import Template
+from siftline.scorers.correction import CUT, EMPTY, Candidate
+from siftline.scorers.equivalence import (
     EMPTY_TESTS,
     GOLD_FAILS,
     WRONG_FORMAT,
@@ -33,12 +38,8 @@ from siftline.filters.equivalence import (
     ParaphraseEquivalence,
     Verdict,
 )
-from siftline.filters.execution import Execution, digest_of_tests
-from siftline.models.likelihood import OK
-from siftline.models.rendering import Template
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import REVISED, Request, Scorer, verdicts
+from siftline.scorers.judges.comparers import Judge
+from siftline.scorers.judges.execution import Execution, digest_of_tests
 
 # What an own answer may be that is known to be no good, as against one that was not judged.
 _JUDGED = (OK, CUT, EMPTY, WRONG_FORMAT)
@@ -63,7 +64,7 @@ class Rounds(NamedTuple):
     failed: Bools
 
 
-class S3ft(Config):
+class S3ft(Method):
     """Gives each row the model's own answer, a paraphrase, or leaves it the gold answer.
 
     Drops nothing, and rewrites the last turn only. Reasons: `own_answer`, `paraphrase`, `gold`
@@ -93,7 +94,7 @@ class S3ft(Config):
     least_agreement: float = Field(default=0.5, gt=0, le=1)
     pattern: str | None = None
     max_tokens: int = Field(default=512, ge=1)
-    max_own_share: float = Field(default=1.0, ge=0, le=1)
+    max_own_share: Share = 1.0
     template: Template = "chat"
 
     @field_validator("pattern")
@@ -105,13 +106,17 @@ class S3ft(Config):
             raise ValueError(f"got '{pattern}', expected a regular expression: {error}.") from error
         return pattern
 
-    def scorers(self) -> tuple[Scorer, ...]:
-        """Return nothing: which rows have a judge depends on the corpus."""
-        return ()
-
     def roles(self) -> tuple[str, ...]:
         """Return the roles of all models that it may run."""
         return (self.model, *([self.judge.role] if self.judge.role else []))
+
+    def source_names(self) -> tuple[str, ...]:
+        """Return the sources that the judge can judge."""
+        return self.sources or ()
+
+    def local_roles(self) -> tuple[str, ...]:
+        """Return the judge's role where it cannot be on a server."""
+        return (self.judge.role,) if self.judge.role and self.judge.local else ()
 
     def follow(self, corpus: Corpus) -> Sequence[Request]:
         """Return the gold answers, then own answers, then paraphrases where those fail."""

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
+from siftline.contracts.config import Config
+from siftline.contracts.corpus import Corpus
 
 Group = Literal["corpus", "source", "task"]
 _DIGITS = 6

@@ -4,25 +4,25 @@ Tasks are library functions; they take a job and numbers, and leave their result
 directory. Prefect's own cache is off: the run directory and the score cache are the only ones.
 """
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from prefect import Task, flow, unmapped
+from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from siftline.contracts.runtime import Runtime
 from siftline.pipelines import run as steps
-from siftline.pipelines.job import Job, locked, open_job
-from siftline.pipelines.method import Runtime
+from siftline.pipelines.job import locked, open_job
 from siftline.pipelines.recipe import Recipe, load_recipe
 from siftline.pipelines.run import RunResult
 from siftline.pipelines.run_directory import finished
-from siftline.pipelines.scoring import Cost, Work
-from siftline.pipelines.stage import decide, finished_stage, measure
+from siftline.pipelines.scores.work import Cost, Work
+from siftline.pipelines.stage import StageRun, after_stage, finished_stage
 from siftline.pipelines.workers import Workers, workers
 from siftline.reports.summary import markdown_summary
+from siftline.reports.write import write_reports
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,7 +34,6 @@ def _task(function: Callable[P, R], name: str) -> Task[P, R]:
 
 
 read_inputs = _task(steps.read_inputs, "ingest")
-judge = _task(decide, "decide")
 finish = _task(steps.finish, "finish")
 
 
@@ -61,6 +60,7 @@ def curate(
     loaded = load_recipe(recipe, overrides)
     with locked(loaded, runs):
         result = _curate(loaded, recipe.resolve().parent, runs, runtime or Runtime())
+    write_reports(result.folder)
     create_markdown_artifact(
         markdown_summary(result),
         key=_artifact_key(loaded.name),
@@ -74,23 +74,24 @@ def _curate(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> RunResu
     if finished(job.version):
         return steps.reuse(job)
     read_inputs(job)
-    with workers(job.runtime.devices) as crew:
+    corpus = job.open_corpus()
+    with workers(job) as crew:
         for stage in range(len(recipe.stages)):
             if finished_stage(job, stage) is None:
-                _run_stage(job, stage, crew)
-    return finish(job)
+                _run_stage(StageRun(job, stage, corpus, crew.store), crew)
+            corpus = after_stage(corpus, job.stage_folder(stage))
+    return finish(job, corpus)
 
 
-def _run_stage(job: Job, stage: int, crew: Workers) -> None:
+def _run_stage(stage: StageRun, crew: Workers) -> None:
     score = _task(crew.score, "score")
-    started = time.monotonic()
 
     def score_all(work: list[Work]) -> list[Cost]:
-        found: list[Cost] = score.map(unmapped(job), work).result()  # raises what a task raised
-        return found
+        costs: list[Cost] = score.map(work).result()  # raises what a task raised
+        return costs
 
-    cost = measure(job, stage, score_all)
-    judge(job, stage, cost, started)
+    stage.measure(score_all)
+    _task(stage.decide, "decide")()
 
 
 def _artifact_key(name: str) -> str:

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from siftline.contracts.errors import ModelError
+from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import BATCH_TOKENS, OnBatch, plan
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import Usage
 
 
 class Embeddings(NamedTuple):

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from siftline.contracts.errors import ModelError
+from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import plan
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import Usage
 
 _BATCH_TOKENS = 4096
 # Longest pair in tokens; such models are trained on no longer ones.

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from siftline.contracts.config import Config
+from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import LanguageModel, OnBatch
 from siftline.models.rendering import Message, Template
-from siftline.pipelines.config import Config
-from siftline.pipelines.method import Usage
 
 Conversation: TypeAlias = Sequence[Message]
 

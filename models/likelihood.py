@@ -14,8 +14,8 @@ nats, kept with the count n. Perplexities and means follow from the two and are 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import Usage
+from siftline.contracts.errors import ModelError
+from siftline.contracts.runtime import Usage
 
 # Bumped when the engine would give other scores, beyond rounding, for the same model and text. It
 # is part of the identity of every cached score.

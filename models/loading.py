@@ -11,17 +11,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from siftline.models.builtin import TOY, builtin_name
-from siftline.models.conversion import CONVERSION_REVISION, is_gguf, loadable_folder
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
 from siftline.models.embedding import Embedder, SentenceEmbedder
 from siftline.models.entailment import EntailmentModel
-from siftline.models.files import digest_of, find_model, is_embedder
 from siftline.models.generation import GenerativeModel
 from siftline.models.likelihood import ENGINE_REVISION
-from siftline.models.packages import require
-from siftline.models.specification import ModelSpec
+from siftline.models.store.builtin import TOY, builtin_name
+from siftline.models.store.conversion import CONVERSION_REVISION, is_gguf, loadable_folder
+from siftline.models.store.files import digest_of, find_model, is_embedder
+from siftline.models.store.packages import require
 from siftline.models.toy import TOY_REVISION, ToyEmbedder, ToyLanguageModel
-from siftline.pipelines.errors import ModelError
 
 # Bumped when a server's answers would be read in another way.
 SERVER_REVISION = 1
@@ -52,7 +52,7 @@ def open_language_model(spec: ModelSpec, device: str = "auto") -> Any:
     """Load a model of this machine anew; it is gone when nobody holds it any more.
 
     Returns:
-        A :class:`siftline.models.forward.TransformerModel`.
+        A :class:`siftline.models.engine.transformer.TransformerModel`.
 
     Raises:
         ModelError: It cannot be found or loaded, is no local model, or the device is not there.
@@ -197,7 +197,7 @@ def _once(role: str, spec: ModelSpec, device: str, load: Callable[[], Any]) -> A
 
 
 def _on_server(spec: ModelSpec) -> Any:
-    from siftline.models.server import ServerModel
+    from siftline.models.remote.server import ServerModel
 
     assert spec.server is not None
     return ServerModel(spec, spec.server)
@@ -228,7 +228,7 @@ def load_tuned(spec: ModelSpec, folder: Path, device: str = "auto") -> Any:
         device: As for :func:`load_language_model`.
 
     Returns:
-        A :class:`siftline.models.forward.TransformerModel`.
+        A :class:`siftline.models.engine.transformer.TransformerModel`.
 
     Raises:
         ModelError: It cannot be loaded.
@@ -276,7 +276,7 @@ def _weights(spec: ModelSpec, folder: Path, dtype: str) -> Any:
 def _engine(spec: ModelSpec, model: Any, device: str) -> Any:
     import transformers
 
-    from siftline.models.forward import TransformerModel
+    from siftline.models.engine.transformer import TransformerModel
 
     folder = loadable_folder(find_model(spec).folder)
     options = {"trust_remote_code": spec.trust_remote_code, "local_files_only": True}
@@ -295,7 +295,7 @@ def _embedder(spec: ModelSpec, device: str) -> Embedder:
 
     folder = find_model(spec).folder
     if not is_embedder(folder):
-        from siftline.models.pooling import MeanStateEmbedder
+        from siftline.models.engine.pooling import MeanStateEmbedder
 
         return MeanStateEmbedder(cast(Any, load_language_model(spec, device)))
     _hide_progress_bars(transformers)

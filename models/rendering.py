@@ -140,6 +140,31 @@ def render_chat(messages: Sequence[Message], model: LanguageModel) -> Pair | str
     return TEMPLATE_MISMATCH
 
 
+def render_turns(
+    messages: list[Message], template: Template, model: LanguageModel
+) -> list[Pair | str]:
+    """Render a conversation up to each of its assistant turns.
+
+    Returns:
+        A pair for each, or the status that says why it has none.
+
+    Raises:
+        ModelError: `chat` is asked of a model without a chat template.
+    """
+    ends = [number for number, turn in enumerate(messages) if turn["role"] == "assistant"]
+    pairs = [render(messages[: end + 1], template, model) for end in ends]
+    whole = pairs[-1]
+    if isinstance(whole, str):
+        return pairs
+    text = whole.prompt + whole.response
+    return [
+        each
+        if isinstance(each, str) or text.startswith(each.prompt + each.response)
+        else TEMPLATE_MISMATCH
+        for each in pairs
+    ]
+
+
 def _end_token(tail: str, model: LanguageModel) -> str | None:
     """Return the control token that the template puts right after a response."""
     matches = [token for token in model.special_tokens if tail.startswith(token)]

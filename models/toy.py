@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from siftline.contracts.errors import ModelError
+from siftline.contracts.runtime import Usage
 from siftline.models.embedding import Embeddings
 from siftline.models.generation import (
     LENGTH,
@@ -39,8 +41,6 @@ from siftline.models.likelihood import (
     plan,
 )
 from siftline.models.rendering import Prompt, Template, render_prompt
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import Usage
 
 # Bumped when the toy would give other numbers.
 TOY_REVISION = 1

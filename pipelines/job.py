@@ -2,21 +2,30 @@
 
 import contextlib
 import hashlib
+import importlib
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import filelock
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 
+from siftline import scorers
+from siftline.contracts.config import Config
+from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
+from siftline.contracts.errors import InputError, RunError
+from siftline.contracts.method import roles_of
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.scorer import in_order
 from siftline.models.loading import fingerprint
-from siftline.pipelines.cache import identity_hash
-from siftline.pipelines.config import Config
-from siftline.pipelines.errors import InputError, RunError
-from siftline.pipelines.inputs import digest
-from siftline.pipelines.method import Runtime, files_of, in_order, roles_of
+from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.recipe import Recipe
-from siftline.pipelines.run_directory import open_version
+from siftline.pipelines.run_directory import INGEST, open_version
+from siftline.pipelines.scores.identity import identity_hash, package_of
+from siftline.pipelines.scores.store import ScoreStore
 
 # Bumped when ingestion or export would write other bytes from the same input.
 MACHINERY_REVISION = 1
@@ -44,8 +53,30 @@ class Job(Config):
 
     @property
     def ingest_folder(self) -> Path:
+        """Where examples and quarantine lie."""
+        return self.version / INGEST
+
+    @property
+    def examples_folder(self) -> Path:
         """Where the examples lie."""
-        return self.version / "00-ingest"
+        return self.ingest_folder / "examples"
+
+    def open_corpus(self) -> Corpus:
+        """Open everything that was ingested."""
+        return Corpus.open(self.examples_folder)
+
+    def revisions_before(self, stage: int) -> pa.Table:
+        """Read the responses that the stages before one have revised, as `REVISIONS`."""
+        revisions = REVISIONS.empty_table()
+        for number in range(stage):
+            path = self.stage_folder(number) / "revisions.parquet"
+            if path.exists():
+                revisions = merge_revisions(revisions, pq.read_table(path))
+        return revisions
+
+    def store(self) -> ScoreStore:
+        """Open the scores that the job may use."""
+        return ScoreStore(self.cache, self.fingerprints, self.runtime)
 
     def stage_folder(self, number: int) -> Path:
         """Where the results of a stage lie, counted from 0."""
@@ -106,9 +137,11 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
         "recipe": {key: value for key, value in resolved.items() if key not in ("name", "engine")},
         "data": [digest(item, base) for item in recipe.inputs],
         "models": prints,
-        "revisions": _revisions(Config),
+        "revisions": _revisions(),
         "machinery": MACHINERY_REVISION,
     }
+    if packages := _packages(recipe):
+        identity["packages"] = packages
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     version = open_version(runs / recipe.name, identity_hash(identity), text)
     return Job(
@@ -121,24 +154,39 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
     )
 
 
-def _revisions(kind: type[Config]) -> dict[str, int]:
-    """Return the revisions of all methods, scorers and trainers, by name.
+def _revisions() -> dict[str, int]:
+    """Return the revisions of all methods, scorers and trainers of siftline, by name.
 
     A bump of any makes the next version, also where a recipe does not use it: what a method asks
     for as it learns is not known before. It costs little, because scores stay in the cache.
     """
-    found = {}
-    for each in kind.__subclasses__():
-        if "revision" in vars(each) and each.__module__.startswith("siftline."):
-            found[each.__name__] = int(vars(each)["revision"])
-        found |= _revisions(each)
-    return dict(sorted(found.items()))
+    # All of them, not those that happen to be imported already.
+    for module in pkgutil.walk_packages(scorers.__path__, "siftline.scorers."):
+        importlib.import_module(module.name)
+    revisions = {
+        kind.__name__: vars(kind).get("revision")
+        for kind in _subclasses(Config)
+        if kind.__module__.startswith("siftline.")
+    }
+    return {name: number for name, number in sorted(revisions.items()) if number is not None}
+
+
+def _subclasses(kind: type[Config]) -> list[type[Config]]:
+    return [each for sub in kind.__subclasses__() for each in (sub, *_subclasses(sub))]
+
+
+def _packages(recipe: Recipe) -> dict[str, str]:
+    """Return name and version of the packages whose methods a recipe names."""
+    packages: dict[str, str] = {}
+    for stage in recipe.stages:
+        packages |= package_of(type(stage))
+    return packages
 
 
 def _files(recipe: Recipe) -> list[str]:
     """Return the paths of all files that scorers read beside the rows."""
     scorers = [scorer for stage in recipe.stages for scorer in in_order(stage.scorers())]
-    return sorted({name for scorer in scorers for name in files_of(scorer)})
+    return sorted({name for scorer in scorers for name in scorer.files})
 
 
 def _digest_of(path: Path) -> str:

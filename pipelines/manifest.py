@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from siftline.pipelines.config import Config
-from siftline.pipelines.ingest import IngestSummary
+from siftline.contracts.config import Config
+from siftline.pipelines.ingestion.ingest import IngestSummary
 
 
 class IngestManifest(Config):

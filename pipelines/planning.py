@@ -13,21 +13,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from siftline.models.token_counts import TokenCounts
-from siftline.pipelines import progress
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
+from siftline.contracts import progress
+from siftline.contracts.config import Config
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import Budgeted, Method, Request
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.scorer import Scorer, in_order
 from siftline.pipelines.job import Job, locked, open_job
-from siftline.pipelines.method import Request, Runtime, Scorer
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run import read_inputs
 from siftline.pipelines.run_directory import PLAN, finished, write_json
-from siftline.pipelines.scoring import measured, pending, read_scores, score_work
-from siftline.pipelines.stage import place_of, stage_corpus
+from siftline.pipelines.scores.measuring import read_scores
+from siftline.pipelines.scores.store import ScoreStore
+from siftline.pipelines.scores.work import pending, score_work
+from siftline.scorers.token_counts import TokenCounts
 from siftline.selectors.budget import resolve_budget
-from siftline.selectors.dmt import Dmt
 from siftline.selectors.mixing import Mix
-from siftline.selectors.rds import RdsPlus
 
 RESPONSE_TOKENS = "response_tokens"
 
@@ -69,7 +70,7 @@ class StagePlan(Config):
     folder: str
     kind: str
     unit: str | None
-    budget: int | str | None
+    budget: int | float | str | None
     of: int | None
     keeps: int | None
     after: tuple[str, ...]
@@ -121,8 +122,9 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
         done = finished(job.version)
         if not done:  # first, so that a plan that fails leaves no version behind
             write_json(job.version / PLAN, {})
-        corpus = stage_corpus(job, 0)
-        tokens = _measure(job, corpus)
+        store = job.store()
+        corpus = job.open_corpus()
+        tokens = _measure(job, corpus, store)
         held, total = _held(corpus, tokens)
         found = Plan(
             recipe=recipe.name,
@@ -133,36 +135,31 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
             ),
             held=held,
             total=total,
-            stages=tuple(_stage(job, n, corpus, total) for n in range(len(recipe.stages))),
+            stages=tuple(_stage(job, n, corpus, total, store) for n in range(len(recipe.stages))),
         )
         if not done:
             write_json(job.version / PLAN, found.model_dump(mode="json"))
     return found
 
 
-def _planned(job: Job) -> list[Mix | Dmt]:
-    return [stage for stage in job.recipe.stages if isinstance(stage, Mix | Dmt)]
-
-
-def _measure(job: Job, corpus: Corpus) -> dict[str, pa.Array]:
-    """Measure what mixtures need, and return [rows] the responses' tokens by role."""
+def _measure(job: Job, corpus: Corpus, store: ScoreStore) -> dict[str, pa.Array]:
+    """Measure what previews read, and return [rows] the responses' tokens by role."""
     scorers: list[Scorer] = []
-    for stage in _planned(job):
-        scorers += [scorer for scorer in stage.scorers() if scorer not in scorers]
-    place = place_of(job)
+    for stage in job.recipe.stages:
+        scorers += [scorer for scorer in in_order(stage.previewed()) if scorer not in scorers]
     every = np.ones(len(corpus), dtype=bool)
-    found = {}
+    tokens = {}
     for scorer in scorers:
         request = Request(scorer, every)
-        work = pending(0, corpus, request, place)
+        work = pending(0, corpus, request, store)
         name = f"plan: {scorer.table.replace('_', ' ')}"
         progress.start(name, sum(len(piece.positions) for piece in work))
         for piece in work:
-            score_work(corpus, piece, place)
+            score_work(corpus.take(piece.shard, piece.positions), piece, store)
         progress.finish()
         if isinstance(scorer, TokenCounts):
-            found[scorer.model] = read_scores(corpus, request, place)[RESPONSE_TOKENS]
-    return found
+            tokens[scorer.model] = read_scores(corpus, request, store)[RESPONSE_TOKENS]
+    return tokens
 
 
 def _held(corpus: Corpus, tokens: Mapping[str, pa.Array]) -> tuple[tuple[Held, ...], Held]:
@@ -203,41 +200,41 @@ def _response_chars(corpus: Corpus) -> pa.ChunkedArray:
     return pa.chunked_array(lengths, pa.int64())
 
 
-def _stage(job: Job, number: int, corpus: Corpus, total: Held) -> StagePlan:
+def _stage(job: Job, number: int, corpus: Corpus, total: Held, store: ScoreStore) -> StagePlan:
     stage = job.recipe.stages[number]
     folders = tuple(job.stage_folder(n).name for n in range(number + 1))
-    counts = {"row": total.rows, "prompt": total.prompts}
-    if isinstance(stage, RdsPlus):  # what it keeps is not from its targets
-        pool = pc.invert(pc.is_in(corpus.rows["source"], value_set=pa.array(stage.targets)))
-        prompts = pc.count_distinct(corpus.rows["prompt_id"].filter(pool)).as_py()
-        counts = {"row": pc.sum(pool).as_py(), "prompt": prompts}
-    if isinstance(stage, Mix) and stage.model is not None:
-        counts["token"] = total.response_tokens[stage.model]
-    budget = getattr(stage, "budget", None)
-    unit = getattr(stage, "unit", None) if hasattr(stage, "budget") else None
-    of = counts.get(unit or "")
-    keeps = None if of is None or budget is None else resolve_budget(budget, of)
-    figures: dict[str, Any] = {}
-    if isinstance(stage, Mix):
-        figures = _mixed(job, stage, corpus)
-        keeps = figures["given"]
-    elif isinstance(stage, Dmt):
-        measured_corpus, _ = measured(stage, corpus, place_of(job))
-        figures = stage.diagnose(measured_corpus, stage.decide(measured_corpus))
-    return StagePlan(
+    figures = _preview(stage, corpus, store)
+    plan = StagePlan(
         folder=folders[-1],
         kind=stage.kind,
-        unit=unit,
-        budget=budget,
-        of=of,
-        keeps=keeps,
+        unit=None,
+        budget=None,
+        of=None,
+        keeps=figures.get("given"),
         after=folders[:-1],
         figures=figures,
     )
+    if not isinstance(stage, Budgeted):
+        return plan
+    of = _available(stage, corpus, total)
+    keeps = None if of is None or stage.budget is None else resolve_budget(stage.budget, of)
+    fields = {"unit": stage.unit, "budget": stage.budget, "of": of}
+    return plan.model_copy(update={**fields, "keeps": figures.get("given", keeps)})
 
 
-def _mixed(job: Job, stage: Mix, corpus: Corpus) -> dict[str, Any]:
-    # What a group prefers is not known yet, nor does it matter to how much each gives.
-    blind = stage.model_copy(update={"prefer": None})
-    found, _ = measured(blind, corpus, place_of(job))
-    return blind.figures(found, limit=None)
+def _available(stage: Budgeted, corpus: Corpus, total: Held) -> int | None:
+    """Return how many units there are for a budget; None where that is not known before a run."""
+    if stage.unit == "token":
+        role = stage.model if isinstance(stage, Mix) else None
+        return None if role is None else total.response_tokens[role]
+    rows = corpus.rows.filter(pa.array(stage.pool(corpus)))
+    return len(rows) if stage.unit == "row" else pc.count_distinct(rows["prompt_id"]).as_py()
+
+
+def _preview(stage: Method, corpus: Corpus, store: ScoreStore) -> dict[str, Any]:
+    """Return what a stage tells of itself before it is run."""
+    every = np.ones(len(corpus), dtype=bool)
+    for scorer in in_order(stage.previewed()):
+        scores = read_scores(corpus, Request(scorer, every), store)
+        corpus = corpus.with_scores(scorer.table, scores)
+    return stage.preview(corpus)

@@ -6,54 +6,46 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
-
-from siftline.filters.clear import Clear
-from siftline.filters.exact_duplicates import ExactDuplicates
-from siftline.filters.rules import Rules
-from siftline.filters.s3ft import S3ft
-from siftline.models.specification import ModelSpec
-from siftline.pipelines.config import Config
-from siftline.pipelines.errors import RecipeError, nearest
-from siftline.pipelines.inputs import Input
-from siftline.pipelines.method import roles_of
-from siftline.pipelines.share import Share
-from siftline.selectors.baselines import Longest, Random, StratifiedRandom
-from siftline.selectors.deita import Deita
-from siftline.selectors.diversity import Diversity
-from siftline.selectors.dmt import Dmt
-from siftline.selectors.facility_location import FacilityLocation
-from siftline.selectors.grape import Grape
-from siftline.selectors.k_center import KCenter
-from siftline.selectors.mixing import Mix
-from siftline.selectors.rds import RdsPlus
-from siftline.selectors.s2l import S2L
-from siftline.selectors.semantic_duplicates import SemanticDuplicates
-
-Methods = (
-    Rules
-    | ExactDuplicates
-    | Clear
-    | S3ft
-    | S2L
-    | Grape
-    | Diversity
-    | Random
-    | StratifiedRandom
-    | Longest
-    | Mix
-    | Dmt
-    | SemanticDuplicates
-    | KCenter
-    | FacilityLocation
-    | Deita
-    | RdsPlus
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
 )
-Stage = Annotated[Methods, Field(discriminator="kind")]
 
-_METHOD_BY_KIND: dict[str, type[Config]] = {
-    method.model_fields["kind"].default: method for method in get_args(Methods)
-}
+from siftline.contracts.config import Config
+from siftline.contracts.errors import RecipeError, nearest
+from siftline.contracts.method import Budgeted, Method, local_roles_of, roles_of
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.share import Share
+from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.kinds import known_kinds, method_of
+from siftline.selectors.mixing import Mix
+
+
+def _read_stage(data: Any) -> Method:
+    """Return the method that a stage of a recipe names.
+
+    Raises:
+        ValueError: It names none.
+    """
+    if isinstance(data, Method):
+        return data
+    if not isinstance(data, dict):
+        raise ValueError(f"got {_kind(data)}; expected a mapping with 'kind'.")
+    if "kind" not in data:
+        raise ValueError("no 'kind'; expected the name of a method." + nearest("", known_kinds()))
+    try:
+        method = method_of(str(data["kind"]))
+    except KeyError:
+        hint = nearest(str(data["kind"]), known_kinds())
+        raise ValueError(f"unknown kind '{data['kind']}'.{hint}") from None
+    return method.model_validate(data)
+
+
+Stage = Annotated[SerializeAsAny[Method], PlainValidator(_read_stage)]
 
 
 class Output(Config):
@@ -115,7 +107,7 @@ class Recipe(Config):
                 if role not in self.models:
                     hint = nearest(role, self.models) or " Add it under 'models'."
                     raise ValueError(f"stages[{number}]: no model named '{role}'.{hint}")
-            for role in getattr(stage, "local_roles", tuple)():
+            for role in sorted(local_roles_of(stage)):
                 if self.models[role].server is not None:
                     raise ValueError(
                         f"stages[{number}]: '{role}' is on a server; expected a model of this "
@@ -128,7 +120,7 @@ class Recipe(Config):
         """Every source that a stage names must be among the inputs."""
         known = {item.source for item in self.inputs}
         for number, stage in enumerate(self.stages):
-            for name in getattr(stage, "source_names", tuple)():
+            for name in stage.source_names():
                 if name not in known:
                     raise ValueError(
                         f"stages[{number}]: no input has the source '{name}'.{nearest(name, known)}"
@@ -142,7 +134,7 @@ class Recipe(Config):
         if kinds.count("dmt") > 1:
             raise ValueError("stages: got 'dmt' twice; expected one, whose splits are written.")
         for number, stage in enumerate(self.stages):
-            later = [each.kind for each in self.stages[number + 1 :] if hasattr(each, "budget")]
+            later = [each.kind for each in self.stages[number + 1 :] if isinstance(each, Budgeted)]
             if isinstance(stage, Mix) and stage.max_epochs > 1 and later:
                 raise ValueError(
                     f"stages[{number}]: 'mix' with 'max_epochs' above 1 repeats rows, which the "
@@ -152,12 +144,10 @@ class Recipe(Config):
 
 
 def _with_seed(stage: Any, seed: Any) -> Any:
-    if not isinstance(stage, dict):
+    if not isinstance(stage, dict) or stage.get("kind") not in known_kinds():
         return stage
-    method = _METHOD_BY_KIND.get(str(stage.get("kind")))
-    if method is None or "seed" not in method.model_fields:
-        return stage
-    return {"seed": seed, **stage}
+    method = method_of(stage["kind"])
+    return {"seed": seed, **stage} if "seed" in method.model_fields else stage
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -226,7 +216,7 @@ def parse_recipe(data: Any, name: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors()]
+        problems = [_explain(problem, data) for problem in error.errors()]
         raise RecipeError("\n".join(f"{name}: {problem}" for problem in problems)) from error
 
 
@@ -274,12 +264,12 @@ def _kind(value: Any) -> str:
     return names.get(type(value), f"the value '{value}'")
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, data: Any) -> str:
     """Turn one of pydantic's errors into a sentence: where, what was found, what to do."""
     location: tuple[int | str, ...] = problem["loc"]
     where = _where(location)
     if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown field.{nearest(str(location[-1]), _fields(location[:-1]))}"
+        return f"{where}: unknown field.{nearest(str(location[-1]), _fields(location[:-1], data))}"
     if problem["type"] == "union_tag_invalid":
         tag = problem["ctx"]["tag"]
         known = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
@@ -297,20 +287,35 @@ def _explain(problem: Any) -> str:
 def _where(location: tuple[int | str, ...]) -> str:
     """Write a location as in `stages[2].budget`."""
     text = ""
-    for depth, part in enumerate(location):
+    for part in location:
         if isinstance(part, int):
             text += f"[{part}]"
-        elif not (depth == 2 and location[0] == "stages"):  # pydantic names the kind there
+        else:
             text += f".{part}" if text else str(part)
     return text
 
 
-def _fields(location: tuple[int | str, ...]) -> list[str]:
+def _fields(location: tuple[int | str, ...], data: Any) -> list[str]:
     """Return the fields that a configuration at a location has."""
-    models: dict[str, type[Config]] = {"inputs": Input, "models": ModelSpec, "output": Output}
-    if not location:
-        return list(Recipe.model_fields)
-    if location[0] == "stages" and len(location) > 2:
-        return list(_METHOD_BY_KIND[str(location[2])].model_fields)
-    model = models.get(str(location[0]))
-    return list(model.model_fields) if model else []
+    models: list[type[BaseModel]] = [Recipe]
+    for depth, part in enumerate(location):
+        if location[0] == "stages" and depth == 1:
+            models = [method_of(data["stages"][part]["kind"])]
+            continue
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
+        if fields:
+            models = [each for field in fields for each in _models_in(field.annotation)]
+        elif isinstance(part, str):  # pydantic names the kind of a union's member
+            kinds = [each for each in models if _default_kind(each) == part]
+            models = kinds or models
+    return list(dict.fromkeys(name for model in models for name in model.model_fields))
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for each in get_args(annotation) for model in _models_in(each)]
+
+
+def _default_kind(model: type[BaseModel]) -> Any:
+    return model.model_fields["kind"].default if "kind" in model.model_fields else None

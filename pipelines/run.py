@@ -1,21 +1,23 @@
-"""The whole run, without Prefect: ingest, every stage, export, report.
+"""The whole run, without Prefect: ingest, every stage, export.
 
-`flows/curate.py` has the same loop with each step as a task; both leave the same bytes.
+`flows/curate.py` has the same loop with each step as a task; both leave the same bytes. The report
+is written by :func:`siftline.reports.write.write_reports`, from what a run has left.
 """
 
 import shutil
 import time
-from functools import partial
 from pathlib import Path
 
 import siftline
-from siftline.pipelines import progress
-from siftline.pipelines.decisions import write_decisions
-from siftline.pipelines.export import export
-from siftline.pipelines.ingest import ingest
+from siftline.contracts import progress
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.runtime import Runtime
+from siftline.pipelines.ingestion.ingest import ingest
 from siftline.pipelines.job import Job, locked, open_job
-from siftline.pipelines.manifest import ExportManifest, IngestManifest, StageManifest, Summary
-from siftline.pipelines.method import Runtime
+from siftline.pipelines.manifest import ExportManifest, IngestManifest, Summary
+from siftline.pipelines.output.card import dataset_card
+from siftline.pipelines.output.decisions import write_decisions
+from siftline.pipelines.output.export import export
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run_directory import (
     finished,
@@ -24,10 +26,8 @@ from siftline.pipelines.run_directory import (
     write_json,
     write_manifest,
 )
-from siftline.pipelines.stage import decide, finished_stage, measure
+from siftline.pipelines.stage import StageRun, after_stage, finished_stage
 from siftline.pipelines.workers import Workers, workers
-from siftline.reports.card import dataset_card
-from siftline.reports.page import report_page
 
 
 class RunResult(Summary):
@@ -61,10 +61,11 @@ def run(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) 
         if finished(job.version):
             return reuse(job)
         read_inputs(job)
-        with workers(job.runtime.devices) as crew:
+        corpus = job.open_corpus()
+        with workers(job) as crew:
             for stage in range(len(recipe.stages)):
-                run_stage(job, stage, crew)
-        return finish(job)
+                corpus = run_stage(job, stage, corpus, crew)
+        return finish(job, corpus)
 
 
 def read_inputs(job: Job) -> IngestManifest:
@@ -92,24 +93,36 @@ def read_inputs(job: Job) -> IngestManifest:
     return manifest
 
 
-def run_stage(job: Job, stage: int, crew: Workers) -> StageManifest:
-    """Score what is missing, then decide, unless the stage is finished."""
-    done = finished_stage(job, stage)
-    if done:
-        return done
-    started = time.monotonic()
-    cost = measure(job, stage, partial(crew.score_all, job))
-    return decide(job, stage, cost, started)
+def run_stage(job: Job, stage: int, corpus: Corpus, crew: Workers) -> Corpus:
+    """Score what is missing, then decide, unless the stage is finished.
+
+    Args:
+        job: The run.
+        stage: Number of the stage, from 0.
+        corpus: What reaches it.
+        crew: The devices.
+
+    Returns:
+        What the stage leaves.
+    """
+    if finished_stage(job, stage) is None:
+        opened = StageRun(job, stage, corpus, crew.store)
+        opened.measure(crew.score_all)
+        opened.decide()
+    return after_stage(corpus, job.stage_folder(stage))
 
 
-def finish(job: Job) -> RunResult:
-    """Write the dataset, the decisions and the reports; the version is then finished."""
-    exported = export(job)
-    decisions = write_decisions(job, job.version / "decisions.parquet")
+def finish(job: Job, corpus: Corpus) -> RunResult:
+    """Write the dataset and the decisions; the version is then finished.
+
+    Args:
+        job: The run.
+        corpus: What the last stage has left.
+    """
+    exported = export(job, corpus)
+    write_decisions(job, job.version / "decisions.parquet")
     summary = _summary(job, exported)
     (job.curated_folder / "README.md").write_text(dataset_card(job, summary), encoding="utf-8")
-    page = report_page(job, summary, decisions)
-    (job.version / "report.html").write_text(page, encoding="utf-8")
     write_json(job.version / "report.json", summary.model_dump(mode="json"))
     point_latest(job.version)
     return RunResult(**summary.model_dump(), folder=job.version, reused=False)

@@ -11,14 +11,15 @@ not run, with a `plan.json` and nothing but what ingestion has read, gives way t
 import json
 import re
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any, TypeVar
 
-from siftline.pipelines.cache import write_atomically
-from siftline.pipelines.config import Config
-from siftline.pipelines.errors import RunError
+from siftline.contracts.config import Config
+from siftline.contracts.errors import RunError
 
 PLAN = "plan.json"
+INGEST = "00-ingest"
 
 _VERSION = re.compile(r"v(\d{4,})")
 
@@ -61,7 +62,7 @@ def open_version(folder: Path, key: str, recipe: str) -> Path:
 def _only_planned(version: Path) -> bool:
     """Return whether a version was planned, and no stage of it run."""
     names = {path.name for path in version.iterdir() if path.is_dir()}
-    return (version / PLAN).exists() and names <= {"00-ingest"}
+    return (version / PLAN).exists() and names <= {INGEST}
 
 
 def _read_key(version: Path) -> str:
@@ -103,3 +104,10 @@ def write_manifest(folder: Path, manifest: Config) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write readable JSON, whole or not at all."""
     write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file so that it appears whole or not at all."""
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,10 +1,9 @@
-"""The steps of one stage: the corpus that reaches it, its scores, and what it decides."""
+"""A stage of a run, opened once: what it measures, what it decides, and what it leaves behind."""
 
 import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,46 +12,175 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from siftline.pipelines import progress
-from siftline.pipelines.corpus import REVISIONS, VERDICTS, Corpus
-from siftline.pipelines.examples import content_hash
+from siftline.contracts import progress
+from siftline.contracts.corpus import REVISIONS, VERDICTS, Corpus
+from siftline.contracts.examples import content_hash
+from siftline.contracts.method import REVISED, Method, Request
+from siftline.contracts.runtime import Usage
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import SourceCount, StageManifest
-from siftline.pipelines.method import REVISED, Request
+from siftline.pipelines.parquet import write_table
 from siftline.pipelines.run_directory import read_manifest, write_manifest
-from siftline.pipelines.scoring import (
-    Cost,
-    Place,
-    Work,
-    measured,
-    pending,
-    rounds,
-    score_work,
-    train,
-)
+from siftline.pipelines.scores.measuring import Measured, measure
+from siftline.pipelines.scores.store import ScoreStore
+from siftline.pipelines.scores.work import Cost, Work, pending, train
 
 
-def stage_corpus(job: Job, number: int) -> Corpus:
-    """Return the corpus as the stages before a given one leave it, with their scores.
+class StageRun:
+    """A stage between its opening and its manifest.
 
-    Vectors of earlier stages are left out: they are large, and the cache has them for a stage
-    that names their scorer itself.
+    It holds the corpus that reaches the stage, where its scores are, and, once they are measured,
+    what was asked for. Work that goes to other processes names paths and numbers only.
+
+    Attributes:
+        job: The run.
+        number: Of the stage, from 0.
+        method: What it does.
+        folder: Where its results lie.
+        corpus: The rows that reach it, with the scores of earlier stages.
+        cost: What scoring has cost so far.
     """
-    return _stage_corpus(job.version, tuple(job.stage_folder(n) for n in range(number)))
+
+    def __init__(self, job: Job, number: int, corpus: Corpus, store: ScoreStore) -> None:
+        self.job, self.number, self.corpus = job, number, corpus
+        self.method: Method = job.recipe.stages[number]
+        self.folder = job.stage_folder(number)
+        self.cost = Cost()
+        self._store = store
+        self._measured: Measured | None = None
+        self._started = time.monotonic()
+
+    def measure(
+        self,
+        score_all: Callable[[list[Work]], Iterable[Cost]],
+        fit: Callable[[Corpus, Request, ScoreStore], Usage] = train,
+    ) -> None:
+        """Score and train what the method asks for and the store lacks.
+
+        Args:
+            score_all: Scores shards, in any order.
+            fit: Trains what a request wants trained.
+        """
+
+        def score(request: Request) -> None:
+            work = pending(self.number, self.corpus, request, self._store)
+            if work and request.training:
+                progress.start(f"{self.method.kind}: training", 0)
+                self.cost = self.cost.plus(Cost(0, fit(self.corpus, request, self._store)))
+                progress.finish()
+            name = f"{self.method.kind}: {request.scorer.table.replace('_', ' ')}"
+            progress.start(name, sum(len(piece.positions) for piece in work))
+            for spent in score_all(work):
+                self.cost = self.cost.plus(spent)
+            progress.finish()
+
+        self._measured = measure(self.method, self.corpus, self._store, score)
+
+    def decide(self) -> StageManifest:
+        """Let the method decide, and write scores, verdicts, revisions and the manifest.
+
+        Raises:
+            RuntimeError: The method breaks its contract, or nothing has been measured.
+        """
+        if self._measured is None:
+            raise RuntimeError(f"'{self.folder.name}' decides before it has measured")
+        corpus, requests = self._measured
+        method = self.method
+        self.folder.mkdir(exist_ok=True)
+        self._write_scores(corpus, requests)
+        verdicts = method.decide(corpus) if len(corpus) else VERDICTS.empty_table()
+        check_verdicts(method.kind, corpus, verdicts)
+        write_table(verdicts, self.folder / "verdicts.parquet")
+        revised = self._write_revisions(corpus, verdicts)
+        asked = sum(int(request.rows.sum()) for request in requests)
+        manifest = StageManifest(
+            folder=self.folder.name,
+            kind=method.kind,
+            rows=len(corpus),
+            kept=pc.sum(verdicts["keep"]).as_py() or 0,
+            revised=revised,
+            reasons_kept=count_values(verdicts.filter(verdicts["keep"])["reason"]),
+            reasons_dropped=count_values(verdicts.filter(pc.invert(verdicts["keep"]))["reason"]),
+            sources=_by_source(corpus, verdicts),
+            scored=self.cost.rows,
+            cached=max(0, asked - self.cost.rows),
+            model_calls=self.cost.usage.model_calls,
+            tokens=self.cost.usage.tokens,
+            seconds=round(time.monotonic() - self._started, 3),
+            diagnosis=method.diagnose(corpus, verdicts) if len(corpus) else {},
+            pictures=method.picture(corpus, verdicts) if len(corpus) else {},
+        )
+        write_manifest(self.folder, manifest)
+        return manifest
+
+    def _write_scores(self, corpus: Corpus, requests: Iterable[Request]) -> None:
+        """Write what was measured and derived, shard by shard, beside the verdicts."""
+        folder = self.folder / "scores"
+        folder.mkdir(exist_ok=True)
+        shards = corpus.rows["shard"].to_numpy() if len(corpus) else np.empty(0, dtype=np.int32)
+        ids = corpus.rows["id"]
+        measured = set()
+        for request in requests:
+            scorer = request.scorer
+            measured.add(scorer.table)
+            cache = self._store.scores(scorer)
+            for number in np.unique(shards[request.rows]):
+                rows = pa.array(request.rows & (shards == number))
+                keys = corpus.rows[scorer.key].filter(rows).combine_chunks()
+                piece = cache.read(cache.locate(keys)).add_column(0, "id", ids.filter(rows))
+                write_table(piece, folder / f"{scorer.table}-{number:05d}.parquet")
+        for name, table in corpus.tables.items():
+            if name in measured or table is self.corpus.tables.get(name):
+                continue
+            for number in np.unique(shards):
+                rows = pa.array(shards == number)
+                piece = table.filter(rows).add_column(0, "id", ids.filter(rows))
+                write_table(piece, folder / f"{name}-{number:05d}.parquet")
+
+    def _write_revisions(self, corpus: Corpus, verdicts: pa.Table) -> int:
+        """Write the new responses with the old ones beside them, and return how many there are."""
+        if type(self.method).revise is Method.revise or not len(corpus):
+            return 0
+        revised = self.method.revise(corpus, verdicts)
+        if not revised.schema.equals(REVISED):
+            raise RuntimeError(
+                f"'{self.method.kind}' revised with the columns {revised.schema.names}"
+            )
+        new = {row["id"]: row for row in revised.to_pylist()}
+        wanted = pc.is_in(corpus.rows["id"].combine_chunks(), value_set=pa.array(new, pa.string()))
+        first = dict(
+            zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
+        )
+        records = []
+        for shard in corpus.filter(wanted.to_numpy(zero_copy_only=False)).iter_shards():
+            for row in shard.select(["id", "messages", "metadata"]).to_pylist():
+                record = new[row["id"]]
+                *turns, last = row["messages"]
+                turns.append({"role": last["role"], "content": record["response"]})
+                identity = content_hash(turns, json.loads(row["metadata"]))
+                previous = first.get(row["id"], last["content"])
+                records.append({**record, "content_hash": identity, "previous": previous})
+        table = pa.Table.from_pylist(records, schema=REVISIONS)
+        write_table(table, self.folder / "revisions.parquet")
+        return len(records)
 
 
-@lru_cache(maxsize=2)  # the shards of a stage ask for the same corpus
-def _stage_corpus(version: Path, stages: tuple[Path, ...]) -> Corpus:
-    if not stages:
-        return Corpus.open(version / "00-ingest" / "examples")
-    *before, last = stages
-    corpus = _stage_corpus(version, tuple(before))
-    for name, table in read_score_tables(last / "scores", corpus.rows["id"]).items():
+def after_stage(corpus: Corpus, folder: Path) -> Corpus:
+    """Return a corpus as a finished stage leaves it, with the scores of that stage.
+
+    Vectors are left out: they are large, and the cache has them for a stage that names their
+    scorer itself.
+
+    Args:
+        corpus: What reached the stage.
+        folder: Of the stage.
+    """
+    for name, table in read_score_tables(folder / "scores", corpus.rows["id"]).items():
         corpus = corpus.with_scores(name, table)
-    revisions = last / "revisions.parquet"
+    revisions = folder / "revisions.parquet"
     if revisions.exists():
         corpus = corpus.with_revisions(pq.read_table(revisions))
-    verdicts = pq.read_table(last / "verdicts.parquet", columns=["keep"])
+    verdicts = pq.read_table(folder / "verdicts.parquet", columns=["keep"])
     return corpus.filter(verdicts["keep"].to_numpy())
 
 
@@ -76,96 +204,6 @@ def read_score_tables(folder: Path, ids: pa.ChunkedArray) -> dict[str, pa.Table]
     return tables
 
 
-def place_of(job: Job) -> Place:
-    """Return where a job keeps its scores."""
-    return Place(job.cache, job.fingerprints, job.runtime)
-
-
-def score_shard(job: Job, work: Work) -> Cost:
-    """Score what is missing in one shard, and store it in the cache.
-
-    Raises:
-        ModelError: The model cannot be loaded or run; nothing is stored.
-    """
-    return score_work(stage_corpus(job, work.stage), work, place_of(job))
-
-
-def measure(
-    job: Job,
-    stage: int,
-    score_all: Callable[[list[Work]], Iterable[Cost]],
-    fit: Callable[[Corpus, Request, Place], Any] = train,
-) -> Cost:
-    """Score and train what a stage asks for and the cache lacks.
-
-    Args:
-        job: The run.
-        stage: Number of the stage, from 0.
-        score_all: Scores shards, in any order.
-        fit: Trains what a request wants trained.
-    """
-    cost = Cost()
-    place = place_of(job)
-    corpus = stage_corpus(job, stage)
-    kind = job.recipe.stages[stage].kind
-    for requests in rounds(job.recipe.stages[stage], corpus, place):
-        for request in requests:
-            work = pending(stage, corpus, request, place)
-            if work and request.training:
-                progress.start(f"{kind}: training", 0)
-                cost = cost.plus(Cost(0, fit(corpus, request, place)))
-                progress.finish()
-            name = f"{kind}: {request.scorer.table.replace('_', ' ')}"
-            progress.start(name, sum(len(piece.positions) for piece in work))
-            for spent in score_all(work):
-                cost = cost.plus(spent)
-            progress.finish()
-    return cost
-
-
-def decide(job: Job, stage: int, cost: Cost, started: float) -> StageManifest:
-    """Let a stage decide, and write its scores, verdicts, revisions and manifest.
-
-    Args:
-        job: The run.
-        stage: Number of the stage, from 0; all of its rows are in the cache.
-        cost: What scoring has cost.
-        started: When the stage began, by `time.monotonic()`.
-    """
-    folder = job.stage_folder(stage)
-    folder.mkdir(exist_ok=True)
-    method = job.recipe.stages[stage]
-    place = place_of(job)
-    before = stage_corpus(job, stage)
-    corpus, requests = measured(method, before, place)
-    _write_scores(before, corpus, requests, place, folder / "scores")
-    verdicts = method.decide(corpus) if len(corpus) else VERDICTS.empty_table()
-    check_verdicts(method.kind, corpus, verdicts)
-    write_table(verdicts, folder / "verdicts.parquet")
-    revised = _write_revisions(method, corpus, verdicts, folder / "revisions.parquet")
-    diagnose, picture = getattr(method, "diagnose", None), getattr(method, "picture", None)
-    lookups = sum(int(request.rows.sum()) for request in requests)
-    manifest = StageManifest(
-        folder=folder.name,
-        kind=method.kind,
-        rows=len(corpus),
-        kept=pc.sum(verdicts["keep"]).as_py() or 0,
-        revised=revised,
-        reasons_kept=count_values(verdicts.filter(verdicts["keep"])["reason"]),
-        reasons_dropped=count_values(verdicts.filter(pc.invert(verdicts["keep"]))["reason"]),
-        sources=_by_source(corpus, verdicts),
-        scored=cost.rows,
-        cached=max(0, lookups - cost.rows),
-        model_calls=cost.usage.model_calls,
-        tokens=cost.usage.tokens,
-        seconds=round(time.monotonic() - started, 3),
-        diagnosis=diagnose(corpus, verdicts) if diagnose and len(corpus) else {},
-        pictures=picture(corpus, verdicts) if picture and len(corpus) else {},
-    )
-    write_manifest(folder, manifest)
-    return manifest
-
-
 def finished_stage(job: Job, stage: int) -> StageManifest | None:
     """Return a stage's manifest when it is finished."""
     return read_manifest(job.stage_folder(stage), StageManifest)
@@ -185,71 +223,13 @@ def check_verdicts(kind: str, corpus: Corpus, verdicts: pa.Table) -> None:
         raise RuntimeError(f"'{kind}' left a row without a verdict or a reason")
 
 
-def _write_scores(
-    before: Corpus, corpus: Corpus, requests: list[Request], place: Place, folder: Path
-) -> None:
-    """Write what a stage has measured and derived, shard by shard, beside its verdicts."""
-    folder.mkdir(exist_ok=True)
-    shards = corpus.rows["shard"].to_numpy() if len(corpus) else np.empty(0, dtype=np.int32)
-    ids = corpus.rows["id"]
-    for request in requests:
-        scorer = request.scorer
-        cache = place.scores(scorer)
-        for number in np.unique(shards[request.rows]):
-            mine = pa.array(request.rows & (shards == number))
-            piece = cache.read(cache.locate(corpus.rows[scorer.key].filter(mine).combine_chunks()))
-            path = folder / f"{scorer.table}-{number:05d}.parquet"
-            write_table(piece.add_column(0, "id", ids.filter(mine)), path)
-    names = {request.scorer.table for request in requests}
-    for name, table in corpus.tables.items():
-        if name in names or table is before.tables.get(name):
-            continue
-        for number in np.unique(shards):
-            mine = pa.array(shards == number)
-            piece = table.filter(mine).add_column(0, "id", ids.filter(mine))
-            write_table(piece, folder / f"{name}-{number:05d}.parquet")
-
-
-def _write_revisions(method: Any, corpus: Corpus, verdicts: pa.Table, path: Path) -> int:
-    """Write the new responses with the old ones beside them, and return how many there are."""
-    revise = getattr(method, "revise", None)
-    if revise is None or not len(corpus):
-        return 0
-    revised = revise(corpus, verdicts)
-    if not revised.schema.equals(REVISED):
-        raise RuntimeError(f"'{method.kind}' revised with the columns {revised.schema.names}")
-    new = {row["id"]: row for row in revised.to_pylist()}
-    wanted = pc.is_in(corpus.rows["id"].combine_chunks(), value_set=pa.array(new, pa.string()))
-    first = dict(
-        zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
-    )
-    records = []
-    for shard in corpus.filter(wanted.to_numpy(zero_copy_only=False)).iter_shards():
-        for row in shard.select(["id", "messages", "metadata"]).to_pylist():
-            record = new[row["id"]]
-            *turns, last = row["messages"]
-            turns.append({"role": last["role"], "content": record["response"]})
-            identity = content_hash(turns, json.loads(row["metadata"]))
-            records.append({**record, "content_hash": identity})
-            records[-1]["previous"] = first.get(row["id"], last["content"])
-    write_table(pa.Table.from_pylist(records, schema=REVISIONS), path)
-    return len(records)
-
-
-def _by_source(corpus: Corpus, verdicts: pa.Table) -> dict[str, SourceCount]:
-    rows = Counter(corpus.rows["source"].to_pylist())
-    kept = Counter(corpus.rows["source"].filter(verdicts["keep"]).to_pylist())
-    return {source: SourceCount(rows=rows[source], kept=kept[source]) for source in sorted(rows)}
-
-
 def count_values(column: Any) -> dict[str, int]:
     """Count the values of a text column, most frequent first."""
     counts: dict[str, int] = Counter(column.to_pylist())
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
-def write_table(table: pa.Table, path: Path) -> None:
-    """Write Parquet, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(table, temporary, compression="zstd")
-    temporary.replace(path)
+def _by_source(corpus: Corpus, verdicts: pa.Table) -> dict[str, SourceCount]:
+    rows = Counter(corpus.rows["source"].to_pylist())
+    kept = Counter(corpus.rows["source"].filter(verdicts["keep"]).to_pylist())
+    return {source: SourceCount(rows=rows[source], kept=kept[source]) for source in sorted(rows)}

@@ -3,18 +3,15 @@
 All text from the data goes through Jinja's autoescape; the page has no script.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.job import Job
-from siftline.pipelines.manifest import StageManifest, Summary
-from siftline.pipelines.stage import stage_corpus
+from siftline.pipelines.manifest import Summary
+from siftline.pipelines.record import RunRecord, StageRecord
 from siftline.reports.histogram import histogram
 from siftline.reports.pictures import curve_panels, map_dots
 
@@ -24,14 +21,11 @@ QUARANTINE_ROWS = 25
 HISTOGRAMS_PER_STAGE = 8
 
 
-def report_page(job: Job, summary: Summary, decisions: pa.Table) -> str:
-    """Return the page.
-
-    Args:
-        job: The run, all of its stages finished.
-        summary: What it has done.
-        decisions: One row per input row, see :mod:`siftline.pipelines.decisions`.
-    """
+def report_page(record: RunRecord) -> str:
+    """Return the page of a finished version."""
+    summary = record.summary
+    stages = [_prepared(stage, record.decisions) for stage in record.stages]
+    rows = record.examples({number: stage.named for number, stage in enumerate(stages)})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("siftline.reports", ""),
         autoescape=True,
@@ -45,9 +39,12 @@ def report_page(job: Job, summary: Summary, decisions: pa.Table) -> str:
         summary=summary,
         totals=_totals(summary),
         funnel=_funnel(summary),
-        stages=[_stage(job, number, m, decisions) for number, m in enumerate(summary.stages)],
-        quarantine=_quarantine(job),
-        recipe=(job.version / "recipe.yaml").read_text(encoding="utf-8"),
+        stages=[
+            _stage(stage, {row_id: _text(row) for row_id, row in rows[number].items()})
+            for number, stage in enumerate(stages)
+        ],
+        quarantine=_quarantine(record),
+        recipe=record.recipe,
     )
 
 
@@ -70,74 +67,89 @@ def _funnel(summary: Summary) -> list[dict[str, Any]]:
     return bars
 
 
-def _stage(job: Job, number: int, manifest: StageManifest, decisions: pa.Table) -> dict[str, Any]:
-    folder = job.stage_folder(number)
-    verdicts = pq.read_table(folder / "verdicts.parquet")
+class _Prepared(NamedTuple):
+    """What is shown of a stage, before the texts of its rows are read."""
+
+    record: StageRecord
+    histograms: list[dict[str, Any]]
+    curves: dict[str, Any]
+    map: dict[str, Any]
+    dropped: dict[str, list[str]]  # ids by reason
+    revised: dict[str, list[str]]
+    scores: dict[str, list[tuple[str, str]]]  # by id, of what is dropped
+
+    @property
+    def named(self) -> list[str]:
+        """The ids of all rows whose text is shown."""
+        groups = [*self.dropped.values(), *self.revised.values()]
+        groups += [panel["ids"] for panel in self.curves["panels"]]
+        groups.append([dot["id"] for dot in self.map["dots"]])
+        return [row_id for group in groups for row_id in group]
+
+
+def _prepared(stage: StageRecord, decisions: pa.Table) -> _Prepared:
+    verdicts = stage.verdicts
+    is_revised = pc.is_in(verdicts["id"], value_set=stage.revisions["id"].combine_chunks())
+    dropped = _first_of_each_reason(verdicts.filter(pc.invert(verdicts["keep"])))
+    wanted = pa.array([row_id for ids in dropped.values() for row_id in ids], pa.string())
+    scored = decisions.filter(pc.is_in(decisions["id"], value_set=wanted)).to_pylist()
+    return _Prepared(
+        record=stage,
+        histograms=_histograms(stage, decisions),
+        curves=curve_panels(stage.manifest.pictures.get("curves", ())),
+        map=map_dots(stage.manifest.pictures.get("map", {})),
+        dropped=dropped,
+        revised=_first_of_each_reason(verdicts.filter(is_revised)),
+        scores={row["id"]: _scores(row) for row in scored},
+    )
+
+
+def _histograms(stage: StageRecord, decisions: pa.Table) -> list[dict[str, Any]]:
+    """Return the histograms of the gain and of what the stage has measured."""
+    verdicts = stage.verdicts
     keep = verdicts["keep"].to_numpy()
-    gain = verdicts["gain"].to_numpy().astype(np.float64)
-    pictures = [histogram("gain", gain, keep)]
+    pictures = [histogram("gain", verdicts["gain"].to_numpy().astype(np.float64), keep)]
     rows = pc.index_in(verdicts["id"].combine_chunks(), value_set=decisions["id"].combine_chunks())
-    tables = {path.stem.rpartition("-")[0] for path in (folder / "scores").glob("*.parquet")}
     for name in decisions.column_names:
-        if name.partition(".")[0] in tables and _is_measure(name, decisions[name].type):
+        if name.partition(".")[0] in stage.tables and _is_measure(name, decisions[name].type):
             values = decisions[name].take(rows).to_numpy().astype(np.float64)
             pictures.append(histogram(name, values, keep))
-    shown = [picture for picture in pictures if picture][:HISTOGRAMS_PER_STAGE]
-    curves = curve_panels(manifest.pictures.get("curves", ()))
-    prompt_map = map_dots(manifest.pictures.get("map", {}))
-    named = [row_id for panel in curves["panels"] for row_id in panel["ids"]]
-    named += [dot["id"] for dot in prompt_map["dots"]]
+    return [picture for picture in pictures if picture][:HISTOGRAMS_PER_STAGE]
+
+
+def _stage(stage: _Prepared, texts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what the template reads of a stage.
+
+    Args:
+        stage: What is shown.
+        texts: Prompt and response of the rows that are shown, by id.
+    """
+    new = {row["id"]: row for row in stage.record.revisions.to_pylist()}
     return {
-        "manifest": manifest,
-        "histograms": shown,
-        "curves": curves,
-        "map": prompt_map,
-        "texts": _texts(job, number, named),
-        "examples": _examples(job, number, verdicts, decisions),
-        "rewritten": _rewritten(job, number, verdicts),
+        "manifest": stage.record.manifest,
+        "histograms": stage.histograms,
+        "curves": stage.curves,
+        "map": stage.map,
+        "texts": texts,
+        "examples": [
+            {"reason": reason, "rows": [{**texts[i], "scores": stage.scores[i]} for i in ids]}
+            for reason, ids in sorted(stage.dropped.items())
+        ],
+        "rewritten": [
+            {"reason": reason, "rows": [{**texts[i], **_rewritten(new[i])} for i in ids]}
+            for reason, ids in sorted(stage.revised.items())
+        ],
     }
+
+
+def _rewritten(revision: dict[str, Any]) -> dict[str, Any]:
+    return {"new": _excerpt(revision["response"]), "origin": revision["origin"]}
 
 
 def _is_measure(name: str, kind: pa.DataType) -> bool:
     """Return whether a score says how much, and not, as the number of a cluster does, which."""
     number = pa.types.is_floating(kind) or pa.types.is_integer(kind)
     return bool(number) and not name.endswith(".cluster")
-
-
-def _examples(
-    job: Job, number: int, verdicts: pa.Table, decisions: pa.Table
-) -> list[dict[str, Any]]:
-    """Return a few dropped rows of each reason."""
-    chosen = _first_of_each_reason(verdicts.filter(pc.invert(verdicts["keep"])))
-    wanted = [row_id for ids in chosen.values() for row_id in ids]
-    texts = _texts(job, number, wanted)
-    scored = decisions.filter(pc.is_in(decisions["id"], value_set=pa.array(wanted, pa.string())))
-    scores = {row["id"]: row for row in scored.to_pylist()}
-    return [
-        {"reason": reason, "rows": [{**texts[i], "scores": _scores(scores[i])} for i in ids]}
-        for reason, ids in sorted(chosen.items())
-    ]
-
-
-def _rewritten(job: Job, number: int, verdicts: pa.Table) -> list[dict[str, Any]]:
-    """Return a few rows of each reason to which a stage gave a new response, with both."""
-    path = job.stage_folder(number) / "revisions.parquet"
-    if not path.exists():
-        return []
-    new = {row["id"]: row for row in pq.read_table(path).to_pylist()}
-    mine = verdicts.filter(pc.is_in(verdicts["id"], value_set=pa.array(new, pa.string())))
-    chosen = _first_of_each_reason(mine)
-    texts = _texts(job, number, [row_id for ids in chosen.values() for row_id in ids])
-    return [
-        {
-            "reason": reason,
-            "rows": [
-                {**texts[i], "new": _excerpt(new[i]["response"]), "origin": new[i]["origin"]}
-                for i in ids
-            ],
-        }
-        for reason, ids in sorted(chosen.items())
-    ]
 
 
 def _first_of_each_reason(verdicts: pa.Table) -> dict[str, list[str]]:
@@ -152,23 +164,15 @@ def _first_of_each_reason(verdicts: pa.Table) -> dict[str, list[str]]:
     return chosen
 
 
-def _texts(job: Job, number: int, ids: list[str]) -> dict[str, dict[str, Any]]:
-    """Return prompt and response of rows as a stage has read them."""
-    corpus = Corpus.open(job.ingest_folder / "examples")
-    corpus = corpus.with_revisions(stage_corpus(job, number).revisions)
-    keep = pc.is_in(corpus.rows["id"].combine_chunks(), value_set=pa.array(ids, pa.string()))
-    corpus = corpus.filter(keep.to_numpy(zero_copy_only=False))
-    texts = {}
-    for shard in pc.unique(corpus.rows["shard"]).to_pylist():  # the others need not be read
-        for row in corpus.shard(shard).to_pylist():
-            turns = row["messages"]
-            texts[row["id"]] = {
-                "id": row["id"],
-                "place": f"{row['source']}: {row['file']}, row {row['row']}",
-                "prompt": _excerpt("\n".join(f"{t['role']}: {t['content']}" for t in turns[:-1])),
-                "response": _excerpt(turns[-1]["content"]),
-            }
-    return texts
+def _text(row: dict[str, Any]) -> dict[str, Any]:
+    """Return what is shown of a row."""
+    turns = row["messages"]
+    return {
+        "id": row["id"],
+        "place": f"{row['source']}: {row['file']}, row {row['row']}",
+        "prompt": _excerpt("\n".join(f"{t['role']}: {t['content']}" for t in turns[:-1])),
+        "response": _excerpt(turns[-1]["content"]),
+    }
 
 
 def _excerpt(text: str) -> str:
@@ -182,9 +186,9 @@ def _scores(row: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _quarantine(job: Job) -> list[dict[str, Any]]:
-    table = pq.read_table(job.ingest_folder / "quarantine.parquet").slice(0, QUARANTINE_ROWS)
-    return [{**row, "raw": _excerpt(row["raw"] or "")} for row in table.to_pylist()]
+def _quarantine(record: RunRecord) -> list[dict[str, Any]]:
+    rows = record.quarantined(QUARANTINE_ROWS)
+    return [{**row, "raw": _excerpt(row["raw"] or "")} for row in rows]
 
 
 def _number(value: int) -> str:

@@ -12,24 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
-from siftline.selectors.allocation import allocate
-from siftline.selectors.budget import (
-    Budget,
-    Unit,
-    resolve_budget,
-    stable_hash,
-    text_column,
-    to_float,
-    unit_codes,
-    unit_keys,
-)
+from siftline.contracts.columns import text_column, to_float
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.contracts.stable_hash import stable_hash
+from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.budget import Budget, Unit, resolve_budget, unit_codes, unit_keys
+from siftline.selectors.quotas.allocation import allocate
 
 
-class Random(Config):
+class Random(Budgeted):
     """Keeps a random choice.
 
     Attributes:
@@ -45,10 +38,6 @@ class Random(Config):
     unit: Unit = "row"
     seed: int = 0
 
-    def scorers(self) -> tuple[Scorer, ...]:
-        """Nothing needs to be measured."""
-        return ()
-
     def decide(self, corpus: Corpus) -> pa.Table:
         """Keep the units with the smallest hashes."""
         keys = unit_keys(corpus, self.unit)
@@ -56,7 +45,7 @@ class Random(Config):
         return _keep_units(corpus, self.unit, order[: resolve_budget(self.budget, len(keys))])
 
 
-class StratifiedRandom(Config):
+class StratifiedRandom(Budgeted):
     """Keeps a random choice in which every source, or task, has its share of the pool.
 
     Attributes:
@@ -74,10 +63,6 @@ class StratifiedRandom(Config):
     by: Literal["source", "task"] = "source"
     seed: int = 0
 
-    def scorers(self) -> tuple[Scorer, ...]:
-        """Nothing needs to be measured."""
-        return ()
-
     def decide(self, corpus: Corpus) -> pa.Table:
         """Give each stratum its proportional share, by largest remainder."""
         keys = unit_keys(corpus, self.unit)
@@ -91,7 +76,7 @@ class StratifiedRandom(Config):
         return _keep_units(corpus, self.unit, np.concatenate([order[:0], *chosen]))
 
 
-class Longest(Config):
+class Longest(Budgeted):
     """Keeps the longest responses, in characters; a prompt counts by its longest.
 
     Attributes:

@@ -18,27 +18,23 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from siftline.models.conversation_embedding import ConversationEmbedding
-from siftline.models.scorers import PromptEmbedding
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
-from siftline.selectors.budget import Budget, Unit, resolve_budget, stable_hash
-from siftline.selectors.diversity_metrics import diversity_figures
-from siftline.selectors.embedded_units import (
-    best_of_units,
-    embedded_units,
-    order_by,
-    ranks,
-)
-from siftline.selectors.novelty import novel
-from siftline.selectors.prompt_clusters import On
-from siftline.selectors.prompt_map import prompt_map
-from siftline.selectors.score_column import score_column
+from siftline.contracts.columns import score_column
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.contracts.stable_hash import stable_hash
+from siftline.scorers.conversation_embedding import ConversationEmbedding
+from siftline.scorers.prompt_embedding import PromptEmbedding
+from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.vectors.breadth import diversity_figures
+from siftline.selectors.vectors.clusters import On
+from siftline.selectors.vectors.novelty import novel
+from siftline.selectors.vectors.prompt_map import prompt_map
+from siftline.selectors.vectors.units import best_of_units, embedded_units, order_by, ranks
 
 
-class Deita(Config):
+class Deita(Budgeted):
     """Keeps the rows of the highest score that are unlike all rows kept before them.
 
     Reasons: `selected`, `not_novel`, `over_budget` (the budget was reached before its turn),
@@ -81,10 +77,6 @@ class Deita(Config):
         if self.on == "prompt":
             return (PromptEmbedding(model=self.model), ResponseStatistics())
         return (ConversationEmbedding(model=self.model), ResponseStatistics())
-
-    def local_roles(self) -> tuple[str, ...]:
-        """Return the role of the embedder."""
-        return (self.model,)
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Go through the units by score, and keep what is novel.

@@ -18,15 +18,17 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
-from siftline.models.scorers import PromptEmbedding
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
-from siftline.selectors.budget import Budget, Unit, resolve_budget, stable_hash
-from siftline.selectors.cluster_quotas import Units, choose, quotas, rank_within
-from siftline.selectors.diversity_metrics import diversity_figures
-from siftline.selectors.domain_quotas import (
+from siftline.contracts.columns import score_column
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.contracts.share import Share
+from siftline.contracts.stable_hash import stable_hash
+from siftline.scorers.prompt_embedding import PromptEmbedding
+from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.quotas.clusters import Units, choose, quotas, rank_within
+from siftline.selectors.quotas.domains import (
     Domains,
     Parts,
     Sides,
@@ -36,10 +38,10 @@ from siftline.selectors.domain_quotas import (
     part_budget,
     sides_of,
 )
-from siftline.selectors.near_prompts import near_prompts
-from siftline.selectors.prompt_clusters import Prompts, cluster_prompts, prompts_of
-from siftline.selectors.prompt_map import MapKind, check_map, prompt_map
-from siftline.selectors.score_column import score_column
+from siftline.selectors.vectors.breadth import diversity_figures
+from siftline.selectors.vectors.clusters import Prompts, cluster_prompts, prompts_of
+from siftline.selectors.vectors.near_prompts import near_prompts
+from siftline.selectors.vectors.prompt_map import MapKind, check_map, prompt_map
 
 # Scores are ranked on this grid of decimals.
 DECIMALS = 6
@@ -48,7 +50,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 
-class Diversity(Config):
+class Diversity(Budgeted):
     """Keeps a budget of rows or prompts, spread over clusters of prompts.
 
     Reasons: `selected`, `over_budget`, and `near_duplicate` for what `max_similarity` passes over;
@@ -92,8 +94,8 @@ class Diversity(Config):
     budget: Budget
     unit: Unit = "row"
     clusters: int | None = Field(default=None, ge=1)
-    max_cluster_share: float | None = Field(default=None, gt=0, lt=1)
-    floor: float = Field(default=0.001, ge=0, le=1)
+    max_cluster_share: Share | None = Field(default=None, gt=0, lt=1)
+    floor: Share = 0.001
     tau: float = Field(default=0.5, ge=0, le=1)
     domains: Domains | None = None
     prefer: str | None = None

@@ -12,45 +12,30 @@ and mathematics; the report counts general rows that share a prompt with special
 """
 
 import math
-from fractions import Fraction
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from siftline.models.token_counts import TokenCounts
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
-from siftline.selectors.allocation import allocate
-from siftline.selectors.budget import stable_hash, text_column, to_float
+from siftline.contracts.columns import text_column, to_float
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import Method, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.contracts.share import ExactShare, fraction_of
+from siftline.contracts.stable_hash import stable_hash
+from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.scorers.token_counts import TokenCounts
 from siftline.selectors.mixing import REPEATS
-from siftline.selectors.mixture_groups import NOT_STATED, check_known, ingested_pairs
+from siftline.selectors.mixture.groups import NOT_STATED, check_known, ingested_pairs
+from siftline.selectors.quotas.allocation import allocate
 
 Bools = npt.NDArray[np.bool_]
 
-_EXPECTED = "expected a number from 0 to 1, such as 0.01, '1/256' or '1%'."
 
-
-def _check_fraction(value: object) -> str:
-    """Return a fraction as text, which keeps it exact."""
-    text = str(value).strip()
-    try:
-        if isinstance(value, bool) or "_" in text:
-            raise ValueError(text)
-        found = Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise ValueError(_EXPECTED) from error
-    if not 0 <= found <= 1:
-        raise ValueError(_EXPECTED)
-    return text
-
-
-class Dmt(Config):
+class Dmt(Method):
     """Keeps every row, and parts them into two splits to be trained on one after the other.
 
     Reasons: `specialised`, `replayed` (specialised, and in both splits), `general`.
@@ -69,7 +54,7 @@ class Dmt(Config):
 
     kind: Literal["dmt"] = "dmt"
     specialised: tuple[str, ...] = Field(min_length=1)
-    fraction: Annotated[str, BeforeValidator(_check_fraction)] = "1/256"
+    fraction: ExactShare = "1/256"
     model: str | None = None
     seed: int = 0
 
@@ -77,10 +62,6 @@ class Dmt(Config):
         """Return the lengths of responses in characters, and in tokens if a model is named."""
         tokens = () if self.model is None else (TokenCounts(model=self.model),)
         return (ResponseStatistics(), *tokens)
-
-    def local_roles(self) -> tuple[str, ...]:
-        """Return the role whose tokenizer counts."""
-        return () if self.model is None else (self.model,)
 
     def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
         """Return the split, or the two, of each row."""
@@ -124,6 +105,14 @@ class Dmt(Config):
             "warnings": _warnings(special),
         }
 
+    def previewed(self) -> tuple[Scorer, ...]:
+        """Return the lengths of responses, which need no weights."""
+        return self.scorers()
+
+    def preview(self, corpus: Corpus) -> dict[str, Any]:
+        """Return what each split would hold."""
+        return self.diagnose(corpus, self.decide(corpus))
+
     def _specialised(self, corpus: Corpus) -> Bools:
         """Return [rows] true for those of a specialised source or task."""
         known = {name for pair in ingested_pairs(corpus) for name in pair if name}
@@ -136,8 +125,7 @@ class Dmt(Config):
     def _replayed(self, corpus: Corpus, special: Bools) -> Bools:
         """Return [rows] true for the specialised ones that stage 2 repeats."""
         rows = np.flatnonzero(special)
-        text = self.fraction
-        share = Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
+        share = fraction_of(self.fraction)
         count = min(len(rows), max(1, math.ceil(share * len(rows)))) if share else 0
         sources = np.array(text_column(corpus, "source"), dtype=object)[rows].astype(str)
         names, strata = np.unique(sources, return_inverse=True)

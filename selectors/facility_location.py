@@ -1,7 +1,7 @@
 """Facility location: every prompt of the pool is like one that is kept.
 
 Maximises f(S) = sum over rows i of max(0, the largest cosine of i's prompt to one in S), by lazy
-greedy (siftline.selectors.lazy_greedy), on prompt embeddings. It is the second half of
+greedy (siftline.selectors.vectors.lazy_greedy), on prompt embeddings. It is the second half of
 Superfiltering.D (arXiv 2402.00530): a cheap score first, then facility location for breadth.
 
 Ours differs from the released code: the similarity is a clipped cosine, where the code makes one
@@ -20,15 +20,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from siftline.models.scorers import PromptEmbedding
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import InputError, RecipeError
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import InputError, RecipeError
+from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.scorers.membership import Membership
+from siftline.scorers.prompt_embedding import PromptEmbedding
+from siftline.scorers.text_statistics import ResponseStatistics
 from siftline.selectors.budget import Budget, Unit, resolve_budget
-from siftline.selectors.diversity_metrics import diversity_figures
-from siftline.selectors.embedded_units import (
+from siftline.selectors.vectors.breadth import diversity_figures
+from siftline.selectors.vectors.lazy_greedy import lazy_greedy, sample_size
+from siftline.selectors.vectors.prompt_map import prompt_map
+from siftline.selectors.vectors.units import (
     Floats,
     Units,
     embedded_units,
@@ -37,9 +40,6 @@ from siftline.selectors.embedded_units import (
     ranks,
     turns,
 )
-from siftline.selectors.lazy_greedy import lazy_greedy, sample_size
-from siftline.selectors.membership import Membership
-from siftline.selectors.prompt_map import prompt_map
 
 # Prompts of the pool, a random sample, that the diagnosis compares with what is kept.
 DIAGNOSED = 10_000
@@ -47,7 +47,7 @@ DIAGNOSED = 10_000
 Bools = npt.NDArray[np.bool_]
 
 
-class FacilityLocation(Config):
+class FacilityLocation(Budgeted):
     """Keeps a budget of prompts such that the pool is as near to them as possible.
 
     Reasons: `selected`, `initial_subset` (chosen already), `over_budget`. The gain of a chosen row
@@ -60,7 +60,7 @@ class FacilityLocation(Config):
         unit: Of the budget: rows, or prompts with all their rows. In the objective a prompt counts
             by its rows, or once.
         initial_subset: A Parquet file with the column `id`, or a folder of `*.parquet`, of rows
-            that are kept; see :class:`siftline.selectors.membership.Membership`.
+            that are kept; see :class:`siftline.scorers.membership.Membership`.
         seed: Of the sample and of the order in which equals are taken; the recipe's, unless stated.
     """
 
@@ -79,10 +79,6 @@ class FacilityLocation(Config):
         if self.initial_subset is None:
             return needed
         return (*needed, Membership(file=self.initial_subset))
-
-    def local_roles(self) -> tuple[str, ...]:
-        """Return the role of the embedder."""
-        return (self.model,)
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Choose the prompt that covers most of what is left, again and again.

@@ -19,19 +19,16 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from siftline.models.scorers import Likelihood
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
-from siftline.selectors.budget import (
-    mean_logprob,
-    prompt_codes,
-    shares,
-    stable_hash,
-    text_column,
-    to_float,
-)
+from siftline.contracts.columns import mean_logprob, text_column, to_float
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.figures import shares
+from siftline.contracts.method import Method, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.contracts.share import Share
+from siftline.contracts.stable_hash import stable_hash
+from siftline.scorers.likelihood import Likelihood
+from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.budget import prompt_codes
 
 # Batches of another shape move bfloat16 scores by about this much (methods, shared contract).
 SCORE_GRID = 1e-3
@@ -40,7 +37,7 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
 
-class Grape(Config):
+class Grape(Method):
     """Keeps, for each prompt, the responses that the target model finds likeliest.
 
     Reasons for keeping: `likeliest`, `no_choice` (the prompt has one response), `unscored` (the
@@ -75,9 +72,9 @@ class Grape(Config):
     max_tokens: int | None = Field(default=None, ge=2)
     score_eos: bool = False
     self_origins: tuple[str, ...] = ()
-    max_repeated_ngrams: float | None = Field(default=0.5, ge=0, le=1)
-    max_prompt_overlap: float | None = Field(default=0.9, ge=0, le=1)
-    max_origin_share: float | None = Field(default=None, gt=0, le=1)
+    max_repeated_ngrams: Share | None = 0.5
+    max_prompt_overlap: Share | None = 0.9
+    max_origin_share: Share | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _original_is_named(self) -> "Grape":
@@ -96,6 +93,10 @@ class Grape(Config):
             score_eos=self.score_eos,
         )
         return (likelihood, ResponseStatistics())
+
+    def source_names(self) -> tuple[str, ...]:
+        """Return the original sources."""
+        return self.original
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Rank each prompt's candidates by mean log-likelihood, and keep the best."""

@@ -17,14 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from siftline.models.scorers import PromptEmbedding
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.scorers.prompt_embedding import PromptEmbedding
+from siftline.scorers.text_statistics import ResponseStatistics
 from siftline.selectors.budget import Budget, Unit, resolve_budget
-from siftline.selectors.diversity_metrics import diversity_figures
-from siftline.selectors.embedded_units import (
+from siftline.selectors.vectors.breadth import diversity_figures
+from siftline.selectors.vectors.farthest_first import farthest_first
+from siftline.selectors.vectors.prompt_map import prompt_map
+from siftline.selectors.vectors.units import (
     Floats,
     embedded_units,
     nearest_similarity,
@@ -32,11 +34,9 @@ from siftline.selectors.embedded_units import (
     ranks,
     turns,
 )
-from siftline.selectors.farthest_first import farthest_first
-from siftline.selectors.prompt_map import prompt_map
 
 
-class KCenter(Config):
+class KCenter(Budgeted):
     """Keeps a budget of prompts that lie far from one another, each next one the farthest.
 
     Reasons: `selected`, `over_budget`. The gain of a chosen row is the distance of its prompt to
@@ -61,10 +61,6 @@ class KCenter(Config):
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the embedding of the prompts, and the lengths of responses for the report."""
         return (PromptEmbedding(model=self.model), ResponseStatistics())
-
-    def local_roles(self) -> tuple[str, ...]:
-        """Return the role of the embedder."""
-        return (self.model,)
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Choose the farthest prompt again and again."""

@@ -16,16 +16,17 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BeforeValidator, Field, model_validator
 
-from siftline.models.token_counts import TokenCounts
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.share import Share, read_share
-from siftline.selectors.budget import Budget, resolve_budget, stable_hash, to_float
-from siftline.selectors.mixture_groups import By, Rule, group
-from siftline.selectors.mixture_plan import Ints, Mixture, quotas
-from siftline.selectors.mixture_report import mixture_figures
-from siftline.selectors.score_column import MEAN_LOGPROB, score_column
+from siftline.contracts.columns import MEAN_LOGPROB, score_column, to_float
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.contracts.share import Share, fraction_of
+from siftline.contracts.stable_hash import stable_hash
+from siftline.scorers.token_counts import TokenCounts
+from siftline.selectors.budget import Budget, resolve_budget
+from siftline.selectors.mixture.groups import By, Rule, group
+from siftline.selectors.mixture.plan import Ints, Mixture, quotas
+from siftline.selectors.mixture.report import mixture_figures
 
 REPEATS = "mix.repeats"  # score column: how often a row is written if it is kept
 # Means are ranked on this grid of nats a token, which batches of another shape seldom cross.
@@ -43,11 +44,16 @@ def _check_temperature(value: object) -> object:
     raise ValueError(f"got {value!r}; expected a number of at least 0.01, or 'inf'.")
 
 
-Weight = Annotated[float, BeforeValidator(read_share), Field(ge=0, le=10**15)]
+def _read_weight(value: object) -> object:
+    """Read a weight that is written as a share; any other must be a number."""
+    return float(fraction_of(value)) if isinstance(value, str) else value
+
+
+Weight = Annotated[float, BeforeValidator(_read_weight), Field(ge=0, le=10**15)]
 Temperature = Annotated[float | Literal["inf"], BeforeValidator(_check_temperature)]
 
 
-class Mix(Config):
+class Mix(Budgeted):
     """Keeps a mixture of sources, of tasks, or of tasks within sources.
 
     Reasons for keeping: `selected`, `repeated` (written more than once), `uncounted` (the
@@ -111,10 +117,6 @@ class Mix(Config):
         """Return the token counts, if a model's tokenizer is named."""
         return () if self.model is None else (TokenCounts(model=self.model),)
 
-    def local_roles(self) -> tuple[str, ...]:
-        """Return the role whose tokenizer counts."""
-        return () if self.model is None else (self.model,)
-
     def source_names(self) -> tuple[str, ...]:
         """Return the sources that it names."""
         return tuple(self.weights if self.by == "source" else self.source_weights or {})
@@ -153,9 +155,20 @@ class Mix(Config):
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Tell what each group has, was asked for and gives, beside a random choice."""
-        return self.figures(corpus, SHOWN_GROUPS)
+        return self._figures(corpus, SHOWN_GROUPS)
 
-    def figures(self, corpus: Corpus, limit: int | None) -> dict[str, Any]:
+    def previewed(self) -> tuple[Scorer, ...]:
+        """Return the token counts."""
+        return self.scorers()
+
+    def preview(self, corpus: Corpus) -> dict[str, Any]:
+        """Return the table of the mixture with all groups.
+
+        Which rows a group prefers is not known yet, nor does it matter to how much each gives.
+        """
+        return self.model_copy(update={"prefer": None})._figures(corpus, limit=None)
+
+    def _figures(self, corpus: Corpus, limit: int | None) -> dict[str, Any]:
         """Return the table of the mixture.
 
         Args:

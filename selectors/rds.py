@@ -1,7 +1,7 @@
 """RDS+: the rows of the pool that are most like a target, taken in turns by the target's rows.
 
 Ivison et al., 2025 (arXiv 2503.01807): conversations are embedded by the base model
-(siftline.models.conversation_embedding); each row of a small target set is a query, and queries
+(siftline.scorers.conversation_embedding); each row of a small target set is a query, and queries
 take turns, each taking the nearest row of the pool that is still there, until the budget is
 reached. It needs no training, and in the paper it is the best of the compared selectors on average.
 
@@ -21,15 +21,18 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
-from siftline.models.conversation_embedding import ConversationEmbedding
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import RecipeError, nearest
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
-from siftline.selectors.budget import Budget, Unit, resolve_budget, text_column
-from siftline.selectors.diversity_metrics import diversity_figures
-from siftline.selectors.embedded_units import (
+from siftline.contracts.columns import text_column
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import RecipeError, nearest
+from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.scorers.conversation_embedding import ConversationEmbedding
+from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.vectors.breadth import diversity_figures
+from siftline.selectors.vectors.prompt_map import prompt_map
+from siftline.selectors.vectors.round_robin import Taken, round_robin, turns_by_score
+from siftline.selectors.vectors.units import (
     DECIMALS,
     Ints,
     Units,
@@ -37,13 +40,11 @@ from siftline.selectors.embedded_units import (
     nearest_similarity,
     ranks,
 )
-from siftline.selectors.prompt_map import prompt_map
-from siftline.selectors.round_robin import Taken, round_robin, turns_by_score
 
 Bools = npt.NDArray[np.bool_]
 
 
-class RdsPlus(Config):
+class RdsPlus(Budgeted):
     """Keeps the rows that are nearest to those of target sources, which take turns.
 
     Reasons: `selected`, `over_budget`, `target` (a row of a target, which is dropped). The gain of
@@ -77,13 +78,13 @@ class RdsPlus(Config):
         embedding = ConversationEmbedding(model=self.model, max_tokens=self.max_tokens)
         return (embedding, ResponseStatistics())
 
-    def local_roles(self) -> tuple[str, ...]:
-        """Return the role of the model, whose hidden states are needed."""
-        return (self.model,)
-
     def source_names(self) -> tuple[str, ...]:
         """Return the targets, which must be among the inputs."""
         return self.targets
+
+    def pool(self, corpus: Corpus) -> npt.NDArray[np.bool_]:
+        """Return [rows] true for all that is not from the targets."""
+        return ~np.isin(np.array(text_column(corpus, "source")), self.targets)
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Let the queries choose.

@@ -23,21 +23,23 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import InputError
+from siftline.contracts.method import Budgeted, Request, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.contracts.stable_hash import stable_hash
+from siftline.contracts.trainer import Training, rows_digest
 from siftline.models.likelihood import OK
-from siftline.models.proxy import Proxy, ProxyTraining
-from siftline.models.trajectory import Trajectory
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import InputError
-from siftline.pipelines.method import Request, Scorer, Training, rows_digest, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
-from siftline.selectors.budget import Budget, resolve_budget, stable_hash
-from siftline.selectors.given_trajectories import MISSING, GivenTrajectory
-from siftline.selectors.normalising import Normalise, normalised
-from siftline.selectors.trajectory_clusters import centroids_of, cluster
-from siftline.selectors.trajectory_report import compared, curves
-from siftline.selectors.trajectory_units import Units, units_of
-from siftline.selectors.water_filling import Filled, fill_strata
+from siftline.models.training.proxy import Proxy, ProxyTraining
+from siftline.scorers.given_trajectories import MISSING, GivenTrajectory
+from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.scorers.trajectory import Trajectory
+from siftline.selectors.budget import Budget, resolve_budget
+from siftline.selectors.quotas.water_filling import Filled, fill_strata
+from siftline.selectors.trajectories.clusters import centroids_of, cluster
+from siftline.selectors.trajectories.normalising import Normalise, normalised
+from siftline.selectors.trajectories.report import compared, curves
+from siftline.selectors.trajectories.units import Units, units_of
 
 # Members of a cluster that `skip_tiny` passes over, the released code's.
 TINY = 2
@@ -45,7 +47,7 @@ TINY = 2
 Bools = npt.NDArray[np.bool_]
 
 
-class S2L(Config):
+class S2L(Budgeted):
     """Keeps a budget spread evenly over clusters of loss trajectories.
 
     Reasons: `selected`, `over_quota`, and `excluded_<status>` for a row without a trajectory, which

@@ -22,15 +22,20 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
-from siftline.models.conversation_embedding import ConversationEmbedding
-from siftline.models.scorers import PromptEmbedding
-from siftline.pipelines.config import Config
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import Scorer, verdicts
-from siftline.pipelines.text_statistics import ResponseStatistics
+from siftline.contracts.columns import score_column
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import Method, verdicts
+from siftline.contracts.scorer import Scorer
+from siftline.scorers.conversation_embedding import ConversationEmbedding
+from siftline.scorers.prompt_embedding import PromptEmbedding
+from siftline.scorers.text_statistics import ResponseStatistics
 from siftline.selectors.budget import prompt_codes
-from siftline.selectors.diversity_metrics import diversity_figures
-from siftline.selectors.embedded_units import (
+from siftline.selectors.vectors.breadth import diversity_figures
+from siftline.selectors.vectors.clusters import On, nearest_centroid
+from siftline.selectors.vectors.novelty import novel
+from siftline.selectors.vectors.prompt_map import prompt_map
+from siftline.selectors.vectors.spherical_kmeans import spherical_kmeans
+from siftline.selectors.vectors.units import (
     Floats,
     Ints,
     Units,
@@ -38,11 +43,6 @@ from siftline.selectors.embedded_units import (
     embedded_units,
     order_by,
 )
-from siftline.selectors.kmeans import spherical_kmeans
-from siftline.selectors.novelty import novel
-from siftline.selectors.prompt_clusters import On, nearest_centroid
-from siftline.selectors.prompt_map import prompt_map
-from siftline.selectors.score_column import score_column
 
 # Size of a cell, on average, and how many vectors for each cell its centroids are made from.
 CELL_ROWS = 8192
@@ -51,7 +51,7 @@ SAMPLE_PER_CELL = 256
 SHOWN = 5
 
 
-class SemanticDuplicates(Config):
+class SemanticDuplicates(Method):
     """Keeps the first of the prompts whose embeddings are nearly the same.
 
     Reasons: `kept`, `semantic_duplicate`. The gain is the largest cosine to what was kept before,
@@ -84,10 +84,6 @@ class SemanticDuplicates(Config):
         if self.on == "prompt":
             return (PromptEmbedding(model=self.model), ResponseStatistics())
         return (ConversationEmbedding(model=self.model), ResponseStatistics())
-
-    def local_roles(self) -> tuple[str, ...]:
-        """Return the role of the embedder."""
-        return (self.model,)
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Keep what is no duplicate of something kept.

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from siftline.pipelines.corpus import Corpus
+from siftline.contracts.corpus import Corpus
 
 
 def corpus_of(

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tiny_models import tiny_model, tiny_tokenizer
 
-from siftline.models.specification import ModelSpec
-from siftline.pipelines.corpus import EXAMPLES, Corpus
-from siftline.pipelines.method import Runtime
+from siftline.contracts.corpus import EXAMPLES, Corpus
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
 
 Turns = Sequence[tuple[str, str]]
 

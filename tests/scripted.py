@@ -5,10 +5,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime, Usage
 from siftline.models import loading
 from siftline.models.generation import STOP, Choices, Conversation, Generations, Sample, Sampling
-from siftline.models.specification import ModelSpec
-from siftline.pipelines.method import Runtime, Usage
 
 Reply: TypeAlias = Callable[[Conversation], Any]
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors.allocation import allocate
+from siftline.selectors.quotas.allocation import allocate
 
 sizes_lists = st.lists(st.integers(0, 60), min_size=1, max_size=12)
 taus = st.sampled_from([0.0, 0.3, 0.5, 1.0])

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from siftline.filters.answers import final_answer, last_number, same_answer
+from siftline.scorers.judges.answers import final_answer, last_number, same_answer
 
 
 @pytest.mark.parametrize(

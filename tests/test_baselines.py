@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from corpora import corpus_of, embedding, kept, likelihood, reasons, statistics, take
 
-from siftline.pipelines.corpus import VERDICTS, Corpus
-from siftline.pipelines.method import Method
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.method import Method
 from siftline.selectors.baselines import Longest, Random, StratifiedRandom
 from siftline.selectors.budget import Unit
 from siftline.selectors.diversity import Diversity

@@ -7,15 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from siftline.selectors.budget import (
-    Budget,
-    mean_logprob,
-    prompt_codes,
-    resolve_budget,
-    shares,
-    stable_hash,
-    unit_keys,
-)
+from siftline.contracts.columns import mean_logprob
+from siftline.contracts.figures import shares
+from siftline.contracts.stable_hash import stable_hash
+from siftline.selectors.budget import Budget, prompt_codes, resolve_budget, unit_keys
 
 parse = TypeAdapter(Budget).validate_python
 

@@ -5,11 +5,11 @@ from typing import Never
 
 import pytest
 
-from siftline.models.builtin import WHEELS, builtin_folder, builtin_name
-from siftline.models.files import file_digest, find_model
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
 from siftline.models.loading import fingerprint, load_language_model, resolve_device, resolve_dtype
-from siftline.models.specification import ModelSpec
-from siftline.pipelines.errors import ModelError
+from siftline.models.store.builtin import WHEELS, builtin_folder, builtin_name
+from siftline.models.store.files import file_digest, find_model
 
 
 def installed(name: str) -> bool:

@@ -3,9 +3,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from siftline.models.scorers import Likelihood
-from siftline.pipelines.cache import ScoreCache, scorer_identity
-from siftline.pipelines.text_statistics import ResponseStatistics
+from siftline.pipelines.scores.cache import ScoreCache
+from siftline.pipelines.scores.identity import scorer_identity
+from siftline.scorers.likelihood import Likelihood
+from siftline.scorers.text_statistics import ResponseStatistics
 
 IDENTITY = {"table": "t", "key": "content_hash"}
 

@@ -10,10 +10,10 @@ from test_clear import go, recipe_of, write
 from typer.testing import CliRunner
 
 from siftline.cli import app
-from siftline.pipelines.calibration import calibrate
-from siftline.pipelines.corruption import KINDS, plant
-from siftline.pipelines.detection import detection
-from siftline.pipelines.errors import InputError, RecipeError
+from siftline.contracts.errors import InputError, RecipeError
+from siftline.pipelines.calibration.calibrate import calibrate
+from siftline.pipelines.calibration.corruption import KINDS, plant
+from siftline.pipelines.calibration.detection import detection
 from siftline.pipelines.recipe import parse_recipe
 
 TURNS: Any = [

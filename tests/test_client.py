@@ -11,11 +11,11 @@ from test_clear import recipe_of, write
 from test_run import data_bytes
 from test_server import Misbehaving
 
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec, ServerSpec
+from siftline.contracts.runtime import Runtime
 from siftline.models import loading
-from siftline.models.client import _TOO_LONG, Client, Request, TooLongError
-from siftline.models.specification import ModelSpec, ServerSpec
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import Runtime
+from siftline.models.remote.client import _TOO_LONG, Client, Request, TooLongError
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
 

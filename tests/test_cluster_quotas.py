@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors.cluster_quotas import Units, choose, quotas, rank_within
+from siftline.selectors.quotas.clusters import Units, choose, quotas, rank_within
 
 
 def prompts(

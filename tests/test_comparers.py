@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 from scripted import Scripted, playing, said, texts
 
-from siftline.filters.comparers import (
+from siftline.contracts.errors import RecipeError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
+from siftline.models.toy import ToyEmbedder, ToyLanguageModel
+from siftline.scorers.judges.comparers import (
     Comparer,
     Comparison,
     Embedding,
@@ -16,11 +20,7 @@ from siftline.filters.comparers import (
     Numeric,
     agreement,
 )
-from siftline.filters.judging import ask, is_consistent
-from siftline.models.specification import ModelSpec
-from siftline.models.toy import ToyEmbedder, ToyLanguageModel
-from siftline.pipelines.errors import RecipeError
-from siftline.pipelines.method import Runtime
+from siftline.scorers.judges.judging import ask, is_consistent
 
 TOY = Runtime(
     models={"embedder": ModelSpec(name="builtin:toy"), "judge": ModelSpec(name="builtin:toy")}

@@ -10,8 +10,11 @@ import pytest
 from scripted import Scripted, playing, said, texts
 from test_clear import decisions, go
 
-from siftline.filters.comparers import Embedding, Judge, Numeric
-from siftline.filters.confidence import (
+from siftline.contracts.corpus import EXAMPLES
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
+from siftline.models.generation import Sampling
+from siftline.scorers.confidence import (
     CONSISTENCY,
     REFLECTION,
     SAMPLES,
@@ -19,10 +22,7 @@ from siftline.filters.confidence import (
     Reflection,
     Samples,
 )
-from siftline.models.generation import Sampling
-from siftline.models.specification import ModelSpec
-from siftline.pipelines.corpus import EXAMPLES
-from siftline.pipelines.method import Runtime
+from siftline.scorers.judges.comparers import Embedding, Judge, Numeric
 
 TOY = Runtime(models={"judge": ModelSpec(name="builtin:toy")})
 COSINE = Embedding(model="judge")  # the toy is an embedder too

@@ -8,10 +8,10 @@ import numpy.typing as npt
 import pytest
 from pools import asked, runtime_of, save_tiny, table_of
 
-from siftline.models.conversation_embedding import ConversationEmbedding
-from siftline.models.specification import ModelSpec
-from siftline.pipelines.method import Runtime
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
 from siftline.pipelines.recipe import parse_recipe
+from siftline.scorers.conversation_embedding import ConversationEmbedding
 
 TALKS = {
     "short": asked("the cat", "a mat"),

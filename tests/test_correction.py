@@ -11,14 +11,14 @@ from scripted import Scripted, playing, said, texts
 from test_clear import decisions, recipe_of
 from test_confidence import DIALOGUE, rows_of, table
 
-from siftline.filters.correction import CANDIDATE, PREFERENCE, Candidate, Preference
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
 from siftline.models import loading
 from siftline.models.generation import Sampling
-from siftline.models.specification import ModelSpec
-from siftline.models.tuning import Tuning
-from siftline.pipelines.method import Runtime
+from siftline.models.training.tuning import Tuning
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
+from siftline.scorers.correction import CANDIDATE, PREFERENCE, Candidate, Preference
 
 NOTHING: dict[str, Any] = dict.fromkeys(PREFERENCE.names[2:])
 
@@ -65,7 +65,7 @@ def test_each_prompt_is_answered_by_the_model_that_has_not_seen_it(
         loaded.append(folder)
         return Scripted(lambda turns: said(f"{said_in(turns)} by {folder.name}"))
 
-    monkeypatch.setattr("siftline.filters.correction.load_tuned", load)
+    monkeypatch.setattr("siftline.scorers.correction.load_tuned", load)
     tuning = Tuning(model="judge", folds=2)
     prompts = [f"prompt {n}" for n in range(6)]
     rows = table([[("user", prompt), ("assistant", "x")] for prompt in prompts])

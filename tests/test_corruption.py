@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from siftline.filters.answers import last_number
-from siftline.pipelines.calibration import _sample
-from siftline.pipelines.corpus import EXAMPLES, Corpus
-from siftline.pipelines.corruption import KINDS, Kind, Planted, plant
+from siftline.contracts.corpus import EXAMPLES, Corpus
+from siftline.pipelines.calibration.calibrate import _sample
+from siftline.pipelines.calibration.corruption import KINDS, Kind, Planted, plant
+from siftline.scorers.judges.answers import last_number
 
 TEXT = st.one_of(st.text(), st.text(alphabet="ab 0123456789,.-!?\n"))
 SEEDS = st.integers(0, 1000)

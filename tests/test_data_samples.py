@@ -14,7 +14,7 @@ import pytest
 from sample_code import code
 from sample_facts import facts
 
-from siftline.pipelines.method import Runtime
+from siftline.contracts.runtime import Runtime
 from siftline.pipelines.recipe import load_recipe
 from siftline.pipelines.run import RunResult, run
 

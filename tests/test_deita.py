@@ -8,10 +8,10 @@ import pytest
 from corpora import corpus_of, embedding, kept, likelihood
 from pydantic import ValidationError
 
-from siftline.models.conversation_embedding import ConversationEmbedding
-from siftline.models.scorers import PromptEmbedding
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import RecipeError
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import RecipeError
+from siftline.scorers.conversation_embedding import ConversationEmbedding
+from siftline.scorers.prompt_embedding import PromptEmbedding
 from siftline.selectors.deita import Deita
 
 # cos 25 degrees is 0.906, cos 50 is 0.643: neighbours in this row of prompts are too alike.

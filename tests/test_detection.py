@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siftline.pipelines.detection import Detection, detection
+from siftline.pipelines.calibration.detection import Detection, detection
 
 NAN = float("nan")
 
@@ -17,7 +17,7 @@ def detect(
     scores: list[float], bad: list[int], units: list[str] | None = None, resamples: int = 40
 ) -> Detection | None:
     names = np.array(units or [str(row) for row in range(len(scores))], dtype=object)
-    with patch("siftline.pipelines.detection.RESAMPLES", resamples):
+    with patch("siftline.pipelines.calibration.detection.RESAMPLES", resamples):
         return detection(np.array(scores, dtype=float), np.array(bad, dtype=bool), names)
 
 

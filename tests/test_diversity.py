@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from corpora import corpus_of, embedding, kept, likelihood, reasons, statistics, take
 
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import ModelError, RecipeError
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import ModelError, RecipeError
 from siftline.pipelines.recipe import Recipe, parse_recipe
 from siftline.selectors.diversity import Diversity
 

@@ -10,11 +10,12 @@ from corpora import corpus_of, embedding, kept, statistics, take
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.method import verdicts
-from siftline.selectors import diversity_metrics, prompt_clusters
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import verdicts
 from siftline.selectors.baselines import Random
-from siftline.selectors.diversity_metrics import (
+from siftline.selectors.vectors import breadth as diversity_metrics
+from siftline.selectors.vectors import clusters as prompt_clusters
+from siftline.selectors.vectors.breadth import (
     diversity_figures,
     effective_number,
     mean_distance,

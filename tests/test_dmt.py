@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 from corpora import corpus_of, kept, reasons, statistics, take
 
-from siftline.pipelines.corpus import VERDICTS, Corpus
-from siftline.pipelines.errors import RecipeError
-from siftline.pipelines.method import Runtime
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.errors import RecipeError
+from siftline.contracts.runtime import Runtime
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
 from siftline.selectors.dmt import Dmt
@@ -65,7 +65,9 @@ def test_fractions_are_exact_and_at_least_one_row(fraction: Any, expected: int) 
 @pytest.mark.parametrize("fraction", [-0.1, 1.5, "2", "half", "1/0", True, None, "nan", "110%"])
 def test_no_fraction(fraction: Any) -> None:
     stage = {"kind": "dmt", "specialised": ["a"], "fraction": fraction}
-    with pytest.raises(RecipeError, match=r"stages\[0\].fraction: expected a number from 0 to 1"):
+    with pytest.raises(
+        RecipeError, match=r"stages\[0\].fraction: got .*; expected a share from 0 to 1"
+    ):
         parse_recipe({"name": "r", "inputs": [{"path": "a"}], "stages": [stage]}, "r")
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from siftline.pipelines.errors import RecipeError
-from siftline.selectors.domain_quotas import (
+from siftline.contracts.errors import RecipeError
+from siftline.selectors.quotas.domains import (
     Domains,
     Sides,
     domain_figures,

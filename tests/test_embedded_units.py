@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from corpora import corpus_of, embedding, take
 
-from siftline.pipelines.corpus import Corpus
-from siftline.selectors.embedded_units import (
+from siftline.contracts.corpus import Corpus
+from siftline.selectors.vectors.units import (
     best_of_units,
     embedded_units,
     nearest_similarity,
@@ -92,7 +92,7 @@ def test_the_best_of_each_unit_and_none_where_nothing_is_known() -> None:
 def test_nearest_similarity_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     expected = (vectors[:20] @ vectors[20:].T).max(axis=1)
-    monkeypatch.setattr("siftline.selectors.embedded_units.BLOCK_ROWS", 8)
+    monkeypatch.setattr("siftline.selectors.vectors.units.BLOCK_ROWS", 8)
     found = nearest_similarity(vectors[:20], vectors[20:])
     assert found == pytest.approx(np.maximum(expected, -1), abs=1e-6)
     assert nearest_similarity(vectors, vectors[:0]).tolist() == [-1] * 30

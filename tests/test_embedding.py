@@ -4,11 +4,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
 from siftline.models.embedding import SentenceEmbedder
 from siftline.models.loading import load_embedder
-from siftline.models.specification import ModelSpec
 from siftline.models.toy import ToyEmbedder
-from siftline.pipelines.errors import ModelError
 
 TEXTS = ["a dog", "income tax law of 2017", "a puppy", "", "the dog barks at a small red car"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.models.entailment import EntailmentModel
 from siftline.models.loading import load_entailment
-from siftline.models.specification import ModelSpec, ServerSpec
-from siftline.pipelines.errors import ModelError
 
 torch = pytest.importorskip("torch")
 tokenizers = pytest.importorskip("tokenizers")

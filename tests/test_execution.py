@@ -19,8 +19,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from siftline.filters import execution
-from siftline.filters.execution import (
+from siftline.contracts.corpus import EXAMPLES, Corpus
+from siftline.contracts.errors import ModelError
+from siftline.scorers.judges import execution
+from siftline.scorers.judges.execution import (
     Execution,
     Program,
     code_of,
@@ -28,8 +30,6 @@ from siftline.filters.execution import (
     passing,
     stated_tests,
 )
-from siftline.pipelines.corpus import EXAMPLES, Corpus
-from siftline.pipelines.errors import ModelError
 
 QUICK = Execution(tests="tests", allow_execution=True, seconds=1, wall_seconds=20, memory_mib=128)
 SHIFT = "def shift(n):\n    return n + 1\n"

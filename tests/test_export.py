@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from corpora import corpus_of, likelihood
 
-from siftline.pipelines import export as export_module
-from siftline.pipelines.errors import RecipeError
-from siftline.pipelines.method import Runtime
+from siftline.contracts.errors import RecipeError
+from siftline.contracts.runtime import Runtime
+from siftline.pipelines.output import export as export_module
+from siftline.pipelines.output.splits import splits_of
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
-from siftline.pipelines.splits import splits_of
 
 
 def curate(

@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 from corpora import corpus_of, embedding, kept
 
-from siftline.models.specification import ModelSpec
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import InputError, RecipeError
-from siftline.pipelines.method import Runtime
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import InputError, RecipeError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
+from siftline.scorers.membership import Membership
 from siftline.selectors.facility_location import FacilityLocation
-from siftline.selectors.membership import Membership
 
 # One row a to c and two of d at 90 degrees.
 ANGLES = {"a": 0, "b": 20, "c": 10, "d": 90}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors import farthest_first as module
-from siftline.selectors.farthest_first import farthest_first
+from siftline.selectors.vectors import farthest_first as module
+from siftline.selectors.vectors.farthest_first import farthest_first
 
 Floats = npt.NDArray[np.float32]
 

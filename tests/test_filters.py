@@ -5,10 +5,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from siftline.contracts.corpus import EXAMPLES, Corpus
+from siftline.contracts.method import Method
+from siftline.contracts.runtime import Runtime
 from siftline.filters.exact_duplicates import ExactDuplicates
 from siftline.filters.rules import Rules
-from siftline.pipelines.corpus import EXAMPLES, Corpus
-from siftline.pipelines.method import Method, Runtime
 
 
 def corpus_of(pairs: list[tuple[str, str]], method: Method) -> Corpus:

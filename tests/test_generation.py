@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import engine, torch
 
-from siftline.models import answering, sampling
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.models.engine import answering, sampling
 from siftline.models.generation import Sampling, stream
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import plain_prompt
-from siftline.models.specification import ModelSpec
 from siftline.models.toy import ToyLanguageModel
-from siftline.pipelines.errors import ModelError
 
 PROMPTS: list[Any] = [
     [{"role": "user", "content": text}]
@@ -102,7 +102,7 @@ def test_running_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_frequencies_of_tokens_are_their_probabilities() -> None:
-    from siftline.models.sampling import draw
+    from siftline.models.engine.sampling import draw
 
     logits = torch.tensor([[2.0, 1.0, 0.0, -1.0, 3.0]])
     numbers = torch.from_numpy(np.random.default_rng(0).random(20_000))
@@ -123,7 +123,7 @@ def test_the_frequencies_of_tokens_are_their_probabilities() -> None:
 def test_a_draw_is_within_the_nucleus_even_at_the_ends(
     seed: int, temperature: float, top_p: float
 ) -> None:
-    from siftline.models.sampling import draw
+    from siftline.models.engine.sampling import draw
 
     logits = torch.from_numpy(np.random.default_rng(seed).normal(0, 4, (3, 700))).float()
     numbers = torch.tensor([0.0, 0.5, np.nextafter(1, 0)], dtype=torch.float64)

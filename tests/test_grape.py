@@ -8,7 +8,7 @@ import pytest
 from corpora import corpus_of, kept, likelihood, reasons, statistics
 from pydantic import ValidationError
 
-from siftline.pipelines.corpus import Corpus
+from siftline.contracts.corpus import Corpus
 from siftline.selectors.grape import Grape
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.pipelines.corpus import EXAMPLES
-from siftline.pipelines.errors import InputError
-from siftline.pipelines.ingest import QUARANTINE, IngestSummary, ingest
-from siftline.pipelines.inputs import Input
+from siftline.contracts.corpus import EXAMPLES
+from siftline.contracts.errors import InputError
+from siftline.pipelines.ingestion.ingest import QUARANTINE, IngestSummary, ingest
+from siftline.pipelines.ingestion.inputs import Input
 
 
 def lines(path: Path, rows: list[Any]) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from siftline.pipelines.errors import InputError
-from siftline.pipelines.inputs import Input, compression, digest, resolve, suffix
+from siftline.contracts.errors import InputError
+from siftline.pipelines.ingestion.inputs import Input, compression, digest, resolve, suffix
 
 
 def write(folder: Path, *names: str) -> None:

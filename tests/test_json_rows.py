@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.pipelines import json_rows
-from siftline.pipelines.json_rows import read_json
-from siftline.pipelines.rows import BadRow, DamagedError
+from siftline.pipelines.ingestion import json_rows
+from siftline.pipelines.ingestion.json_rows import read_json
+from siftline.pipelines.ingestion.rows import BadRow, DamagedError
 
 LIMIT = 1 << 20
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import Scripted, said, texts
 
-from siftline.filters.judging import (
+from siftline.models.generation import Sampling
+from siftline.scorers.judges.judging import (
     Reading,
     ask,
     is_better,
@@ -18,7 +19,6 @@ from siftline.filters.judging import (
     question_of,
     weigh,
 )
-from siftline.models.generation import Sampling
 
 ABC = ("A", "B", "C")
 

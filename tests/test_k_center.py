@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from corpora import corpus_of, embedding, kept
 
-from siftline.pipelines.corpus import Corpus
+from siftline.contracts.corpus import Corpus
 from siftline.selectors.k_center import KCenter
 
 # The mean of the four directions is at 27.6 degrees, so b comes first, then d, then a, then c.

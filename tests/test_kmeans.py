@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from siftline.selectors import kmeans
-from siftline.selectors.kmeans import spherical_kmeans
+from siftline.selectors.vectors import spherical_kmeans as kmeans
+from siftline.selectors.vectors.spherical_kmeans import spherical_kmeans
 
 
 def unit(angles: list[float]) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":

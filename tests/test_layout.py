@@ -1,22 +1,48 @@
-"""The layout: folders that do not shadow the standard library, imports in one direction."""
+"""The layout: folders that do not shadow the standard library, rooms in one order."""
 
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("filters", "flows", "models", "pipelines", "reports", "selectors")
+FOLDERS = (
+    "contracts",
+    "filters",
+    "flows",
+    "models",
+    "pipelines",
+    "reports",
+    "scorers",
+    "selectors",
+)
 
-# What a folder's modules may import from siftline. pipelines.{recipe,job,stage,run ...} join all.
-ALLOWED = {
-    "models": ("siftline.models", "siftline.pipelines."),
-    "filters": ("siftline.filters", "siftline.models", "siftline.pipelines."),
-    "selectors": ("siftline.selectors", "siftline.models", "siftline.pipelines."),
+# What the modules of a room may import from siftline, beside their own room.
+BELOW = {
+    "contracts": (),
+    "models": ("contracts",),
+    "scorers": ("contracts", "models"),
+    "filters": ("contracts", "models", "scorers"),
+    "selectors": ("contracts", "models", "scorers"),
+    "pipelines": ("contracts", "models", "scorers", "filters", "selectors"),
+    "reports": ("contracts", "pipelines"),
+    "flows": ("contracts", "pipelines", "reports"),
 }
-BASE = ("config", "corpus", "errors", "examples", "method", "progress", "share", "text_statistics")
+# Inside a room: what the modules of a folder may import of that room, beside their own folder.
+INSIDE = {
+    "models/store": (),
+    "selectors/quotas": ("selectors.budget", "selectors.mixture.groups"),
+}
+# Of pipelines, what the reports read a run through.
+READ_BY_REPORTS = ("manifest", "record")
+
+
+def modules(folder: str) -> list[Path]:
+    """Return all modules below a folder, at every level."""
+    return sorted((ROOT / folder).rglob("*.py"))
 
 
 def imports(path: Path) -> list[str]:
@@ -24,7 +50,7 @@ def imports(path: Path) -> list[str]:
     names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
     return names
@@ -36,6 +62,15 @@ def test_links_resolve_and_folders_are_no_packages(folder: str) -> None:
     assert link.is_symlink()
     assert link.resolve() == ROOT / folder
     assert not list((ROOT / folder).rglob("__init__.py"))
+
+
+def test_every_folder_with_modules_is_packaged() -> None:
+    """A wheel has only the packages that pyproject.toml names."""
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = set(config["tool"]["setuptools"]["packages"])
+    folders = {path.parent for folder in FOLDERS for path in modules(folder)}
+    found = {".".join(("siftline", *path.relative_to(ROOT).parts)) for path in folders}
+    assert named == found | {"siftline"}
 
 
 def test_no_module_is_named_like_one_of_the_standard_library() -> None:
@@ -51,21 +86,37 @@ def test_asyncio_imports_at_the_root() -> None:
     )
 
 
-@pytest.mark.parametrize("folder", sorted(ALLOWED))
-def test_import_direction(folder: str) -> None:
-    for path in (ROOT / folder).glob("*.py"):
+@pytest.mark.parametrize("room", sorted(BELOW))
+def test_a_room_imports_only_rooms_below_it(room: str) -> None:
+    for path in modules(room):
         for name in imports(path):
-            if not name.startswith("siftline.") or name == "siftline.pipelines":
-                continue
-            assert name.startswith(ALLOWED[folder]), f"{path.name} imports {name}"
+            parts = name.split(".")
+            if parts[0] != "siftline" or len(parts) < 3:
+                continue  # `import siftline`, for its version
+            assert parts[1] in (room, *BELOW[room]), f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("folder", sorted(INSIDE))
+def test_folders_of_a_room_keep_to_themselves(folder: str) -> None:
+    room, mine = folder.split("/")[0], "siftline." + folder.replace("/", ".")
+    allowed = (mine, *(f"siftline.{name}" for name in INSIDE[folder]))
+    for path in modules(folder):
+        for name in imports(path):
+            if name.startswith(f"siftline.{room}."):
+                assert name.startswith(allowed), f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_reports_read_a_run_through_its_record() -> None:
+    for path in modules("reports"):
+        for name in imports(path):
             if name.startswith("siftline.pipelines."):
-                assert name.split(".")[2] in BASE, f"{path.name} imports {name}"
+                assert name.split(".")[2] in READ_BY_REPORTS, f"{path.name} imports {name}"
 
 
 def test_prefect_is_imported_in_flows_only() -> None:
     for folder in FOLDERS:
         if folder != "flows":
-            for path in (ROOT / folder).glob("*.py"):
+            for path in modules(folder):
                 assert not any(name.split(".")[0] == "prefect" for name in imports(path)), path
 
 

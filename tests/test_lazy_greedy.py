@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors import lazy_greedy as module
-from siftline.selectors.lazy_greedy import lazy_greedy, sample_size
+from siftline.selectors.vectors import lazy_greedy as module
+from siftline.selectors.vectors.lazy_greedy import lazy_greedy, sample_size
 
 Floats = npt.NDArray[np.float32]
 NOBODY = np.empty(0, dtype=np.int64)

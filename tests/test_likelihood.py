@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import engine
 
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
 from siftline.models.likelihood import Encoded, Pair, ResponseLikelihood, fit, plan
 from siftline.models.loading import load_language_model
-from siftline.models.specification import ModelSpec
 from siftline.models.toy import ToyLanguageModel, probability
-from siftline.pipelines.errors import ModelError
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -73,9 +73,9 @@ def test_scaled_logits_are_not_lost() -> None:
 def test_the_vocabulary_projection_may_be_done_in_chunks(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("siftline.models.network._LOGITS_AT_ONCE", 600)  # two positions
+    monkeypatch.setattr("siftline.models.engine.forward._LOGITS_AT_ONCE", 600)  # two positions
     monkeypatch.setattr(
-        "siftline.models.projection._BLOCK", {"cpu": (3, 7), "cuda": ()}
+        "siftline.models.engine.projection._BLOCK", {"cpu": (3, 7), "cuda": ()}
     )  # 300 is no multiple
     close(engine(kind), PAIRS)
 
@@ -234,7 +234,7 @@ def test_state_that_leaks_from_row_to_row_is_noticed(
         everything = torch.arange(len(pack.ids))
         return (attention.GroupLayout(1, len(everything), None, 0, None, None),)
 
-    from siftline.models import attention
+    from siftline.models.engine import attention
 
     monkeypatch.setattr(attention, "layout_of", leaking)
     assert engine().network.longest_packed == 0

@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from siftline.selectors import lloyd
-from siftline.selectors.lloyd import Clusters, kmeans
+from siftline.selectors.trajectories import kmeans as lloyd
+from siftline.selectors.trajectories.kmeans import Clusters, kmeans
 
 Floats = npt.NDArray[np.float32]
 

@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 from pools import asked, table_of
 
-from siftline.pipelines.cache import scorer_identity
-from siftline.pipelines.errors import InputError
-from siftline.pipelines.method import Runtime, files_of
-from siftline.selectors.membership import Membership
+from siftline.contracts.errors import InputError
+from siftline.contracts.runtime import Runtime
+from siftline.pipelines.scores.identity import scorer_identity
+from siftline.scorers.membership import Membership
 
 ROWS = table_of({name: asked(name, "yes") for name in ("a", "b", "c")})
 
@@ -54,7 +54,7 @@ def test_an_empty_dataset_has_no_members(tmp_path: Path) -> None:
 
 def test_the_file_is_part_of_the_identity() -> None:
     scorer = Membership(file="s.parquet")
-    assert files_of(scorer) == ("s.parquet",)
+    assert scorer.files == ("s.parquet",)
     first, second = (
         scorer_identity(scorer, {"s.parquet": {"digest": digest}}) for digest in ("1", "2")
     )

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pools import asked, corpus_in
 
-from siftline.pipelines.corpus import VERDICTS, Corpus
-from siftline.pipelines.errors import RecipeError
-from siftline.pipelines.method import Runtime
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.errors import RecipeError
+from siftline.contracts.runtime import Runtime
 from siftline.pipelines.recipe import Recipe, parse_recipe
 from siftline.pipelines.run import RunResult, run
 from siftline.selectors.mixing import Mix
@@ -328,7 +328,7 @@ def test_many_groups_are_listed_in_part() -> None:
     corpus = corpus_of([str(n) for n in range(90)], source=[f"s{n % 70}" for n in range(90)])
     found = figures(Mix(budget=50), corpus)
     assert (len(found["groups"]), found["groups_not_listed"]) == (60, 10)
-    assert len(Mix(budget=50).figures(corpus, None)["groups"]) == 70
+    assert len(Mix(budget=50).preview(corpus)["groups"]) == 70
 
 
 def curate(folder: Path, **stage: Any) -> RunResult:

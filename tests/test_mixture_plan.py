@@ -5,15 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors.mixture_plan import (
-    Groups,
-    fill,
-    quotas,
-    rates,
-    rounded,
-    shares,
-    take,
-)
+from siftline.selectors.mixture.plan import Groups, fill, quotas, rates, rounded, shares, take
 
 sizes = st.lists(st.integers(0, 300), min_size=1, max_size=8)
 weights = st.lists(st.sampled_from([0.0, 1e-9, 0.1, 1.0, 7.5, 1e6]), min_size=8, max_size=8)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors import novelty
-from siftline.selectors.near_prompts import near_prompts
+from siftline.selectors.vectors import novelty
+from siftline.selectors.vectors.near_prompts import near_prompts
 
 # Fifteen degrees apart: nearer ones are too near.
 LIMIT = float(np.cos(np.deg2rad(15)))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors import novelty
-from siftline.selectors.novelty import novel
+from siftline.selectors.vectors import novelty
+from siftline.selectors.vectors.novelty import novel
 
 
 def on_circle(*degrees: float) -> npt.NDArray[np.float32]:

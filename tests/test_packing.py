@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siftline.models.engine.packing import Group, Span, pack, plan_packs, split
 from siftline.models.likelihood import Encoded
-from siftline.models.packing import Group, Span, pack, plan_packs, split
 
 
 def row(prompt: str, response: str) -> Encoded:

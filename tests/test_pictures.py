@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from siftline.pipelines.method import Runtime
+from siftline.contracts.runtime import Runtime
 from siftline.pipelines.recipe import parse_recipe
+from siftline.pipelines.record import RunRecord
 from siftline.pipelines.run import run
+from siftline.reports.page import report_page
 from siftline.reports.pictures import (
     HEIGHT,
     MAP_HEIGHT,
@@ -81,7 +83,7 @@ def test_the_page_shows_examples_as_text(tmp_path: Path) -> None:
         "stages": [{"kind": "s2l", "trajectories": "t.parquet", "budget": "100%"}],
     }
     done = run(parse_recipe(recipe, "recipe"), tmp_path, tmp_path / "runs", Runtime())
-    page = (done.folder / "report.html").read_text(encoding="utf-8")
+    page = report_page(RunRecord(done.folder))
     assert '<polyline class="curve" points="0.0,0.0 160.0,64.0"/>' in page
     assert "cluster 0: 3 of 3, quota 3" in page
     assert "a scale from 1 to 2" in page
@@ -145,7 +147,7 @@ def test_the_page_shows_the_map_with_prompts_as_text(tmp_path: Path) -> None:
         "stages": [{"kind": "diversity", "model": "toy", "budget": 3}],
     }
     done = run(parse_recipe(recipe, "recipe"), tmp_path, tmp_path / "runs", Runtime())
-    page = (done.folder / "report.html").read_text(encoding="utf-8")
+    page = report_page(RunRecord(done.folder))
     assert page.count('<circle class="kept"') == 3
     assert page.count('<circle class="dropped"') == 5
     assert page.count("<title>kept: user: &lt;/title&gt;&lt;script&gt;alert(1)") == 3
@@ -168,7 +170,7 @@ def test_a_wide_table_lies_on_its_side(tmp_path: Path) -> None:
         "stages": [{"kind": "diversity", "model": "toy", "budget": "100%"}],
     }
     done = run(parse_recipe(recipe, "recipe"), tmp_path, tmp_path / "runs", Runtime())
-    page = (done.folder / "report.html").read_text(encoding="utf-8")
+    page = report_page(RunRecord(done.folder))
     # Eight tasks are rows with a column for each choice; the one source stays a column.
     assert '<tr><th></th><th class="n">pool</th><th class="n">selected</th>' in page
     assert '<tr><th>&lt;b&gt;7</th><td class="n">0.125</td>' in page

@@ -10,10 +10,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from siftline.cli import app
+from siftline.contracts.errors import InputError, RecipeError
+from siftline.contracts.runtime import Runtime
 from siftline.models import loading
 from siftline.pipelines import run as run_module
-from siftline.pipelines.errors import InputError, RecipeError
-from siftline.pipelines.method import Runtime
 from siftline.pipelines.planning import Plan, plan
 from siftline.pipelines.recipe import Recipe, parse_recipe
 from siftline.pipelines.run import RunResult, run

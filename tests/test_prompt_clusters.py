@@ -7,7 +7,7 @@ from corpora import corpus_of, embedding, take
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors.prompt_clusters import cluster_prompts, default_clusters, prompts_of
+from siftline.selectors.vectors.clusters import cluster_prompts, default_clusters, prompts_of
 
 
 def circle(degrees: npt.ArrayLike) -> npt.NDArray[np.float32]:

@@ -11,11 +11,11 @@ from corpora import corpus_of, embedding, take
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import verdicts
-from siftline.selectors import prompt_map as module
-from siftline.selectors.prompt_map import principal_plane, project, prompt_map
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import ModelError
+from siftline.contracts.method import verdicts
+from siftline.selectors.vectors import prompt_map as module
+from siftline.selectors.vectors.prompt_map import principal_plane, project, prompt_map
 
 
 def pool(prompts: Sequence[str], seed: int = 0) -> Corpus:

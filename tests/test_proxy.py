@@ -8,13 +8,13 @@ import pytest
 from pools import asked, corpus_in, runtime_of, save_tiny
 from pydantic import ValidationError
 
-from siftline.models import proxy as proxy_module
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import Pair
 from siftline.models.loading import open_language_model
-from siftline.models.proxy import SHAPES, Proxy, ProxyTraining, checkpoints_in
-from siftline.models.specification import ModelSpec
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import Usage
+from siftline.models.training import proxy as proxy_module
+from siftline.models.training.proxy import SHAPES, Proxy, ProxyTraining, checkpoints_in
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from corpora import corpus_of, embedding, kept
 
-from siftline.models.conversation_embedding import ConversationEmbedding
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import RecipeError
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import RecipeError
+from siftline.scorers.conversation_embedding import ConversationEmbedding
 from siftline.selectors.rds import RdsPlus
 
 # Two queries at 0 and 100 degrees, and a pool of six rows of five prompts.

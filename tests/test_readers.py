@@ -11,10 +11,10 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
-from siftline.pipelines.errors import InputError
-from siftline.pipelines.inputs import Input
-from siftline.pipelines.readers import read_file, read_input
-from siftline.pipelines.rows import BadRow
+from siftline.contracts.errors import InputError
+from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.ingestion.readers import read_file, read_input
+from siftline.pipelines.ingestion.rows import BadRow
 
 ROWS = [{"question": f"What is {n}, é?", "answer": f'"{n}",\nindeed'} for n in range(2500)]
 LIMIT = 1 << 20

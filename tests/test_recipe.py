@@ -3,8 +3,9 @@ from typing import Any
 
 import pytest
 
-from siftline.pipelines.errors import RecipeError
+from siftline.contracts.errors import RecipeError
 from siftline.pipelines.recipe import Recipe, load_recipe, parse_recipe
+from siftline.selectors.baselines import Random
 from siftline.selectors.diversity import Diversity
 
 MINIMAL: dict[str, Any] = {"name": "r", "inputs": [{"path": "a.jsonl"}]}
@@ -45,7 +46,7 @@ def test_the_seed_reaches_stages_that_state_none() -> None:
         ({"stages": [{"kind": "grape", "model": "m"}]}, "no model named 'm'"),
         ({"stages": [{"kind": "random", "budget": "x"}]}, "got 'x'; expected a whole number"),
         ({"inputs": []}, "inputs: got []"),
-        ({"max_bad_rows": "five%"}, "got 'five%'; expected a share such as '5%'"),
+        ({"max_bad_rows": "five%"}, "got 'five%'; expected a share from 0 to 1, such as '5%'"),
         (
             {"stages": [{"kind": "mix", "max_epochs": 2}, {"kind": "random", "budget": 3}]},
             "the budget of 'random' after it would count once; expected 'mix' after it",
@@ -79,8 +80,8 @@ def test_overrides(tmp_path: Path) -> None:
         tmp_path, "name: r\ninputs: [{path: a.csv}]\nstages: [{kind: random, budget: 3}]\n"
     )
     recipe = load_recipe(path, ["seed=4", "stages.0.budget=50%", "inputs.0.source=x"])
-    assert (recipe.seed, recipe.stages[0].seed) == (4, 4)  # type: ignore[union-attr]
-    assert recipe.stages[0].budget == "50%"  # type: ignore[union-attr]
+    assert recipe.seed == 4
+    assert recipe.stages == (Random(budget="50%", seed=4),)
     assert recipe.inputs[0].source == "x"
 
 

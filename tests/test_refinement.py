@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors import refinement as module
-from siftline.selectors.lazy_greedy import lazy_greedy
-from siftline.selectors.refinement import Refinement
+from siftline.selectors.vectors import refinement as module
+from siftline.selectors.vectors.lazy_greedy import lazy_greedy
+from siftline.selectors.vectors.refinement import Refinement
 
 NOBODY = np.empty(0, dtype=np.int64)
 

@@ -3,10 +3,10 @@ from typing import Never
 import jinja2
 import pytest
 
+from siftline.contracts.errors import ModelError
 from siftline.models.likelihood import Pair
 from siftline.models.rendering import Message, Template, render
 from siftline.models.toy import ToyLanguageModel
-from siftline.pipelines.errors import ModelError
 
 CHATML = (
     "{% for m in messages %}<s>{{ m.role }}\n{{ m.content }}</s>\n{% endfor %}"

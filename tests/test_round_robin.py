@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors import round_robin as module
-from siftline.selectors.round_robin import round_robin, turns_by_score
+from siftline.selectors.vectors import round_robin as module
+from siftline.selectors.vectors.round_robin import round_robin, turns_by_score
 
 Floats = npt.NDArray[np.float32]
 

@@ -11,14 +11,17 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 
-from siftline.models.scorers import Likelihood
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import InputError, ModelError, RunError
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.scorer import Scored
 from siftline.pipelines import stage as stage_module
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import InputError, ModelError, RunError
 from siftline.pipelines.job import locked
-from siftline.pipelines.method import Runtime, Scored
 from siftline.pipelines.recipe import Recipe, parse_recipe
+from siftline.pipelines.record import RunRecord
 from siftline.pipelines.run import RunResult, run
+from siftline.reports.page import report_page
+from siftline.scorers.likelihood import Likelihood
 
 STAGES: list[dict[str, Any]] = [
     {"kind": "rules"},
@@ -195,21 +198,23 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 import test_run
-from siftline.pipelines import stage
+from siftline.pipelines import stage, workers
 steps = 0
-real = {name: getattr(stage, name) for name in ("score_shard", "write_table", "write_manifest")}
+real = {
+    "score_work": (workers, workers.score_work),
+    "write_table": (stage, stage.write_table),
+    "write_manifest": (stage, stage.write_manifest),
+}
 def dies(name):
     def step(*args, **options):
         global steps
         steps += 1
         if steps == int(sys.argv[2]):
             os._exit(9)
-        return real[name](*args, **options)
+        return real[name][1](*args, **options)
     return step
-for name in real:
-    setattr(stage, name, dies(name))
-import siftline.pipelines.workers as workers_module
-workers_module.score_shard = stage.score_shard
+for name, (module, _) in real.items():
+    setattr(module, name, dies(name))
 test_run.go(Path(sys.argv[1]))
 """
 
@@ -240,7 +245,7 @@ def test_a_stage_that_drops_all_leaves_an_empty_dataset(tmp_path: Path) -> None:
     write(tmp_path, rows(5))
     result = go(tmp_path, stages=[{"kind": "rules", "max_chars": 1}, *STAGES[1:]])
     assert result.export.rows == 0
-    assert "No row is left" in (result.folder / "report.html").read_text(encoding="utf-8")
+    assert "No row is left" in report_page(RunRecord(result.folder))
 
 
 def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
@@ -261,7 +266,7 @@ def test_the_report_escapes_what_the_data_says(tmp_path: Path) -> None:
     write(tmp_path, made)
     source = {"path": "data.jsonl", "source": "<img src=x onerror=alert(2)>"}
     result = go(tmp_path, inputs=[source])
-    page = (result.folder / "report.html").read_text(encoding="utf-8")
+    page = report_page(RunRecord(result.folder))
     assert "&lt;script&gt;alert(1)" in page
     assert attack not in page
     assert "<img" not in page

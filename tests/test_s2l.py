@@ -15,22 +15,24 @@ from corpora import corpus_of, kept, reasons, statistics, take
 from pools import asked, save_tiny, table_of
 from pydantic import ValidationError
 
-from siftline.models import proxy as proxy_module
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import InputError, RecipeError
+from siftline.contracts.runtime import Runtime
 from siftline.models.likelihood import OK
-from siftline.models.proxy import checkpoints_in
-from siftline.models.trajectory import Loss, trajectory_table
-from siftline.pipelines.cache import artifact_identity, identity_hash, scorer_identity
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import InputError, RecipeError
+from siftline.models.training import proxy as proxy_module
+from siftline.models.training.proxy import checkpoints_in
 from siftline.pipelines.manifest import StageManifest
-from siftline.pipelines.method import Runtime
 from siftline.pipelines.recipe import parse_recipe
+from siftline.pipelines.record import RunRecord
 from siftline.pipelines.run import RunResult, run
 from siftline.pipelines.run_directory import read_manifest
-from siftline.selectors.given_trajectories import GivenTrajectory
-from siftline.selectors.normalising import Normalise, normalised
+from siftline.pipelines.scores.identity import artifact_identity, identity_hash, scorer_identity
+from siftline.reports.page import report_page
+from siftline.scorers.given_trajectories import GivenTrajectory
+from siftline.scorers.trajectory import Loss, trajectory_table
 from siftline.selectors.s2l import S2L
-from siftline.selectors.trajectory_units import units_of
+from siftline.selectors.trajectories.normalising import Normalise, normalised
+from siftline.selectors.trajectories.units import units_of
 
 Losses = Sequence[Sequence[float]]
 
@@ -528,7 +530,7 @@ def test_a_run_on_given_trajectories(folder: Path) -> None:
     assert manifest is not None
     curves = manifest.pictures["curves"]
     assert [(each["size"], each["quota"]) for each in curves] == [(12, 3), (8, 3), (3, 2)]
-    page = (result.folder / "report.html").read_text(encoding="utf-8")
+    page = report_page(RunRecord(result.folder))
     assert "3 of 12, quota 3" in page
     assert page.count("<polyline") == 3
 

@@ -15,9 +15,17 @@ from hypothesis import strategies as st
 from scripted import Scripted, playing, said, texts
 from test_execution import why_no_sandbox
 
-from siftline.filters.comparers import Judge, Numeric
-from siftline.filters.correction import Candidate
-from siftline.filters.equivalence import (
+from siftline.contracts.corpus import EXAMPLES, Corpus
+from siftline.contracts.errors import RecipeError
+from siftline.contracts.method import REVISED, roles_of
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.scorer import Scorer
+from siftline.filters.s3ft import S3ft
+from siftline.models import loading
+from siftline.pipelines.recipe import parse_recipe
+from siftline.pipelines.run import RunResult, run
+from siftline.scorers.correction import Candidate
+from siftline.scorers.equivalence import (
     EQUIVALENCE,
     GOLD,
     PARAPHRASE,
@@ -27,14 +35,8 @@ from siftline.filters.equivalence import (
     ParaphraseEquivalence,
     meta_text,
 )
-from siftline.filters.execution import Execution
-from siftline.filters.s3ft import S3ft
-from siftline.models import loading
-from siftline.pipelines.corpus import EXAMPLES, Corpus
-from siftline.pipelines.errors import RecipeError
-from siftline.pipelines.method import REVISED, Runtime, Scorer, roles_of
-from siftline.pipelines.recipe import parse_recipe
-from siftline.pipelines.run import RunResult, run
+from siftline.scorers.judges.comparers import Judge, Numeric
+from siftline.scorers.judges.execution import Execution
 
 METHOD = S3ft(model="m", judge=Numeric())
 Value = float | str | None

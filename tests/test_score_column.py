@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 from corpora import corpus_of, likelihood
 
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import RecipeError
-from siftline.selectors.score_column import score_column
+from siftline.contracts.columns import score_column
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import RecipeError
 
 
 def corpus() -> Corpus:

@@ -2,12 +2,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from siftline.models.scorers import LIKELIHOOD, Likelihood, PromptEmbedding
-from siftline.models.specification import ModelSpec
-from siftline.pipelines import progress
-from siftline.pipelines.corpus import MESSAGES
-from siftline.pipelines.errors import RecipeError
-from siftline.pipelines.method import Runtime, Usage
+from siftline.contracts import progress
+from siftline.contracts.corpus import MESSAGES
+from siftline.contracts.errors import RecipeError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime, Usage
+from siftline.scorers.likelihood import LIKELIHOOD, Likelihood
+from siftline.scorers.prompt_embedding import PromptEmbedding
 
 RUNTIME = Runtime(models={"target": ModelSpec(name="builtin:toy")}, device="cpu")
 

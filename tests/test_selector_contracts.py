@@ -10,8 +10,8 @@ from corpora import corpus_of, embedding, kept, likelihood, reasons, take
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from siftline.pipelines.corpus import VERDICTS, Corpus
-from siftline.pipelines.method import Method
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.method import Method
 from siftline.selectors.budget import Unit
 from siftline.selectors.deita import Deita
 from siftline.selectors.facility_location import FacilityLocation

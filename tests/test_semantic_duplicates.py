@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 from corpora import corpus_of, embedding, kept, take
 
-from siftline.pipelines.corpus import Corpus
-from siftline.pipelines.errors import RecipeError
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import RecipeError
 from siftline.selectors import semantic_duplicates as module
 from siftline.selectors.semantic_duplicates import SemanticDuplicates
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.models.generation import Sample, Sampling
 from siftline.models.likelihood import Pair
 from siftline.models.loading import fingerprint
-from siftline.models.specification import ModelSpec, ServerSpec
-from siftline.pipelines.errors import ModelError
 
 pytest.importorskip("openai")
 
@@ -137,7 +137,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Misbehav
 
 
 def model(url: str, **settings: Any) -> Any:
-    from siftline.models.server import ServerModel
+    from siftline.models.remote.server import ServerModel
 
     place = ServerSpec(url=url, **settings)
     return ServerModel(ModelSpec(name="small", server=place), place)
@@ -324,9 +324,9 @@ def _serve(command: list[str], port: int, log: Path, seconds: int) -> subprocess
 def test_transformers_serve_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from siftline.models.conversion import loadable_folder
-    from siftline.models.files import find_model
-    from siftline.models.server import ServerModel
+    from siftline.models.remote.server import ServerModel
+    from siftline.models.store.conversion import loadable_folder
+    from siftline.models.store.files import find_model
 
     pytest.importorskip("uvicorn")
     folder = str(loadable_folder(find_model(ModelSpec(name="builtin:smollm2")).folder))
@@ -390,7 +390,7 @@ def test_likelihoods_of_a_server_are_those_of_its_model(server: Misbehaving) -> 
 def test_llama_cpp_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its echo gives each token the probability of coming once more (0.3.36)."""
     pytest.importorskip("llama_cpp.server", reason="pip install 'llama-cpp-python[server]'")
-    from siftline.models.files import find_model
+    from siftline.models.store.files import find_model
 
     spec = ModelSpec(name="builtin:smollm2", dtype="float32")
     (weights,) = find_model(spec).folder.glob("*.gguf")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.pipelines.inputs import Input
-from siftline.pipelines.shapes import BadRecordError, Draft, detect, to_drafts
+from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.ingestion.shapes import BadRecordError, Draft, detect, to_drafts
 
 U, A, S, T = "user", "assistant", "system", "tool"
 TURNS = [{"role": U, "content": "hi"}, {"role": A, "content": "yo"}]

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from corpora import corpus_of
 
-from siftline.pipelines.splits import splits_of
+from siftline.pipelines.output.splits import splits_of
 
 
 def test_repetitions_stand_together_where_a_score_gives_the_order() -> None:

@@ -1,9 +1,9 @@
 import pyarrow as pa
 import pytest
 
-from siftline.pipelines.corpus import EXAMPLES
-from siftline.pipelines.method import Runtime
-from siftline.pipelines.text_statistics import ResponseStatistics, words
+from siftline.contracts.corpus import EXAMPLES
+from siftline.contracts.runtime import Runtime
+from siftline.scorers.text_statistics import ResponseStatistics, words
 
 
 def measure(prompt: str, response: str, metadata: str = "{}", ngram: int = 2) -> dict[str, float]:

@@ -6,12 +6,13 @@ import pytest
 from pools import asked, runtime_of, save_tiny, table_of
 from tiny_models import tiny_model, tiny_tokenizer
 
-from siftline.models.scorers import Likelihood
-from siftline.models.specification import ModelSpec, ServerSpec
-from siftline.models.token_counts import TOKEN_COUNTS, TokenCounts, load_counter
-from siftline.models.tokenisation import PairTokenizer
-from siftline.pipelines.errors import ModelError, RecipeError
-from siftline.pipelines.method import Runtime, Usage
+from siftline.contracts.errors import ModelError, RecipeError
+from siftline.contracts.model_spec import ModelSpec, ServerSpec
+from siftline.contracts.runtime import Runtime, Usage
+from siftline.models.engine.tokenisation import PairTokenizer
+from siftline.models.token_counter import load_counter
+from siftline.scorers.likelihood import Likelihood
+from siftline.scorers.token_counts import TOKEN_COUNTS, TokenCounts
 
 TALKS = {
     "one": asked("the cat sat", "on the mat. a cat!"),

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from tiny_models import engine, tiny_model
 
-from siftline.models import training
+from siftline.contracts import progress
+from siftline.contracts.errors import ModelError
+from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import Encoded
 from siftline.models.rendering import Message
-from siftline.models.training import Course, Lesson, lessons, train
-from siftline.pipelines import progress
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import Usage
+from siftline.models.training import loop as training
+from siftline.models.training.loop import Course, Lesson, lessons, train
 
 torch = pytest.importorskip("torch")
 

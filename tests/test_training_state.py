@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from siftline.models.training_state import load_state, save_state
+from siftline.models.training.state import load_state, save_state
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")

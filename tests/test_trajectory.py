@@ -11,16 +11,17 @@ import pytest
 from pools import Turns, asked, runtime_of, table_of
 from tiny_models import tiny_model, tiny_tokenizer
 
-from siftline.models import trajectory
+from siftline.contracts import progress
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Usage
+from siftline.models.engine.tokenisation import PairTokenizer
 from siftline.models.likelihood import Pair, ResponseLikelihood
 from siftline.models.loading import load_language_model
-from siftline.models.proxy import Proxy, ProxyTraining
-from siftline.models.specification import ModelSpec
-from siftline.models.tokenisation import PairTokenizer
-from siftline.models.trajectory import Loss, Trajectory, score_checkpoints
-from siftline.pipelines import progress
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import Usage
+from siftline.models.training.checkpoints import score_checkpoints
+from siftline.models.training.proxy import Proxy, ProxyTraining
+from siftline.scorers import trajectory
+from siftline.scorers.trajectory import Loss, Trajectory
 
 torch = pytest.importorskip("torch")
 

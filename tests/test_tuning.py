@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_models import tiny_model, tiny_tokenizer
 
+from siftline.contracts.corpus import EXAMPLES, Corpus
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
 from siftline.models.likelihood import Pair
 from siftline.models.loading import load_tuned
-from siftline.models.specification import ModelSpec
-from siftline.models.tuning import Tuning
-from siftline.pipelines.corpus import EXAMPLES, Corpus
-from siftline.pipelines.errors import ModelError
-from siftline.pipelines.method import Runtime
+from siftline.models.training.tuning import Tuning
 
 pytest.importorskip("peft")
 

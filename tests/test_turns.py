@@ -4,12 +4,13 @@ import pyarrow as pa
 import pytest
 from tiny_models import engine
 
-from siftline.models import turns
+from siftline.contracts.corpus import MESSAGES
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
 from siftline.models.likelihood import Pair
-from siftline.models.specification import ModelSpec
-from siftline.models.turns import TURN_LIKELIHOOD, TurnLikelihood, render_turns
-from siftline.pipelines.corpus import MESSAGES
-from siftline.pipelines.method import Runtime
+from siftline.models.rendering import render_turns
+from siftline.scorers import turns
+from siftline.scorers.turns import TURN_LIKELIHOOD, TurnLikelihood
 
 TALK: list[Any] = [
     {"role": "user", "content": "the cat?"},

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors.water_filling import Filled, fill_strata, water_fill
+from siftline.selectors.quotas.water_filling import Filled, fill_strata, water_fill
 
 
 def labels_of(sizes: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from test_run import data_bytes
 
-from siftline.pipelines import progress
-from siftline.pipelines.errors import ModelError
+from siftline.contracts import progress
+from siftline.contracts.errors import ModelError
+from siftline.contracts.runtime import Runtime
 from siftline.pipelines.job import open_job
-from siftline.pipelines.method import Runtime
 from siftline.pipelines.recipe import load_recipe
 from siftline.pipelines.run import read_inputs, run
-from siftline.pipelines.scoring import Work
+from siftline.pipelines.scores.work import Work
 from siftline.pipelines.workers import workers
 
 
@@ -38,11 +38,11 @@ def test_a_process_that_dies_is_one_sentence(small_recipe: Path, tmp_path: Path)
     job = open_job(recipe, tmp_path, tmp_path / "runs", Runtime(device="cpu,cpu"))
     read_inputs(job)
     work = Work(0, recipe.stages[0].scorers()[0], 0, (0, 1))
-    with workers(job.runtime.devices) as crew:
-        crew.score(job, work)  # the process is up
+    with workers(job) as crew:
+        crew.score(work)  # the process is up
         for process in crew._processes:
             children: Any = process._processes
             for child in list(children):
                 os.kill(child, signal.SIGKILL)
         with pytest.raises(ModelError, match="ended by itself"):
-            list(crew.score_all(job, [work, work]))  # one for each process
+            list(crew.score_all([work, work]))  # one for each process

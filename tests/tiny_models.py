@@ -58,6 +58,6 @@ def tiny_model(kind: str, **changes: Any) -> Any:
 
 
 def engine(kind: str = "Llama", bos: bool = False, words: bool = True, **changes: Any) -> Any:
-    from siftline.models.forward import TransformerModel
+    from siftline.models.engine.transformer import TransformerModel
 
     return TransformerModel(tiny_model(kind, **changes), tiny_tokenizer(bos, words), kind)

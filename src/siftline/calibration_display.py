@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from siftline.pipelines.calibration import Calibration
+from siftline.pipelines.calibration.calibrate import Calibration
 
 
 def calibration_tables(found: Calibration) -> Iterator[Table]:

@@ -15,15 +15,16 @@ from rich.table import Table
 
 from siftline import __version__
 from siftline.calibration_display import calibration_tables, verdict
-from siftline.pipelines.calibration import calibrate
-from siftline.pipelines.errors import RecipeError, RunError, SiftlineError
-from siftline.pipelines.inputs import resolve
-from siftline.pipelines.method import Runtime
+from siftline.contracts.errors import RecipeError, RunError, SiftlineError
+from siftline.contracts.runtime import Runtime
+from siftline.pipelines.calibration.calibrate import calibrate
+from siftline.pipelines.ingestion.inputs import resolve
 from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import load_recipe
 from siftline.pipelines.run import RunResult, run
 from siftline.plan_display import plan_tables
 from siftline.progress_display import display
+from siftline.reports.write import write_reports
 
 app = typer.Typer(
     add_completion=False,
@@ -122,6 +123,7 @@ def run_command(
             result = _run_flow(recipe, runs, overrides or [], runtime)
         else:
             result = run(loaded, recipe.resolve().parent, runs, runtime)
+            write_reports(result.folder)
     if as_json:
         _print_json(result.model_dump(mode="json"))
     else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from siftline.pipelines import progress
+from siftline.contracts import progress
 
 LINE_SECONDS = 10.0  # between two plain lines
 

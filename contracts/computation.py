@@ -1,0 +1,48 @@
+"""What the results of a computation depend on: its fields, its model and the files that it reads.
+
+Scorers, trainers and the comparers inside them are computations. Their identity is made from what
+stands here (:mod:`siftline.pipelines.scores.identity`), so nothing else may change a result.
+"""
+
+from typing import ClassVar
+
+from siftline.contracts.config import Config
+
+
+class Computation(Config):
+    """A configuration whose results are stored under its identity.
+
+    Attributes:
+        revision: Bumped when the algorithm changes, so that old results are not reused; None where
+            the computation that holds this one is bumped instead.
+        local: The model must be on this machine, because its weights, its vectors or its tokenizer
+            are needed, which no server lends.
+    """
+
+    revision: ClassVar[int | None] = None
+    local: ClassVar[bool] = False
+
+    @property
+    def role(self) -> str | None:
+        """The role of the model that it runs; None if it runs none."""
+        return None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it reads beside the rows, relative to the recipe."""
+        return ()
+
+
+class RunsModel(Computation):
+    """A computation with a model of the recipe.
+
+    Attributes:
+        model: Role of the model.
+    """
+
+    model: str
+
+    @property
+    def role(self) -> str | None:
+        """The role of the model."""
+        return self.model

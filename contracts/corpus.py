@@ -1,0 +1,214 @@
+"""The corpus: ingested examples in Parquet shards, and the view of them that a stage sees.
+
+Examples are written once, by ingestion, and never edited. What later stages learn is kept beside
+them, in tables keyed by id; a :class:`Corpus` is the view that results: the rows that no stage has
+dropped yet, with the responses that a stage has revised, and every score so far.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+
+EXAMPLES = pa.schema(
+    [
+        ("id", pa.string()),  # unique; given by the source, or the content hash
+        ("content_hash", pa.string()),  # of the canonical messages; the key of cached scores
+        ("prompt_id", pa.string()),  # of all that precedes the last assistant turn
+        ("messages", MESSAGES),  # roles: system, user, assistant, tool; ends with assistant
+        ("source", pa.string()),  # which input of the recipe
+        ("task", pa.string()),  # may be null
+        ("origin", pa.string()),  # who wrote the response, may be null
+        ("metadata", pa.string()),  # JSON object: tools, tool_calls, and the columns left over
+        ("file", pa.string()),  # name of the input file
+        ("row", pa.int64()),  # number of the record in that file, from 1
+    ]
+)
+
+VERDICTS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("keep", pa.bool_()),
+        ("reason", pa.string()),  # a slug, for kept rows too
+        ("rank", pa.int32()),  # 1 is best; null where the method does not rank
+        ("gain", pa.float64()),  # what the rank was made from; null likewise
+    ]
+)
+
+REVISIONS = pa.schema(
+    [
+        ("id", pa.string()),
+        ("response", pa.string()),  # the new content of the last turn
+        ("origin", pa.string()),  # who wrote it
+        ("previous", pa.string()),  # the content that was read
+        ("content_hash", pa.string()),  # of the conversation with the new response
+    ]
+)
+
+
+def shard_name(number: int) -> str:
+    """Return the name of a shard's file."""
+    return f"part-{number:05d}.parquet"
+
+
+INDEX_COLUMNS = ("id", "content_hash", "prompt_id", "source", "task", "origin")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The rows that reach a stage.
+
+    Attributes:
+        rows: One row per example, in corpus order: id, content_hash, prompt_id, source, task,
+            origin, and where it lies (`shard`, `position`). Small enough to hold in memory.
+        shards: The Parquet files of the examples.
+        tables: Score tables by name, each aligned with `rows`.
+        revisions: The responses that were revised, as :data:`REVISIONS`, one row per id.
+    """
+
+    rows: pa.Table
+    shards: tuple[Path, ...]
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    revisions: pa.Table = field(default_factory=REVISIONS.empty_table)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Corpus":
+        """Open the examples under a folder, in the order of their file names.
+
+        Args:
+            folder: Holds `*.parquet` with the columns of :data:`EXAMPLES`.
+        """
+        shards = tuple(sorted(folder.glob("*.parquet")))
+        parts = []
+        for number, path in enumerate(shards):
+            part = pq.read_table(path, columns=list(INDEX_COLUMNS))
+            part = part.append_column("shard", pa.array(np.full(len(part), number, np.int32)))
+            part = part.append_column("position", pa.array(np.arange(len(part), dtype=np.int32)))
+            parts.append(part)
+        return cls(rows=pa.concat_tables(parts).combine_chunks(), shards=shards)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def shard(self, number: int) -> pa.Table:
+        """Read the rows of one shard that are still in the corpus.
+
+        Returns:
+            A table with the columns of :data:`EXAMPLES`, in corpus order.
+        """
+        rows = self.rows.filter(pc.equal(self.rows["shard"], number))
+        return self.take(number, rows["position"].to_numpy())
+
+    def take(self, number: int, positions: Sequence[int] | npt.NDArray[np.int32]) -> pa.Table:
+        """Read the rows at some positions of one shard, as :meth:`shard` does."""
+        return read_examples(self.shards[number], positions, self.revisions)
+
+    def iter_shards(self) -> Iterator[pa.Table]:
+        """Yield the remaining rows, shard by shard, so that only one is in memory."""
+        for number in range(len(self.shards)):
+            yield self.shard(number)
+
+    def scores(self, table: str) -> pa.Table:
+        """Return a score table aligned with `rows`.
+
+        Raises:
+            KeyError: No stage so far has computed it.
+        """
+        return self.tables[table]
+
+    def column(self, name: str) -> pa.Array:
+        """Return one score column, named `table.column`, aligned with `rows`.
+
+        Raises:
+            KeyError: No stage so far has computed it.
+        """
+        table, _, column = name.partition(".")
+        if table not in self.tables or column not in self.tables[table].column_names:
+            raise KeyError(name)
+        return self.tables[table][column].combine_chunks()
+
+    @cached_property
+    def score_columns(self) -> tuple[str, ...]:
+        """The names, as `table.column`, of every score so far."""
+        return tuple(
+            f"{name}.{column}"
+            for name, table in self.tables.items()
+            for column in table.column_names
+        )
+
+    def with_scores(self, name: str, table: pa.Table) -> "Corpus":
+        """Return the corpus with one more score table, which must be aligned with `rows`."""
+        if len(table) != len(self):
+            raise ValueError(f"score table '{name}' has {len(table)} rows, expected {len(self)}")
+        return replace(self, tables={**self.tables, name: table})
+
+    def with_revisions(self, revisions: pa.Table) -> "Corpus":
+        """Return the corpus with new responses, as :data:`REVISIONS`; the last one counts."""
+        if not len(revisions):
+            return self
+        found = pc.index_in(_one(self.rows["id"]), value_set=_one(revisions["id"]))
+        rows = self.rows
+        for name in ("content_hash", "origin"):
+            values = pc.if_else(
+                pc.is_valid(found), _one(revisions[name]).take(found), _one(rows[name])
+            )
+            rows = rows.set_column(rows.column_names.index(name), name, values)
+        return replace(self, rows=rows, revisions=merge_revisions(self.revisions, revisions))
+
+    def filter(self, keep: npt.NDArray[np.bool_]) -> "Corpus":
+        """Return the corpus of the rows where `keep` is true, scores along with them."""
+        mask = pa.array(keep)
+        tables = {name: table.filter(mask) for name, table in self.tables.items()}
+        return replace(self, rows=self.rows.filter(mask), tables=tables)
+
+
+def read_examples(
+    shard: Path, positions: Sequence[int] | npt.NDArray[np.int32], revisions: pa.Table
+) -> pa.Table:
+    """Read some rows of a shard.
+
+    Args:
+        shard: A Parquet file of :data:`EXAMPLES`.
+        positions: In it, of the rows, in the order in which they are wanted.
+        revisions: New responses, as :data:`REVISIONS`, one row per id.
+    """
+    rows = pq.read_table(shard).take(pa.array(positions, pa.int32()))
+    return _revised(rows, revisions)
+
+
+def merge_revisions(earlier: pa.Table, later: pa.Table) -> pa.Table:
+    """Return the revisions of two stages; where both have revised a row, the later one counts."""
+    replaced = pc.is_in(earlier["id"], value_set=_one(later["id"]))
+    return pa.concat_tables([earlier.filter(pc.invert(replaced)), later])
+
+
+def _revised(rows: pa.Table, revisions: pa.Table) -> pa.Table:
+    """Put new responses in the place of the old ones."""
+    found = pc.index_in(_one(rows["id"]), value_set=_one(revisions["id"]))
+    if found.null_count == len(rows):
+        return rows
+    columns = {name: rows[name].to_pylist() for name in ("messages", "content_hash", "origin")}
+    for row, place in enumerate(found.to_pylist()):
+        if place is not None:
+            new = revisions.slice(place, 1).to_pylist()[0]
+            last = columns["messages"][row][-1]
+            columns["messages"][row][-1] = {"role": last["role"], "content": new["response"]}
+            columns["content_hash"][row] = new["content_hash"]
+            columns["origin"][row] = new["origin"]
+    for name, values in columns.items():
+        place = rows.column_names.index(name)
+        rows = rows.set_column(place, name, pa.array(values, rows.schema.field(name).type))
+    return rows
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)

@@ -1,0 +1,187 @@
+"""The contract of a method: what it asks to be measured, and how it decides.
+
+A method is a frozen configuration. What it needs to know about each row it names as *scorers*
+(:mod:`siftline.contracts.scorer`). `score` is local and parallel; `decide` is global and cheap.
+Methods never edit data and never write files: the runner does both.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from siftline.contracts.config import Config
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.errors import nearest
+from siftline.contracts.scorer import Scorer, in_order
+from siftline.contracts.trainer import Training
+
+REVISED = pa.schema([("id", pa.string()), ("response", pa.string()), ("origin", pa.string())])
+
+
+class Request(NamedTuple):
+    """What a method wants to know next.
+
+    Attributes:
+        scorer: The measurement. With a training, its fields name the rows that are learned from
+            (:func:`siftline.contracts.trainer.rows_digest`).
+        rows: [rows] True for the rows to be measured.
+        training: What must be trained before.
+    """
+
+    scorer: Scorer
+    rows: npt.NDArray[np.bool_]
+    training: Training | None = None
+
+
+class Method(Config):
+    """A filter or a selector: a frozen configuration that decides on rows.
+
+    Only `decide` must be written; every other verb has a default that does nothing. A subclass may
+    have no public name that is neither a field, nor a class variable, nor one of the verbs below:
+    a misspelt verb would otherwise never be called.
+
+    Attributes:
+        kind: Its name in a recipe, a literal with a default.
+        revision: Bumped when the algorithm changes.
+    """
+
+    revision: ClassVar[int]
+
+    kind: str
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Refuse a public name that is no verb.
+
+        Raises:
+            TypeError: There is one; the nearest verb is named.
+        """
+        super().__pydantic_init_subclass__(**options)
+        known = set(dir(Method)) | set(cls.model_fields) | cls.__class_vars__
+        for name in vars(cls):
+            if not name.startswith("_") and name not in known:
+                verbs = [each for each in vars(Method) if not each.startswith(("_", "model_"))]
+                raise TypeError(
+                    f"{cls.__qualname__}.{name}: a method has no verb of this name, and the runner "
+                    f"would never call it.{nearest(name, verbs)} Helpers start with an underscore."
+                )
+
+    def scorers(self) -> tuple[Scorer, ...]:
+        """Return what must be measured on every row before `decide`."""
+        return ()
+
+    def follow(self, corpus: Corpus) -> Sequence[Request]:
+        """Return what the scores so far call for, on some rows; asked again until it is nothing.
+
+        Args:
+            corpus: With what was measured for this method only.
+        """
+        return ()
+
+    def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
+        """Return score tables, by name, that are computed from others, such as clusters."""
+        return {}
+
+    @abstractmethod
+    def decide(self, corpus: Corpus) -> pa.Table:
+        """Return one verdict per row of the corpus, in its order, as `VERDICTS`."""
+
+    def revise(self, corpus: Corpus, decided: pa.Table) -> pa.Table:
+        """Return the new responses of some kept rows, as :data:`REVISED`."""
+        return REVISED.empty_table()
+
+    def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return figures for the report as plain data: the method beside its baselines.
+
+        `warnings` is a list of sentences that the terminal shows too.
+        """
+        return {}
+
+    def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        """Return what the report draws, as plain data (:mod:`siftline.reports.pictures`)."""
+        return {}
+
+    def roles(self) -> tuple[str, ...]:
+        """Return the roles of models that it may run, beside those of its `scorers`."""
+        return ()
+
+    def local_roles(self) -> tuple[str, ...]:
+        """Return those of `roles` that cannot be played on a server."""
+        return ()
+
+    def source_names(self) -> tuple[str, ...]:
+        """Return the sources that it names, each of which an input must have."""
+        return ()
+
+    def pool(self, corpus: Corpus) -> npt.NDArray[np.bool_]:
+        """Return [rows] true for the rows that a budget may be spent on."""
+        return np.ones(len(corpus), dtype=bool)
+
+    def previewed(self) -> tuple[Scorer, ...]:
+        """Return the scorers that `preview` reads; they must run without a model's weights."""
+        return ()
+
+    def preview(self, corpus: Corpus) -> dict[str, Any]:
+        """Return figures for `siftline plan`, as if every row of the corpus reached the stage."""
+        return {}
+
+
+class Budgeted(Method):
+    """A method that keeps a number of units.
+
+    Attributes:
+        budget: A whole number, or a share of the units that are there; None for no limit.
+        unit: What is counted.
+    """
+
+    budget: int | float | str | None
+    unit: Literal["row", "prompt", "token"]
+
+
+def roles_of(method: Method) -> set[str]:
+    """Return the roles of all models that a method may run."""
+    scorers = in_order(method.scorers())
+    return {*method.roles(), *[scorer.role for scorer in scorers if scorer.role is not None]}
+
+
+def local_roles_of(method: Method) -> set[str]:
+    """Return the roles of models that must be on this machine."""
+    scorers = [scorer for scorer in in_order(method.scorers()) if scorer.local]
+    return {*method.local_roles(), *[each.role for each in scorers if each.role is not None]}
+
+
+def verdicts(
+    corpus: Corpus,
+    keep: npt.NDArray[np.bool_],
+    reason: npt.NDArray[Any],
+    rank: Mapping[int, int] | None = None,
+    gain: npt.NDArray[np.float64] | None = None,
+) -> pa.Table:
+    """Build a verdict table for a corpus.
+
+    Args:
+        corpus: Whose rows are judged.
+        keep: [rows] True to keep.
+        reason: [rows] A slug each.
+        rank: Rank by row number, for the rows that are ranked.
+        gain: [rows] NaN where there is none.
+    """
+    ranks = rank or {}
+    return pa.table(
+        {
+            "id": corpus.rows["id"],
+            "keep": pa.array(keep, pa.bool_()),
+            "reason": pa.array([str(slug) for slug in reason], pa.string()),
+            "rank": pa.array([ranks.get(row) for row in range(len(corpus))], pa.int32()),
+            "gain": pa.array(
+                np.full(len(corpus), np.nan) if gain is None else gain,
+                pa.float64(),
+                from_pandas=True,
+            ),
+        },
+        schema=VERDICTS,
+    )

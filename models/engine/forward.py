@@ -1,0 +1,296 @@
+"""The forward passes of a causal model of `transformers`: packed where it can be, padded otherwise.
+
+A pack has no padding, and prompts in it run once (siftline.models.engine.packing). Whether a model
+can be run on packs is tried when it is loaded: a few rows are scored packed, with and without a
+shared prompt, and alone. A model whose scores differ (hybrid and linear-attention models carry state from
+row to row) is run on padded rows from then on, and a log line says so. Padding is on the right: a
+causal model does not look there, so it changes no score and needs no mask.
+
+The vocabulary projection, the largest matrix of a small model, is applied at response positions
+only (siftline.models.engine.projection); where a model changes its logits afterwards, by a cap or a
+scale, its own projection is used instead.
+"""
+
+import importlib.util
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from siftline.models.engine import attention
+from siftline.models.engine.compilation import Compilation
+from siftline.models.engine.packing import Pack, pack, plan_packs
+from siftline.models.engine.prepacking import can_prepack, prepack
+from siftline.models.engine.projection import Projection, logsumexp
+from siftline.models.likelihood import Encoded
+
+_log = logging.getLogger(__name__)
+
+# Mean difference in nats per token between packed and alone above which packs are not used. On the
+# random tokens of the trial, SmolLM2 gives 0.07 in bfloat16 by rounding and 0.9 when rows leak.
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
+_HALF_TOLERANCE = 0.25
+# Logits held at once in float32 where the model's own projection is used.
+_LOGITS_AT_ONCE = 2**26
+
+
+class Network:
+    """A causal model, ready for forward passes.
+
+    Attributes:
+        device: Where it is.
+        projection: Its vocabulary projection; None when its logits are anything more than
+            `lm_head(hidden states)`.
+        body: Weights that each token is multiplied with, the projection apart.
+        head: Weights of the projection.
+        longest_packed: Tokens of the longest row that may go into a pack; 0 when the model cannot
+            be run on packs, None when there is no limit.
+        too_many: The smallest number of tokens of a forward pass that was too large for the
+            device's memory; infinite until one is.
+    """
+
+    def __init__(self, model: Any, name: str) -> None:
+        self.too_many = math.inf
+        self.model = model.eval()
+        self.name = name
+        self.device: torch.device = model.device
+        self.body, self.head = _sizes(model)
+        self.projection: Projection | None = None
+        if _is_plain_projection(model):
+            self.projection = Projection(model.get_output_embeddings())
+        if can_prepack(self.device, model.dtype):
+            prepack(model.base_model)
+        self._compilation = Compilation(model)
+        self._tried_compiled = False
+        self._flash = _has_flash(model)
+        self.longest_packed: int | None = _attention_limit(model.config.get_text_config())
+        if reason := self._canary():
+            _log.warning(
+                "The rows of '%s' are padded instead of packed, and share no prompts: %s.",
+                name,
+                reason,
+            )
+            self.longest_packed = 0
+
+    def compile_from(self, operations: float) -> None:
+        """Compile the layers for calls of so many floating-point operations and more."""
+        self._compilation.worth = operations
+
+    def compiles_for(self, tokens: int, scored: int) -> bool:
+        """Return whether packs of so many tokens in all should be run through compiled layers.
+
+        Args:
+            tokens: That go through the model.
+            scored: How many of them are projected onto the vocabulary.
+        """
+        if not self._compilation.pays(2.0 * self.body * tokens + 2.0 * self.head * scored):
+            return False
+        if not self._tried_compiled:
+            self._tried_compiled = True
+            if reason := self._canary(compiled=True):
+                _log.warning("The layers of '%s' are not compiled: %s.", self.name, reason)
+                self._compilation.possible = False
+        return self._compilation.possible
+
+    @torch.inference_mode()
+    def score_pack(self, rows: Pack, compiled: bool = False) -> torch.Tensor:
+        """Return the log-probability of each scored token of a pack: [scored] float32, in nats.
+
+        Args:
+            rows: The pack.
+            compiled: Use compiled layers; see :meth:`compiles_for`.
+        """
+        ids, positions, sources, targets = (
+            on_device(each, self.device)
+            for each in (rows.ids, rows.positions, rows.sources, rows.targets)
+        )
+        inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
+        layout = attention.layout_of(rows, self.device, self._flash)
+        layers = self._compilation.enabled() if compiled else nullcontext()
+        with attention.laid_out(layout), _packed_attention(self.model), layers:
+            if self.projection:
+                states = self.model.base_model(**inputs)[0][0][sources]
+                return self.projection.log_probabilities(states, targets, compiled)
+            logits = self.model(**inputs, logits_to_keep=sources).logits[0]
+        return _normalised(logits, targets)
+
+    @torch.inference_mode()
+    def mean_states(self, rows: Pack) -> torch.Tensor:
+        """Return the mean of the last hidden states of each row of a pack: [rows, hidden] float32.
+
+        Args:
+            rows: A pack in which no prompts are shared.
+        """
+        ids, positions = (on_device(each, self.device) for each in (rows.ids, rows.positions))
+        layout = attention.layout_of(rows, self.device, self._flash)
+        with attention.laid_out(layout), _packed_attention(self.model):
+            states = self.model.base_model(
+                input_ids=ids[None], position_ids=positions[None], use_cache=False
+            )[0][0]
+        starts = np.flatnonzero(rows.positions == 0)
+        lengths = np.diff([*starts, len(rows.ids)])
+        parts = torch.split(states.float(), lengths.tolist())
+        return torch.stack([part.mean(dim=0) for part in parts])
+
+    @torch.inference_mode()
+    def next_logits(
+        self,
+        ids: torch.Tensor,
+        positions: torch.Tensor,
+        sources: torch.Tensor,
+        cache: attention.KeyValueCache,
+        rows: Pack | None = None,
+    ) -> torch.Tensor:
+        """Return logits of what follows some tokens, keys and values being kept in a cache.
+
+        Args:
+            ids: [tokens] on the device.
+            positions: [tokens] of each in its row.
+            sources: [wanted] places of the tokens.
+            cache: Takes part in the attention of every layer.
+            rows: The pack that the tokens are; None leaves the attention to the cache.
+
+        Returns:
+            [wanted, vocabulary] float32.
+        """
+        inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
+        layout = attention.layout_of(rows, self.device, self._flash) if rows else ()
+        with attention.laid_out(layout), attention.cached(cache), _packed_attention(self.model):
+            if self.projection is None:
+                logits: torch.Tensor = self.model(**inputs, logits_to_keep=sources).logits[0]
+                return logits.float()
+            states = self.model.base_model(**inputs)[0][0][sources]
+        return self.projection.logits(states)
+
+    @torch.inference_mode()
+    def score_padded(self, rows: Sequence[Encoded]) -> torch.Tensor:
+        """Return the log-probability of each scored token of the rows, one row after the other."""
+        width = max(len(row.ids) for row in rows)
+        padded = np.zeros((len(rows), width), dtype=np.int64)  # any token will do as padding
+        for number, row in enumerate(rows):
+            padded[number, : len(row.ids)] = row.ids
+        places = [
+            np.arange(row.prompt_tokens - 1, len(row.ids) - 1) + number * width
+            for number, row in enumerate(rows)
+        ]
+        ids = on_device(padded, self.device)
+        sources = on_device(np.concatenate(places), self.device)
+        targets = ids.flatten()[sources + 1]
+        if self.projection:
+            hidden = self.model.base_model(ids, use_cache=False)[0]
+            states = hidden.flatten(0, 1)[sources]
+            return self.projection.log_probabilities(states, targets)
+        logits = self.model(ids, use_cache=False).logits
+        return _normalised(logits.flatten(0, 1)[sources], targets)
+
+    def _canary(self, compiled: bool = False) -> str | None:
+        """Score a few rows packed, shared and alone; return what is wrong with packing, if any."""
+        vocabulary = self.model.config.get_text_config().vocab_size
+        size = min(24, (self.longest_packed or 48) // 2)
+        ids = (np.arange(4 * size) * 7919 % vocabulary).tolist()  # spread out by a prime
+        prompt, first, second, other = (
+            ids[start : start + size] for start in range(0, 4 * size, size)
+        )
+        rows = [
+            Encoded((*prompt, *first), size, size, False),
+            Encoded((*prompt, *second[1:]), size, size - 1, False),
+            Encoded(tuple(other), 1, size - 1, False),
+        ]
+        try:
+            difference = max(self._difference(rows, share, compiled) for share in (False, True))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever the model's own code says to an unknown attention
+            return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        if difference <= _TOLERANCE.get(self.model.dtype, _HALF_TOLERANCE):
+            return None
+        return f"their scores would differ by {difference:.2g} nats a token"
+
+    def _difference(self, rows: Sequence[Encoded], share: bool, compiled: bool) -> float:
+        plan = plan_packs(rows, 4096, share)
+        layout = pack(plan.batches[0], rows, plan.riders)
+        packed = self.score_pack(layout, compiled)
+        alone = torch.cat([self.score_padded([rows[row]]) for row, _ in layout.rows])
+        return float((packed - alone).abs().mean())
+
+
+def _sizes(model: Any) -> tuple[int, int]:
+    """Return the numbers of weights in a model's matrices, without and of the projection."""
+    head = model.get_output_embeddings().weight.numel()
+    table = model.get_input_embeddings().weight.numel()
+    return sum(each.numel() for each in model.base_model.parameters()) - table, head
+
+
+@contextmanager
+def _packed_attention(model: Any) -> Iterator[None]:
+    """Let a model use the attention for packs inside the block."""
+    usual = model.config._attn_implementation
+    model.set_attn_implementation(attention.NAME)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(usual)
+
+
+def _has_flash(model: Any) -> bool:
+    """Return whether the variable-length flash kernel can serve the model."""
+    half = model.dtype in (torch.bfloat16, torch.float16)
+    return (
+        model.device.type == "cuda"
+        and half
+        and importlib.util.find_spec("torch.nn.attention.varlen") is not None
+    )
+
+
+def _attention_limit(config: Any) -> int | None:
+    """Return how long a row may be before a model stops attending to all of it.
+
+    Attention over packs knows no sliding window and no chunks; shorter rows do not need them.
+    """
+    limits = [
+        int(limit)
+        for name in ("sliding_window", "attention_chunk_size")
+        if (limit := getattr(config, name, None))
+    ]
+    return min(limits, default=None)
+
+
+@torch.inference_mode()
+def _is_plain_projection(model: Any) -> bool:
+    """Return whether logits are `lm_head(hidden states)`, by trying it on a few tokens.
+
+    It is not so where logits are scaled or capped (Granite, Gemma 2, Cohere). The same operations
+    on the same shapes give the same bits, so nothing short of equality will do: a cap is nearly
+    the identity on small logits.
+    """
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear) or model.base_model is model:
+        return False
+    vocabulary = model.config.get_text_config().vocab_size
+    ids = torch.arange(16, device=model.device)[None] * 7919 % vocabulary  # spread out by a prime
+    expected = model(ids, use_cache=False).logits
+    own = head(model.base_model(ids, use_cache=False)[0])
+    return bool(torch.equal(own.float(), expected.float()))
+
+
+def _normalised(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return log-probabilities of targets, a few rows of logits at a time in float32."""
+    size = max(1, _LOGITS_AT_ONCE // logits.shape[1])
+    parts = []
+    for part, target in zip(torch.split(logits, size), torch.split(targets, size), strict=True):
+        chosen = part.gather(1, target[:, None])[:, 0].float()
+        parts.append(chosen - logsumexp(part))
+    return torch.cat(parts)
+
+
+def on_device(values: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
+    """Copy an array to a device without waiting for what the device is computing."""
+    tensor = torch.from_numpy(values)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

@@ -1,0 +1,117 @@
+"""Pairs of texts as tokens, with the boundary between prompt and response."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from siftline.contracts.errors import ModelError
+from siftline.models.likelihood import (
+    EMPTY_RESPONSE,
+    TOKENIZER_ERROR,
+    Encoded,
+    Pair,
+    ResponseLikelihood,
+    fit,
+)
+from siftline.models.rendering import Prompt
+
+
+class PairTokenizer:
+    """A tokenizer of `transformers`, as the scoring contract uses it.
+
+    Attributes:
+        head: The special tokens that it puts before a text, such as BOS.
+        special_tokens: The texts of its control tokens.
+    """
+
+    def __init__(self, tokenizer: Any, name: str) -> None:
+        self.tokenizer = tokenizer
+        self.name = name
+        self.head = _opening_tokens(tokenizer)
+        self.special_tokens = _special_tokens(tokenizer)
+
+    def encode(
+        self, pairs: Sequence[Pair], window: int, score_eos: bool
+    ) -> list[Encoded | ResponseLikelihood]:
+        """Tokenise pairs, and find the boundary in each.
+
+        Raises:
+            ModelError: An end token is to be scored, and the tokenizer has none.
+        """
+        texts = [text for pair in pairs for text in (pair.prompt, pair.prompt + pair.response)]
+        special = [pair.special for pair in pairs for _ in range(2)]
+        ids = self._tokenise(texts, special)
+        results: list[Encoded | ResponseLikelihood] = []
+        for number, pair in enumerate(pairs):
+            prompt, full = ids[2 * number], ids[2 * number + 1]
+            if not pair.response.strip():
+                results.append(ResponseLikelihood(EMPTY_RESPONSE))
+            elif prompt is None or full is None:
+                results.append(ResponseLikelihood(TOKENIZER_ERROR))
+            else:
+                end = self._end(pair) if score_eos else None
+                results.append(fit(self._open(prompt), self._open(full), end, window))
+        return results
+
+    def encode_prompts(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...] | None]:
+        """Tokenise prompts that are to be continued; None where the tokenizer fails."""
+        found = self._tokenise([each.text for each in prompts], [each.special for each in prompts])
+        return [None if ids is None else tuple(self._open(ids)) for ids in found]
+
+    def _open(self, ids: list[int]) -> list[int]:
+        """Put the tokens in front that every sequence starts with, unless they are there."""
+        return ids if ids[: len(self.head)] == self.head else [*self.head, *ids]
+
+    def _end(self, pair: Pair) -> int:
+        if pair.end is not None:
+            return int(self.tokenizer.convert_tokens_to_ids(pair.end))
+        if self.tokenizer.eos_token_id is None:
+            raise ModelError(
+                f"The tokenizer of '{self.name}' has no end token; turn score_eos off."
+            )
+        return int(self.tokenizer.eos_token_id)
+
+    def _tokenise(self, texts: list[str], special: list[bool]) -> list[list[int] | None]:
+        """Tokenise texts without adding special tokens; None where the tokenizer fails."""
+        found: list[list[int] | None] = [None] * len(texts)
+        for parse in (False, True):
+            rows = [row for row, each in enumerate(special) if each == parse]
+            if not rows:
+                continue
+            try:
+                several = self._ids([texts[row] for row in rows], parse)
+            except Exception:  # whatever it is, it must be pinned to its row
+                several = [self._ids_or_none(texts[row], parse) for row in rows]
+            for row, ids in zip(rows, several, strict=True):
+                found[row] = ids
+        return found
+
+    def _ids(self, texts: list[str], parse: bool) -> Sequence[list[int] | None]:
+        found: Sequence[list[int]] = self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            split_special_tokens=not parse,
+            return_attention_mask=False,
+            verbose=False,
+        )["input_ids"]
+        return found
+
+    def _ids_or_none(self, text: str, parse: bool) -> list[int] | None:
+        try:
+            return self._ids([text], parse)[0]
+        except Exception:  # becomes the status `tokenizer_error`
+            return None
+
+
+def _special_tokens(tokenizer: Any) -> tuple[str, ...]:
+    added = tokenizer.added_tokens_decoder.values()
+    return tuple(sorted(str(token) for token in added if token.special))
+
+
+def _opening_tokens(tokenizer: Any) -> list[int]:
+    """Return the special tokens that the tokenizer puts before a text, such as BOS."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    opened = tokenizer("a")["input_ids"]
+    for start in range(len(opened) - len(bare) + 1):
+        if opened[start : start + len(bare)] == bare:
+            return list(opened[:start])
+    return []

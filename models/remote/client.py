@@ -1,0 +1,211 @@
+"""Requests to an OpenAI-compatible server: bounded, retried, counted, and kept.
+
+What the `openai` client retries by itself (429, 5xx, lost connections, timeouts; with growing
+pauses, or those that the server asks for) is left to it. An answer that is no JSON is retried
+here. Whatever remains is an error of the run: the answers so far are in the ledger, and the next
+run goes on from there.
+"""
+
+import hashlib
+import json
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, NamedTuple
+
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec, ServerSpec
+from siftline.contracts.runtime import Usage
+from siftline.models.remote.ledger import Ledger
+from siftline.models.store.files import cache_folder
+from siftline.models.store.packages import require
+
+CONTEXT_LENGTH = "context_length_exceeded"  # the code that OpenAI gives a prompt that is too long
+# Others say it in words: vLLM ("maximum context length is"), llama.cpp ("exceeds the available
+# context size", "exceed_context_size_error"), TGI ("inputs tokens + max_new_tokens must be <=").
+_TOO_LONG = re.compile(
+    r"maximum (?:context|model|input|sequence) length|context[ _](?:length|size|window)"
+    r"|must have less than \d+ tokens|max_new_tokens.{0,3} must be",
+    re.IGNORECASE,
+)
+
+
+class Request(NamedTuple):
+    """A request.
+
+    Attributes:
+        path: Below the server's base, such as `/chat/completions`.
+        body: As JSON, without the model.
+    """
+
+    path: str
+    body: dict[str, Any]
+
+
+class TooLongError(Exception):
+    """The server says that a prompt exceeds the model's window."""
+
+
+class Client:
+    """A model on a server.
+
+    Attributes:
+        usage: Requests sent and tokens spent so far; what the ledger answered costs nothing.
+    """
+
+    def __init__(self, spec: ModelSpec, server: ServerSpec) -> None:
+        require("openai")
+        import openai  # an optional dependency
+
+        self.usage = Usage()
+        self._errors: Any = openai
+        self._name = spec.name
+        self._server = server
+        self._key = _key(server)
+        self._client = openai.OpenAI(
+            base_url=server.url,
+            api_key=self._key or "none",
+            timeout=server.timeout,
+            max_retries=server.retries,
+        )
+        label = hashlib.sha256(server.url.encode()).hexdigest()[:16]
+        self._ledger = Ledger(cache_folder() / "answers" / f"{label}.sqlite")
+        self._lock = threading.Lock()
+
+    def ask(
+        self,
+        requests: Sequence[Request],
+        check: Callable[[dict[str, Any]], None],
+        on_answer: Callable[[int], None] = lambda number: None,
+    ) -> list[dict[str, Any] | TooLongError]:
+        """Send requests, several at once, and return the answers in their order.
+
+        Args:
+            requests: Equal ones are sent once.
+            check: Raises ModelError when an answer lacks what was asked for; it is not kept then.
+            on_answer: Called with the number of each request that is answered.
+
+        Raises:
+            ModelError: A request failed for good, or the limit of tokens is reached. All that was
+                answered is kept.
+        """
+        found: dict[int, dict[str, Any] | TooLongError] = {}
+        same: dict[str, list[int]] = {}
+        for number, request in enumerate(requests):
+            same.setdefault(json.dumps(request, sort_keys=True), []).append(number)
+        with ThreadPoolExecutor(self._server.concurrency) as pool:
+            waiting = {
+                pool.submit(self._answer, requests[numbers[0]], check): numbers
+                for numbers in same.values()
+            }
+            try:
+                for done in as_completed(waiting):
+                    for number in waiting[done]:
+                        found[number] = done.result()
+                        on_answer(number)
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        return [found[number] for number in range(len(requests))]
+
+    def _answer(
+        self, request: Request, check: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any] | TooLongError:
+        body = {"model": self._name, **request.body}
+        wanted = {"path": request.path, "body": body}
+        known = self._ledger.find(wanted)
+        if known is not None:
+            return known
+        self._check_limit()
+        try:
+            answer = self._send(request.path, body)
+        except TooLongError as error:
+            return error
+        self._count(answer)
+        check(answer)
+        self._ledger.add(wanted, answer)
+        return answer
+
+    def _send(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        for attempt in range(self._server.retries + 1):
+            if attempt:
+                time.sleep(min(8.0, 0.5 * 2 ** (attempt - 1)))
+            try:
+                answer = self._client.post(path, cast_to=object, body=body)
+            except self._errors.APIStatusError as error:
+                raise self._refused(error) from None
+            except self._errors.APIConnectionError as error:
+                raise ModelError(
+                    f"The server {self._server.url} did not answer in {self._server.retries + 1} "
+                    f"attempts ({self._safe(error)}); see that it runs, then run again: what was "
+                    "answered is kept."
+                ) from None
+            except ValueError:  # no JSON
+                continue
+            if isinstance(answer, dict):
+                return answer
+        raise ModelError(
+            f"The server {self._server.url} answered {self._server.retries + 1} times with what is "
+            f"no JSON object; is '{path}' below this URL the protocol of OpenAI?"
+        )
+
+    def _refused(self, error: Any) -> Exception:
+        details = error.body if isinstance(error.body, dict) else {}
+        if error.status_code in (400, 413, 422) and (
+            details.get("code") == CONTEXT_LENGTH or _TOO_LONG.search(str(error))
+        ):
+            return TooLongError()
+        hints = {
+            401: f"set the key in the variable '{self._server.key_env or 'key_env'}'",
+            403: "see that the key may use this model",
+            404: f"see that the server has the model '{self._name}' and that the URL ends in '/v1'",
+            429: "lower 'concurrency', or wait; what was answered is kept",
+        }
+        hint = hints.get(
+            error.status_code, "run again when it is mended; what was answered is kept"
+        )
+        return ModelError(
+            f"The server {self._server.url} answered {error.status_code}: {self._safe(error)}. "
+            f"Remedy: {hint}."
+        )
+
+    def _safe(self, error: Any) -> str:
+        """Return the text of an error on one short line, without the key."""
+        text = " ".join(str(error).split())[:300]
+        return text.replace(self._key, "***") if self._key else text
+
+    def _check_limit(self) -> None:
+        limit = self._server.max_spent_tokens
+        with self._lock:
+            if limit is not None and self.usage.tokens >= limit:
+                raise ModelError(
+                    f"{self.usage.tokens} tokens were spent on {self._server.url}, of "
+                    f"'max_spent_tokens' {limit}; what was answered is kept. Raise the limit, and "
+                    "run again."
+                )
+
+    def _count(self, answer: dict[str, Any]) -> None:
+        usage = answer.get("usage") or {}
+        tokens = usage.get("total_tokens")
+        if tokens is None and self._server.max_spent_tokens is not None:
+            raise ModelError(
+                f"The server {self._server.url} does not say how many tokens an answer took, so "
+                "'max_spent_tokens' cannot be kept; leave it out to go on without a limit."
+            )
+        with self._lock:
+            self.usage = self.usage.plus(Usage(1, int(tokens or 0)))
+
+
+def _key(server: ServerSpec) -> str | None:
+    if server.key_env is None:
+        return None
+    key = os.environ.get(server.key_env)
+    if not key:
+        raise ModelError(
+            f"The key for {server.url} is expected in the environment variable "
+            f"'{server.key_env}', which is not set."
+        )
+    return key

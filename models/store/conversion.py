@@ -1,0 +1,87 @@
+"""Weights that come as GGUF, unpacked once into what loads fast.
+
+It takes `transformers` about 20 seconds to read SmolLM2 from GGUF, and one second from safetensors.
+So the first use writes a folder of bfloat16 safetensors, tokenizer included, to the cache.
+"""
+
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from siftline.contracts.errors import ModelError
+from siftline.models.store.files import cache_folder, file_digest
+from siftline.models.store.packages import require
+
+# Bumped when the conversion would give other weights.
+CONVERSION_REVISION = 1
+
+
+def loadable_folder(folder: Path) -> Path:
+    """Return a folder that `transformers` loads fast: this one, or its conversion in the cache.
+
+    Args:
+        folder: Of a model, in safetensors or in one file of GGUF.
+
+    Raises:
+        ModelError: A package that reads GGUF is missing.
+    """
+    if is_gguf(folder):
+        return _converted(min(folder.glob("*.gguf")))
+    return folder
+
+
+def is_gguf(folder: Path) -> bool:
+    """Return whether the weights in a folder are GGUF only."""
+    return any(folder.glob("*.gguf")) and not any(folder.glob("*.safetensors"))
+
+
+def _converted(gguf: Path) -> Path:
+    """Return the conversion of a GGUF file, making it when it is missing."""
+    label = f"{gguf.stem}-{file_digest(gguf)[:12]}-{CONVERSION_REVISION}"
+    target = cache_folder() / "models" / label
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{label}-{uuid.uuid4().hex}.tmp")
+    try:
+        convert_gguf(gguf, temporary)
+        temporary.rename(target)
+    except OSError:
+        # Another process was faster; any other failure is real.
+        if not target.is_dir():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def convert_gguf(gguf: Path, target: Path) -> None:
+    """Unpack a GGUF file into a folder of bfloat16 safetensors and a tokenizer.
+
+    Raises:
+        ModelError: A package that reads GGUF is missing.
+    """
+    require("torch", "transformers", "accelerate", "gguf")
+    import torch  # optional dependencies, and slow to import
+    import transformers
+
+    # From transformers 5.20 on, weights stay packed unless one asks; before, there was no choice.
+    options: dict[str, Any] = {}
+    if hasattr(transformers, "GgufConfig"):
+        options["quantization_config"] = transformers.GgufConfig(dequantize=True)
+    folder, name = str(gguf.parent), gguf.name
+    packed: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=name, dtype=torch.bfloat16, **options
+    )
+    # A fresh model of the same class, because one read from GGUF may refuse to be saved.
+    settings = {k: v for k, v in packed.config.to_dict().items() if k != "quantization_config"}
+    model = type(packed)(type(packed.config).from_dict(settings))
+    model.to(torch.bfloat16)
+    model.load_state_dict(packed.state_dict())
+    model.save_pretrained(target)
+    transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(target)
+    config = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    if "quantization_config" in config:
+        raise ModelError(f"'{gguf.name}' could not be unpacked; its weights are still quantised.")

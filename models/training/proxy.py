@@ -1,0 +1,237 @@
+"""The small model whose losses S2L follows: trained on the pool, with checkpoints on the way.
+
+The settings of the released code (BigML-CS-UCLA/S2L): three epochs, AdamW at 2e-5, cosine, 3 %
+warm-up, no weight decay, 128 rows a step, 512 tokens a row, twelve checkpoints. It takes one every
+500 steps; ours are spread evenly, so that a pool of any size has twelve. Its tokenizer is made
+anew for scoring, which overwrites trained embeddings; ours is saved with each checkpoint.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+from pydantic import Field, field_validator
+
+from siftline.contracts import progress
+from siftline.contracts.config import Config
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime, Usage
+from siftline.contracts.share import Share
+from siftline.contracts.trainer import Trainer
+from siftline.models.loading import open_language_model, open_weights, resolve_device, resolve_dtype
+from siftline.models.rendering import Template
+from siftline.models.store.packages import require
+from siftline.models.training.loop import Course, Lesson, lessons, own_randomness, train
+
+Shape = Literal["tiny", "mini", "small", "base"]
+# Width, layers and heads of a Llama; `base` is as Pythia-70M, the paper's proxy, inside.
+SHAPES: dict[str, tuple[int, int, int]] = {
+    "tiny": (64, 2, 2),
+    "mini": (128, 4, 4),
+    "small": (256, 6, 4),
+    "base": (512, 6, 8),
+}
+_PRETRAINED_RATE = 2e-5  # the released code's
+_SCRATCH_RATE = 1e-3  # ours; random weights hardly move at 2e-5
+
+
+class ProxyTraining(Config):
+    """How the proxy is trained.
+
+    Attributes:
+        from_scratch: Start from random weights of a named shape, with the model's tokenizer:
+            `tiny` (64 wide, 2 layers), `mini` (128, 4), `small` (256, 6), `base` (512, 6). None
+            starts from the model's own weights.
+        epochs: Passes over the rows.
+        learning_rate: At its peak; None takes 2e-5, from scratch 1e-3.
+        batch_rows: Rows in one step.
+        warmup: Share of the steps over which the rate rises.
+        weight_decay: AdamW's.
+        max_tokens: A longer row is cut there, or at the model's window if that is smaller; one
+            whose prompt fills it is left out.
+        checkpoints: How many, evenly spread over the training, the last one at its end; or the
+            parts of the training after which they are made, such as `[0.1, 0.5, 1.0]`.
+        every_steps: A checkpoint each time so many steps are made, instead of `checkpoints`.
+        share: Of the rows that are learned from, drawn at random. The cheap mode of GRAPE's
+            authors is 0.05 with four epochs.
+        template: How rows are rendered.
+        seed: Of the rows that are drawn, of their order, and of random weights. The recipe's does
+            not count here: another choice from the same losses trains nothing.
+    """
+
+    from_scratch: Shape | None = None
+    epochs: int = Field(default=3, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    batch_rows: int = Field(default=128, ge=1)
+    warmup: float = Field(default=0.03, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_tokens: int = Field(default=512, ge=2)
+    checkpoints: int | tuple[float, ...] = Field(default=12)
+    every_steps: int | None = Field(default=None, ge=1)
+    share: Share = Field(default=1.0, gt=0)
+    template: Template = "plain"
+    seed: int = Field(default=0, ge=0)
+
+    @field_validator("checkpoints")
+    @classmethod
+    def _checkpoints_are_somewhere(cls, value: int | tuple[float, ...]) -> int | tuple[float, ...]:
+        parts = (value,) if isinstance(value, int) else value
+        most = 1000 if isinstance(value, int) else 1
+        if not parts or not all(0 < part <= most for part in parts):
+            raise ValueError(
+                "expected a number of checkpoints from 1 to 1000, or parts of the training above "
+                "0 and up to 1."
+            )
+        return value
+
+    def stops(self, steps: int) -> list[int]:
+        """Return after how many steps the checkpoints are made.
+
+        Args:
+            steps: Of the whole training; where there are fewer than checkpoints, each is one.
+        """
+        if self.every_steps is not None:
+            found = set(range(self.every_steps, steps + 1, self.every_steps)) or {steps}
+            return sorted(found)
+        count = self.checkpoints
+        parts = [n / count for n in range(1, count + 1)] if isinstance(count, int) else count
+        return sorted({max(1, round(part * steps)) for part in parts})
+
+    def course(self, bfloat16: bool) -> Course:
+        """Return the course of the training."""
+        default = _SCRATCH_RATE if self.from_scratch else _PRETRAINED_RATE
+        return Course(
+            learning_rate=self.learning_rate or default,
+            epochs=self.epochs,
+            batch_rows=self.batch_rows,
+            warmup=self.warmup,
+            weight_decay=self.weight_decay,
+            seed=self.seed,
+            bfloat16=bfloat16,
+        )
+
+
+class Proxy(Trainer):
+    """A trainer that leaves checkpoints: folders `step-<number>` of weights and tokenizer.
+
+    Attributes:
+        model: Role of a local language model.
+        training: How it is trained.
+    """
+
+    revision: ClassVar[int] = 2
+
+    training: ProxyTraining = ProxyTraining()
+
+    def fit(self, corpus: Corpus, runtime: Runtime, folder: Path) -> Usage:
+        """Train on a corpus; see :class:`siftline.contracts.trainer.Trainer`.
+
+        Raises:
+            ModelError: The model is not local, no row can be learned from, or training diverged.
+        """
+        require("torch", "transformers", "safetensors")
+        spec = runtime.spec(self.model)
+        place = resolve_device(runtime.device)
+        scorer = open_language_model(spec, place)
+        rows = self._rows(corpus, scorer)
+        if not rows:
+            raise ModelError(
+                f"No row can be learned from by '{spec.name}'; expected prompts of less than "
+                f"{self.training.max_tokens} tokens with a response."
+            )
+        kind = resolve_dtype(spec, place)
+        course = self.training.course(bfloat16=kind == "bfloat16")
+        steps = course.steps(len(rows))
+        stops = self.training.stops(steps)
+        progress.start(f"training {spec.name}", course.learned(len(rows), stops[-1]))
+        tokenizer = scorer.tokenizer
+        del scorer  # before its weights are loaded once more, in float32
+        model = self._start(spec, place, tokenizer)
+        told = {"rows": len(rows), "steps": steps, "checkpoints": stops}
+        (folder / "training.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
+        usage = train(
+            model,
+            rows,
+            course,
+            stops=stops,
+            on_stop=lambda step: _write_checkpoint(model, tokenizer, kind, folder, step),
+            folder=folder,
+        )
+        progress.finish()
+        return usage
+
+    def _rows(self, corpus: Corpus, scorer: Any) -> list[Lesson]:
+        """Return what can be learned, ordered by content."""
+        shards = [shard.select(["content_hash", "messages"]) for shard in corpus.iter_shards()]
+        table = pa.concat_tables(shards).sort_by([("content_hash", "ascending")])
+        training = self.training
+        found = lessons(
+            table["messages"].to_pylist(), training.template, scorer, training.max_tokens
+        )
+        return [each for each in found if isinstance(each, Lesson)]
+
+    def _start(self, spec: ModelSpec, place: str, tokenizer: Any) -> Any:
+        """Return the weights that training starts from, in float32."""
+        shape = self.training.from_scratch
+        if shape is None:
+            return open_weights(spec, place, full=True)
+        import torch  # optional dependencies, and slow to import
+        import transformers
+
+        width, layers, heads = SHAPES[shape]
+        config = transformers.LlamaConfig(
+            vocab_size=max(tokenizer.get_vocab().values()) + 1,  # numbers may be left out
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            max_position_embeddings=max(2048, self.training.max_tokens),
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+        with own_randomness():
+            torch.manual_seed(self.training.seed)
+            model: Any = transformers.LlamaForCausalLM(config)
+            return model.float().to(place)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """Return the folders of a proxy's checkpoints, the first one first.
+
+    Raises:
+        ModelError: One that the training has promised is missing.
+    """
+    told = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    found = [folder / _name(step) for step in told["checkpoints"]]
+    missing = [path.name for path in found if not (path / "config.json").exists()]
+    if missing:
+        raise ModelError(
+            f"The checkpoints {', '.join(missing)} are missing in '{folder}'; remove that folder, "
+            "and the proxy is trained again."
+        )
+    return found
+
+
+def _name(step: int) -> str:
+    return f"step-{step:07d}"
+
+
+def _write_checkpoint(model: Any, tokenizer: Any, kind: str, folder: Path, step: int) -> None:
+    """Write weights, in the type that they are scored in, and tokenizer; whole or not at all."""
+    import torch
+
+    temporary, path = folder / f".{_name(step)}.tmp", folder / _name(step)
+    shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
+    # Tied weights are one tensor; casting each by itself would make two.
+    weights = {value.data_ptr(): value for value in model.state_dict().values()}
+    made = {place: value.to(getattr(torch, kind)) for place, value in weights.items()}
+    cast = {name: made[value.data_ptr()] for name, value in model.state_dict().items()}
+    model.save_pretrained(temporary, state_dict=cast)
+    tokenizer.save_pretrained(temporary)
+    temporary.replace(path)

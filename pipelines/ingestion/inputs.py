@@ -1,0 +1,160 @@
+"""The inputs of a recipe: which files they are, and a digest of their bytes."""
+
+import glob
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from siftline.contracts.config import Config
+from siftline.contracts.errors import InputError, nearest
+
+SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".arrow", ".feather")
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+CANONICAL = (
+    "instruction",
+    "input",
+    "response",
+    "system",
+    "history",
+    "conversations",
+    "messages",
+    "prompt",
+    "question",
+    "tools",
+    "id",
+    "task",
+    "origin",
+)
+
+Format = Literal["auto", "alpaca", "sharegpt", "messages", "prompt_completion", "question_answer"]
+
+
+class Input(Config):
+    """One input of a recipe.
+
+    Attributes:
+        path: A file, a glob, or a folder saved by `datasets`, relative to the recipe's folder.
+        hub: A `datasets` Hub id or dataset folder, instead of `path`.
+        source: What its rows are called; the name of the file or Hub id by default.
+        format: The rows' shape; `auto` looks at the first rows of each file.
+        columns: Canonical field to the file's column, such as `{response: answer}`.
+        config: Of a Hub dataset.
+        split: Of a Hub or saved dataset.
+        revision: Of a Hub dataset.
+        license: For the dataset card.
+        task: Of all its rows, instead of their `task` or `category` column.
+        origin: Who wrote its responses, instead of their `origin`, `generator`, `model` column.
+    """
+
+    path: str | None = None
+    hub: str | None = None
+    source: str = ""
+    format: Format = "auto"
+    columns: dict[str, str] = {}
+    config: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    license: str | None = None
+    task: str | None = None
+    origin: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_source(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or data.get("source"):
+            return data
+        name = str(data.get("path") or data.get("hub") or "").rstrip("/")
+        stem = re.sub(r"[*?\[\]]", "", Path(name).name).split(".")[0]
+        return {**data, "source": stem or Path(name).parent.name or "input"}
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Input":
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("expected exactly one of 'path' and 'hub'.")
+        for field in self.columns:
+            if field not in CANONICAL:
+                raise ValueError(f"columns: unknown field '{field}'.{nearest(field, CANONICAL)}")
+        return self
+
+
+def suffix(path: Path) -> str:
+    """Return a file's suffix without its compression: `.json` for `a.json.gz`."""
+    parts = [part.lower() for part in path.suffixes]
+    if parts and parts[-1] in COMPRESSIONS:
+        parts = parts[:-1]
+    return parts[-1] if parts else ""
+
+
+def compression(path: Path) -> str | None:
+    """Return the codec that a file's name tells, as Arrow calls it; None for a plain file."""
+    return COMPRESSIONS.get(path.suffix.lower())
+
+
+def resolve(item: Input, base: Path) -> list[Path]:
+    """Return the files of an input in order; a saved dataset is its folder. None for a Hub input.
+
+    Raises:
+        InputError: It matches nothing, or a file is empty or of an unknown type.
+    """
+    if item.path is None:
+        return []
+    pattern = base / item.path
+    found = glob.glob(item.path, root_dir=base, recursive=True)
+    matches = [pattern] if pattern.exists() else [base / name for name in found]
+    if not matches:
+        raise InputError(
+            f"Input '{item.path}' matches no file; expected a file or a glob relative to the "
+            "recipe's folder. Correct 'path'."
+        )
+    for path in matches:
+        _check(path, item.path)
+    return sorted(matches)
+
+
+def is_saved_dataset(path: Path) -> bool:
+    """Return whether a folder was written by `datasets`' `save_to_disk`."""
+    return (path / "state.json").exists() or (path / "dataset_dict.json").exists()
+
+
+def _check(path: Path, name: str) -> None:
+    if path.is_dir():
+        if not is_saved_dataset(path):
+            raise InputError(
+                f"Input '{name}' is a folder, expected files or a folder saved by 'datasets'. "
+                f"Write a glob, such as '{name}/*.jsonl'."
+            )
+    elif suffix(path) not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        raise InputError(
+            f"Input '{path.name}' has an unknown type; expected {known}, plain, .gz or .zst."
+        )
+    elif path.stat().st_size == 0:
+        raise InputError(f"Input '{path.name}' is empty; expected at least one row. Remove it.")
+
+
+def digest(item: Input, base: Path) -> str:
+    """Return a hash of what an input holds: the names and bytes of its files.
+
+    Of a Hub input it is the id, configuration, split and revision: pin the revision.
+
+    Raises:
+        InputError: As :func:`resolve`.
+    """
+    hasher = hashlib.sha256()
+    for path in resolve(item, base):
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            hasher.update(os.fsencode(file.name) + b"\x00")
+            with file.open("rb") as stream:
+                hasher.update(hashlib.file_digest(stream, "sha256").digest())
+    if item.hub is not None:
+        local = base / item.hub
+        hasher.update(repr((item.hub, item.config, item.split, item.revision)).encode())
+        for file in sorted(p for p in local.rglob("*") if p.is_file()) if local.is_dir() else []:
+            with file.open("rb") as stream:
+                hasher.update(hashlib.file_digest(stream, "sha256").digest())
+    return hasher.hexdigest()

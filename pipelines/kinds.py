@@ -1,0 +1,140 @@
+"""The kinds of stage that a recipe can name: siftline's own, and those of other packages.
+
+A package adds methods by the entry point group `siftline.methods`, one entry for each kind:
+
+    [project.entry-points."siftline.methods"]
+    shortest = "my_package:Shortest"
+
+Its name and version become part of a version's identity, and of the scores that it computes.
+"""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+
+from siftline.contracts.errors import RecipeError
+from siftline.contracts.method import Method
+from siftline.filters.clear import Clear
+from siftline.filters.exact_duplicates import ExactDuplicates
+from siftline.filters.rules import Rules
+from siftline.filters.s3ft import S3ft
+from siftline.selectors.baselines import Longest, Random, StratifiedRandom
+from siftline.selectors.deita import Deita
+from siftline.selectors.diversity import Diversity
+from siftline.selectors.dmt import Dmt
+from siftline.selectors.facility_location import FacilityLocation
+from siftline.selectors.grape import Grape
+from siftline.selectors.k_center import KCenter
+from siftline.selectors.mixing import Mix
+from siftline.selectors.rds import RdsPlus
+from siftline.selectors.s2l import S2L
+from siftline.selectors.semantic_duplicates import SemanticDuplicates
+
+GROUP = "siftline.methods"
+
+BUILTIN: tuple[type[Method], ...] = (
+    Rules,
+    ExactDuplicates,
+    Clear,
+    S3ft,
+    S2L,
+    Grape,
+    Diversity,
+    Random,
+    StratifiedRandom,
+    Longest,
+    Mix,
+    Dmt,
+    SemanticDuplicates,
+    KCenter,
+    FacilityLocation,
+    Deita,
+    RdsPlus,
+)
+
+
+def kind_of(method: type[Method]) -> str:
+    """Return the name of a method in a recipe."""
+    return str(method.model_fields["kind"].default)
+
+
+def known_kinds() -> list[str]:
+    """Return the names of all kinds, loading none."""
+    return sorted({*_builtin(), *_external()})
+
+
+def method_of(kind: str) -> type[Method]:
+    """Return the method of a kind.
+
+    Raises:
+        KeyError: There is none.
+        RecipeError: The package that declares it cannot be imported, or gives no method.
+    """
+    if kind in _builtin():
+        return _builtin()[kind]
+    return _loaded(_external()[kind])
+
+
+def all_methods() -> tuple[type[Method], ...]:
+    """Return the methods of all kinds.
+
+    Raises:
+        RecipeError: A package declares one that cannot be used.
+    """
+    return tuple(method_of(kind) for kind in known_kinds())
+
+
+@functools.cache
+def _builtin() -> Mapping[str, type[Method]]:
+    return {kind_of(method): method for method in BUILTIN}
+
+
+@functools.cache
+def _external() -> Mapping[str, EntryPoint]:
+    """Return what other packages declare, by kind.
+
+    Raises:
+        RecipeError: A kind is declared twice, or is one of siftline's own.
+    """
+    entries: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=GROUP):
+        other = entries.get(entry.name)
+        if entry.name in _builtin() or (other is not None and other.value != entry.value):
+            owner = _package(other) if other is not None else "siftline"
+            raise RecipeError(
+                f"The package '{_package(entry)}' declares a method '{entry.name}', which is one "
+                f"of '{owner}' already; expected another name. Uninstall one of the two."
+            )
+        entries[entry.name] = entry
+    return entries
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else entry.value
+
+
+@functools.cache
+def _loaded(entry: EntryPoint) -> type[Method]:
+    """Import a method, and hold it to the contract."""
+    blame = f"The method '{entry.name}' of the package '{_package(entry)}'"
+    try:
+        found: object = entry.load()
+    except Exception as error:  # whatever another package does while it is imported
+        raise RecipeError(
+            f"{blame} cannot be imported: {type(error).__name__}: {error}. Mend or uninstall it."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise RecipeError(
+            f"{blame} is {found!r}; expected a subclass of siftline.contracts.method.Method."
+        )
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise RecipeError(f"{blame} lacks {missing}; expected a method that decides.")
+    if kind_of(found) != entry.name:
+        raise RecipeError(
+            f"{blame} has the kind '{kind_of(found)}'; expected the name of its entry point."
+        )
+    if not isinstance(vars(found).get("revision"), int):
+        raise RecipeError(f"{blame} has no 'revision'; expected a number, bumped with its results.")
+    return found

@@ -1,0 +1,81 @@
+"""`decisions.parquet`: what became of every input row, where, and why."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from siftline.pipelines.job import Job
+from siftline.pipelines.parquet import write_table
+from siftline.pipelines.stage import read_score_tables
+
+_PLACE = ["id", "source", "file", "row"]
+
+
+def write_decisions(job: Job, path: Path) -> pa.Table:
+    """Write one row per example, and one per quarantined input row.
+
+    Columns: id (null in quarantine), source, file, row (number of the record in the file),
+    decision (`keep`, `correct`: kept with a new response, `drop`, `quarantine`), stage (the folder
+    that decided; for a kept row the last one that revised it, or else the last), reason, and
+    every scalar score so far as `table.column`.
+
+    Args:
+        job: All of its stages are finished.
+        path: Where to write.
+
+    Returns:
+        What was written.
+    """
+    examples = pa.concat_tables(
+        [
+            pq.read_table(shard, columns=_PLACE)
+            for shard in sorted(job.examples_folder.glob("*.parquet"))
+        ]
+    )
+    ids = examples["id"].combine_chunks()
+    reasons = np.full(len(ids), "kept", dtype=object)
+    stages = np.full(len(ids), job.ingest_folder.name, dtype=object)
+    keep = np.ones(len(ids), dtype=bool)
+    corrected = np.zeros(len(ids), dtype=bool)
+    scores: dict[str, pa.ChunkedArray] = {}
+    for number in range(len(job.recipe.stages)):
+        folder = job.stage_folder(number)
+        verdicts = pq.read_table(folder / "verdicts.parquet")
+        rows = pc.index_in(verdicts["id"].combine_chunks(), value_set=ids).to_numpy()
+        keep[rows] = verdicts["keep"].to_numpy()
+        decided_here = ~(corrected & keep)[rows]  # a kept correction keeps its reason
+        reasons[rows[decided_here]] = verdicts["reason"].filter(pa.array(decided_here)).to_pylist()
+        stages[rows[decided_here]] = folder.name
+        corrected |= _revised_rows(folder, ids)
+        for name, table in read_score_tables(folder / "scores", examples["id"]).items():
+            scores.update({f"{name}.{column}": table[column] for column in table.column_names})
+    decision = np.where(keep, np.where(corrected, "correct", "keep"), "drop")
+    decided = examples.append_column("decision", pa.array(decision, pa.string()))
+    decided = decided.append_column("stage", pa.array(stages, pa.string()))
+    decided = decided.append_column("reason", pa.array(reasons, pa.string()))
+    for name in sorted(scores):
+        decided = decided.append_column(name, scores[name])
+    table = pa.concat_tables([decided, _quarantined(job)], promote_options="default")
+    write_table(table, path)
+    return table
+
+
+def _revised_rows(folder: Path, ids: pa.Array) -> npt.NDArray[np.bool_]:
+    """Return [ids] true for the rows to which a stage gave a new response."""
+    path = folder / "revisions.parquet"
+    revised = pq.read_table(path, columns=["id"])["id"] if path.exists() else pa.array([], "string")
+    found: npt.NDArray[np.bool_] = pc.is_in(ids, value_set=revised).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _quarantined(job: Job) -> pa.Table:
+    table = pq.read_table(
+        job.ingest_folder / "quarantine.parquet", columns=["source", "file", "row", "reason"]
+    )
+    count = len(table)
+    table = table.append_column("decision", pa.array(["quarantine"] * count, pa.string()))
+    return table.append_column("stage", pa.array([job.ingest_folder.name] * count, pa.string()))

@@ -1,0 +1,171 @@
+"""The curated dataset: Parquet that `datasets.load_dataset` and the trainers open.
+
+One row per conversation: `messages`, a list of role and content, then where it comes from. Tools
+and tool calls are JSON texts in columns of their own, which exist only where some row has them:
+as Arrow structs, the arguments of one tool would appear as nulls in every other. Where a response
+was corrected, `original_response` holds the one that was read; where a mixture repeats rows,
+`repeat` tells the first (0) from those that follow.
+
+Where a stage makes several splits, `training_order.json` says in which order they are to be used.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from siftline.contracts.corpus import MESSAGES, Corpus
+from siftline.pipelines.job import Job
+from siftline.pipelines.manifest import ExportManifest
+from siftline.pipelines.output.splits import TRAIN, Split, splits_of
+from siftline.pipelines.output.training_order import TRAINING_ORDER, training_order
+from siftline.pipelines.parquet import write_table
+from siftline.pipelines.run_directory import write_json
+
+ROWS_PER_FILE = 100_000
+
+_PROVENANCE = ["id", "prompt_id", "source", "task", "origin", "file", "row", "metadata"]
+_TOOL_COLUMNS = ("tools", "tool_calls")
+_ORIGINAL = "original_response"
+_REPEAT = "repeat"
+
+
+def export(job: Job, corpus: Corpus) -> ExportManifest:
+    """Write the rows that every stage has kept, in corpus order unless the recipe states another.
+
+    The dataset card is written later, since it tells of the whole run.
+
+    Args:
+        job: The run.
+        corpus: What the last stage has left.
+
+    Raises:
+        RecipeError: The recipe orders rows by a score that no stage has; nothing is written.
+    """
+    started = time.monotonic()
+    output = job.recipe.output
+    splits = splits_of(corpus, output.order_by, output.descending, job.recipe.seed)
+    building = job.version / ".curated.tmp"
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    extra = _extra_columns(corpus, splits)
+    files = {split.name: _names(split) for split in splits}
+    for split in splits:
+        for name, table in zip(files[split.name], _files(corpus, split, extra), strict=True):
+            write_table(table, building / name)
+    if splits[0].name != TRAIN:
+        write_json(building / TRAINING_ORDER, training_order(corpus, splits, files))
+    shutil.rmtree(job.curated_folder, ignore_errors=True)
+    building.replace(job.curated_folder)
+    return ExportManifest(
+        files=tuple(name for names in files.values() for name in names),
+        rows=sum(len(split.rows) for split in splits),
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _names(split: Split) -> list[str]:
+    """Return the names of a split's files, of which there is at least one."""
+    count = max(1, -(-len(split.rows) // ROWS_PER_FILE))
+    return [f"{split.name}-{n:05d}-of-{count:05d}.parquet" for n in range(count)]
+
+
+def _extra_columns(corpus: Corpus, splits: list[Split]) -> list[str]:
+    """Return the columns that only some datasets have."""
+    metadata = _metadata(corpus)
+    extra = [name for name in _TOOL_COLUMNS if any(_holds(text, name) for text in metadata)]
+    if _any_revised(corpus):
+        extra.append(_ORIGINAL)
+    if any(split.repeat.any() for split in splits):
+        extra.append(_REPEAT)
+    return extra
+
+
+def _metadata(corpus: Corpus) -> list[str]:
+    """Return the metadata in which a tool column is named, of rows that are left."""
+    texts: list[str] = []
+    for number, path in enumerate(corpus.shards):
+        rows = corpus.rows.filter(pc.equal(corpus.rows["shard"], number))["position"]
+        column = pq.read_table(path, columns=["metadata"])["metadata"].take(rows)
+        named = [pc.match_substring(column, f'"{name}"') for name in _TOOL_COLUMNS]
+        texts += column.filter(pc.or_(*named)).to_pylist()
+    return texts
+
+
+def _holds(metadata: str, name: str) -> bool:
+    """Return whether a row has tools, or tool calls."""
+    return bool(json.loads(metadata).get(name))
+
+
+def _any_revised(corpus: Corpus) -> bool:
+    ids = corpus.rows["id"]
+    return bool(len(ids) and pc.any(pc.is_in(ids, value_set=corpus.revisions["id"])).as_py())
+
+
+def _files(corpus: Corpus, split: Split, extra: list[str]) -> Iterator[pa.Table]:
+    """Yield the tables of a split's files, each of `ROWS_PER_FILE` rows but the last."""
+    revised = dict(
+        zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
+    )
+    for start in range(0, max(1, len(split.rows)), ROWS_PER_FILE):
+        rows = split.rows[start : start + ROWS_PER_FILE]
+        repeat = split.repeat[start : start + ROWS_PER_FILE]
+        yield _gathered(corpus, Split(split.name, rows, repeat), extra, revised)
+
+
+def _gathered(corpus: Corpus, split: Split, extra: list[str], revised: dict[str, str]) -> pa.Table:
+    """Read rows, each shard that holds some of them once, and put them in their order."""
+    shards = corpus.rows["shard"].to_numpy()[split.rows]
+    positions = corpus.rows["position"].to_numpy()[split.rows]
+    tables = [_curated_schema(extra).empty_table()]
+    read = [np.empty(0, dtype=np.int64)]
+    for number in np.unique(shards):
+        mine = np.flatnonzero(shards == number)
+        shard = corpus.take(int(number), positions[mine])
+        tables.append(_curated(shard, extra, revised, split.repeat[mine]))
+        read.append(mine)
+    table = pa.concat_tables(tables)
+    order = np.argsort(np.concatenate(read), kind="stable")
+    in_order = bool((np.diff(order) == 1).all())
+    return table if in_order else table.take(pa.array(order))
+
+
+def _curated_schema(extra: list[str]) -> pa.Schema:
+    columns: list[tuple[str, Any]] = [("messages", MESSAGES)]
+    columns += [(name, pa.int32() if name == _REPEAT else pa.string()) for name in extra]
+    columns += [(name, pa.int64() if name == "row" else pa.string()) for name in _PROVENANCE]
+    return pa.schema(columns)
+
+
+def _curated(
+    shard: pa.Table, extra: list[str], revised: dict[str, str], repeat: npt.NDArray[np.int64]
+) -> pa.Table:
+    """Turn examples into curated rows; tools move from the metadata to their columns.
+
+    Args:
+        shard: Examples.
+        extra: Columns that exist in this dataset.
+        revised: The response that was read, by id, where it is another one now.
+        repeat: [rows] How often the row was written before.
+    """
+    metadata = [json.loads(text) for text in shard["metadata"].to_pylist()]
+    columns: dict[str, Any] = {"messages": shard["messages"]}
+    for name in extra:
+        if name == _ORIGINAL:
+            columns[name] = [revised.get(row_id) for row_id in shard["id"].to_pylist()]
+            continue
+        if name == _REPEAT:
+            columns[name] = pa.array(repeat, pa.int32())
+            continue
+        values = [row.pop(name, None) for row in metadata]
+        columns[name] = [json.dumps(v, ensure_ascii=False) if v else None for v in values]
+    columns |= {name: shard[name] for name in _PROVENANCE if name != "metadata"}
+    columns["metadata"] = [json.dumps(row, sort_keys=True, ensure_ascii=False) for row in metadata]
+    return pa.table(columns, schema=_curated_schema(extra))

@@ -1,0 +1,100 @@
+"""The score cache: what has been computed once for a row is never computed again.
+
+A scorer's folder is named by its identity: the name and revision of the scorer, its fields, and
+the fingerprint of the model behind it. In it lie numbered Parquet parts, each the result of one
+piece of work, keyed by content. A part appears under its name only when it is complete, and is
+never changed, so any number of runs can share a cache. Where two parts hold the same key, the
+lower number counts.
+"""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from siftline.pipelines.parquet import publish_table
+from siftline.pipelines.run_directory import write_atomically
+from siftline.pipelines.scores.identity import identity_hash
+
+
+class ScoreCache:
+    """The cached scores of one scorer.
+
+    Attributes:
+        folder: Where its parts lie.
+        key: Name of the key column.
+    """
+
+    def __init__(self, root: Path, identity: dict[str, Any]) -> None:
+        self.folder = root / identity["table"] / identity_hash(identity)
+        self.key: str = identity["key"]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        readable = self.folder / "identity.json"
+        if not readable.exists():
+            write_atomically(readable, json.dumps(identity, indent=1, ensure_ascii=False))
+        self._lock = threading.Lock()  # shards are scored from several threads
+        self._parts: list[Path] = []
+        self._keys: pa.ChunkedArray = pa.chunked_array([], pa.string())
+        self._starts = np.zeros(1, dtype=np.int64)  # first position of each part, then the end
+
+    def refresh(self) -> None:
+        """Take notice of parts that have appeared since."""
+        with self._lock:
+            self._read_new_parts()
+
+    def _read_new_parts(self) -> None:
+        known = set(self._parts)
+        fresh = sorted(path for path in self.folder.glob("part-*.parquet") if path not in known)
+        chunks = self._keys.chunks
+        for path in fresh:
+            keys = pq.read_table(path, columns=[self.key])[self.key].combine_chunks()
+            self._parts.append(path)
+            self._starts = np.append(self._starts, self._starts[-1] + len(keys))
+            chunks.append(keys)
+        self._keys = pa.chunked_array(chunks, pa.string())
+
+    def missing(self, keys: pa.Array) -> pa.Array:
+        """Return which keys are not in the cache, as booleans."""
+        return pc.is_null(pc.index_in(keys, value_set=self._keys))
+
+    def locate(self, keys: pa.Array) -> npt.NDArray[np.int64]:
+        """Return where each key lies, for :meth:`read`.
+
+        Raises:
+            KeyError: One of them is not in the cache.
+        """
+        found = pc.index_in(keys, value_set=self._keys)
+        if found.null_count:
+            raise KeyError(f"{found.null_count} of {len(keys)} rows are not in {self.folder}")
+        positions: npt.NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
+        return positions
+
+    def read(self, positions: npt.NDArray[np.int64]) -> pa.Table:
+        """Return the scores at some positions, in their order, without the key column."""
+        part = np.searchsorted(self._starts, positions, side="right") - 1
+        order = np.argsort(part, kind="stable")
+        pieces = []
+        for number in np.unique(part):
+            rows = positions[order[part[order] == number]] - self._starts[number]
+            table = pq.read_table(self._parts[number]).drop_columns([self.key])
+            pieces.append(table.take(pa.array(rows)))
+        restore = np.empty(len(order), dtype=np.int64)
+        restore[order] = np.arange(len(order))
+        return pa.concat_tables(pieces).take(pa.array(restore)).combine_chunks()
+
+    def add(self, table: pa.Table) -> None:
+        """Store one piece of work as the next part.
+
+        Args:
+            table: Its first column is the key.
+        """
+        if table.column_names[0] != self.key:
+            raise ValueError(f"expected '{self.key}' as first column, got {table.column_names}")
+        number = len(list(self.folder.glob("part-*.parquet")))
+        publish_table(table, self.folder, "part-{:06d}.parquet", number)

@@ -1,0 +1,124 @@
+"""Work: what is missing in the cache, cut into shards, trained for and scored.
+
+Each content belongs to the first shard in which it occurs, so shards can be scored in any order or
+at once. An interrupted run, continued, forms the same batches and so the same scores: a shard's
+scores are stored together or not at all.
+"""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import filelock
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.method import Request
+from siftline.contracts.runtime import Usage
+from siftline.contracts.scorer import Scored, Scorer
+from siftline.pipelines.run_directory import write_atomically
+from siftline.pipelines.scores.identity import artifact_identity
+from siftline.pipelines.scores.store import ScoreStore
+
+
+class Work(NamedTuple):
+    """One piece of work: a scorer of a stage on one shard.
+
+    Attributes:
+        stage: Number of the stage, from 0.
+        scorer: The scorer.
+        shard: Number of the shard.
+        positions: In that shard, of the rows to be scored.
+        artifact: What was trained for the scorer.
+    """
+
+    stage: int
+    scorer: Scorer
+    shard: int
+    positions: tuple[int, ...]
+    artifact: Path | None = None
+
+
+class Cost(NamedTuple):
+    """What scoring has cost: rows scored, and the models' usage."""
+
+    rows: int = 0
+    usage: Usage = Usage()
+
+    def plus(self, other: "Cost") -> "Cost":
+        """Return the sum of two costs."""
+        return Cost(self.rows + other.rows, self.usage.plus(other.usage))
+
+
+def pending(stage: int, corpus: Corpus, request: Request, store: ScoreStore) -> list[Work]:
+    """Return the shards in which something that is asked for is still to be scored."""
+    keys = corpus.rows[request.scorer.key].combine_chunks()
+    asked = np.flatnonzero(request.rows)
+    codes = pc.dictionary_encode(keys.take(pa.array(asked))).indices
+    first = np.zeros(len(corpus), dtype=bool)
+    first[asked[np.unique(codes.to_numpy(zero_copy_only=False), return_index=True)[1]]] = True
+    missing = store.scores(request.scorer).missing(keys).to_numpy(zero_copy_only=False)
+    todo = first & missing
+    shards = corpus.rows["shard"].to_numpy()[todo]
+    positions = corpus.rows["position"].to_numpy()[todo]
+    artifact = store.artifact(corpus, request)
+    return [
+        Work(
+            stage, request.scorer, int(shard), tuple(positions[shards == shard].tolist()), artifact
+        )
+        for shard in np.unique(shards)
+    ]
+
+
+def train(corpus: Corpus, request: Request, store: ScoreStore) -> Usage:
+    """Train what a request wants trained, unless that is done.
+
+    What an interrupted call has left is handed to the trainer, which may go on from there.
+    """
+    folder = store.artifact(corpus, request)
+    if request.training is None or folder is None:
+        return Usage()
+    building = folder.with_name(f".{folder.name}.tmp")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):  # runs share the cache
+        if (folder / "identity.json").exists():
+            return Usage()
+        building.mkdir(exist_ok=True)
+        runtime = store.runtime.on(store.runtime.devices[0])
+        learned = corpus.filter(request.training.rows)
+        usage = request.training.trainer.fit(learned, runtime, building)
+        identity = artifact_identity(request.training, corpus, store.fingerprints)
+        write_atomically(building / "identity.json", json.dumps(identity, indent=1))
+        building.replace(folder)
+    return usage
+
+
+def score_work(rows: pa.Table, work: Work, store: ScoreStore) -> Cost:
+    """Score the rows of a piece of work, and keep the scores.
+
+    Args:
+        rows: Of the examples' schema, those that the work names.
+        work: The work.
+        store: Where the scores are kept.
+
+    Raises:
+        ModelError: The model cannot be loaded or run; nothing is stored.
+    """
+    scored = score_rows(work.scorer, rows, store, work.artifact)
+    store.scores(work.scorer).add(scored.table)
+    return Cost(len(rows), scored.usage)
+
+
+def score_rows(scorer: Scorer, rows: pa.Table, store: ScoreStore, artifact: Path | None) -> Scored:
+    """Run a scorer on rows, with the scores that it needs beside them."""
+    given = rows
+    for need in scorer.needs:
+        cache = store.scores(need)
+        needed = cache.read(cache.locate(rows[need.key].combine_chunks()))
+        given = given.append_column(need.table, needed.to_struct_array())
+    scored = scorer.score(given, store.runtime.model_copy(update={"artifact": artifact}))
+    if scored.table[scorer.key].to_pylist() != rows[scorer.key].to_pylist():
+        raise RuntimeError(f"scorer '{scorer.table}' did not return the rows it was given")
+    return scored

@@ -1,0 +1,164 @@
+"""How much a sampled answer agrees with the dataset's: four ways behind one function.
+
+`nli` is BSDetector's: one minus the mean probability of contradiction in both directions.
+`judge` asks the language model itself, `numeric` compares the last numbers, and `embedding`, the
+default because it needs nothing but a small model, takes the cosine of two sentence vectors: it
+tells whether two texts are about the same thing, and hardly whether they contradict each other.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from pydantic import Field
+
+from siftline.contracts.computation import Computation, RunsModel
+from siftline.contracts.runtime import Runtime, Usage
+from siftline.models.loading import load_embedder, load_entailment, load_language_model
+from siftline.models.rendering import Template
+from siftline.scorers.judges.answers import last_number
+from siftline.scorers.judges.judging import Reading, ask, is_consistent, weigh
+
+
+class Comparison(NamedTuple):
+    """One sampled answer beside the dataset's.
+
+    Attributes:
+        question: What precedes them, as text.
+        reference: The dataset's answer.
+        sample: The model's.
+    """
+
+    question: str
+    reference: str
+    sample: str
+
+
+class Agreement(NamedTuple):
+    """The result of :func:`agreement`.
+
+    Attributes:
+        values: By comparison: 0 contradicts, 1 agrees; None where it cannot be told.
+        usage: What it has cost.
+    """
+
+    values: list[float | None]
+    usage: Usage
+
+
+class Embedding(RunsModel):
+    """The cosine of the two answers' vectors, negative ones taken as zero.
+
+    Attributes:
+        model: Role of an embedder.
+    """
+
+    local: ClassVar[bool] = True
+
+    kind: Literal["embedding"] = "embedding"
+    model: str = "embedder"
+
+
+class Nli(RunsModel):
+    """One minus the probability of contradiction, averaged over both directions.
+
+    Attributes:
+        model: Role of a sequence classifier, such as `microsoft/deberta-large-mnli`.
+        max_tokens: Longer answers are judged sentence by sentence.
+    """
+
+    local: ClassVar[bool] = True
+
+    kind: Literal["nli"] = "nli"
+    max_tokens: int = Field(default=300, ge=1)
+
+
+class Judge(RunsModel):
+    """The language model's own word on whether the two answers agree.
+
+    Attributes:
+        model: Role of a language model.
+        reading: Off the next token's `probabilities`, or off a generated `letter`; None takes that
+            of the method.
+        template: How the question is rendered; None takes that of the method.
+    """
+
+    kind: Literal["judge"] = "judge"
+    reading: Reading | None = None
+    template: Template | None = None
+
+    def as_in(self, reading: Reading, template: Template) -> "Judge":
+        """Return the same with what is not stated filled in."""
+        stated = {"reading": self.reading or reading, "template": self.template or template}
+        return self.model_copy(update=stated)
+
+
+class Numeric(Computation):
+    """Whether the last numbers of the two answers are equal."""
+
+    kind: Literal["numeric"] = "numeric"
+
+
+Comparer: TypeAlias = Annotated[Embedding | Nli | Judge | Numeric, Field(discriminator="kind")]
+
+
+def agreement(comparer: Comparer, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+    """Compare sampled answers with the dataset's.
+
+    Args:
+        comparer: How.
+        pairs: Equal ones are computed once.
+        runtime: Where.
+
+    Raises:
+        ModelError: A model cannot be loaded or run.
+    """
+    unique = list(dict.fromkeys(pairs))
+    if not unique:
+        return Agreement([], Usage())
+    if isinstance(comparer, Numeric):
+        found = Agreement([_equal_numbers(pair) for pair in unique], Usage())
+    elif isinstance(comparer, Embedding):
+        found = _cosines(comparer, unique, runtime)
+    elif isinstance(comparer, Nli):
+        found = _not_contradicted(comparer, unique, runtime)
+    else:
+        found = _judged(comparer, unique, runtime)
+    by_pair = dict(zip(unique, found.values, strict=True))
+    return Agreement([by_pair[pair] for pair in pairs], found.usage)
+
+
+def _equal_numbers(pair: Comparison) -> float | None:
+    reference, sample = last_number(pair.reference), last_number(pair.sample)
+    if reference is None or sample is None:
+        return None
+    return float(reference == sample)
+
+
+def _cosines(comparer: Embedding, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+    texts = list(dict.fromkeys(text for pair in pairs for text in pair[1:]))
+    place = {text: row for row, text in enumerate(texts)}
+    embedder = load_embedder(runtime.spec(comparer.model), runtime.device)
+    vectors, usage = embedder.embed(texts, max_batch_tokens=runtime.max_batch_tokens)
+    one = vectors[[place[pair.reference] for pair in pairs]]
+    two = vectors[[place[pair.sample] for pair in pairs]]
+    cosines = np.clip(np.einsum("ij,ij->i", one, two), 0, 1)
+    return Agreement([float(cosine) for cosine in cosines], usage)
+
+
+def _not_contradicted(comparer: Nli, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+    model = load_entailment(runtime.spec(comparer.model), runtime.device)
+    ordered = [(pair.reference, pair.sample) for pair in pairs]
+    both = ordered + [(sample, reference) for reference, sample in ordered]
+    found, usage = model.contradictions(both, comparer.max_tokens)
+    values = 1 - (found[: len(pairs)] + found[len(pairs) :]) / 2
+    return Agreement([float(value) for value in values], usage)
+
+
+def _judged(comparer: Judge, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+    model = load_language_model(runtime.spec(comparer.model), runtime.device)
+    reading, template = comparer.reading or "probabilities", comparer.template or "chat"
+    questions = [ask(is_consistent(*pair, reading)) for pair in pairs]
+    found = weigh(model, questions, ("A", "B"), reading, template)
+    values = [row[0] if isinstance(row, list) else None for row in found.rows]
+    return Agreement(values, found.usage)

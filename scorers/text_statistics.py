@@ -1,0 +1,112 @@
+"""Counts over a prompt and its response that need no model: lengths, repetition, copying.
+
+Words are runs of letters and digits, casefolded; in scripts that are written without spaces every
+character counts as a word. N-grams are of words; shares are 0 for texts shorter than one.
+"""
+
+import json
+import re
+from typing import Any, ClassVar
+
+import pyarrow as pa
+from pydantic import Field
+
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.scorer import Scored, Scorer
+
+# Kana, CJK ideographs and Thai are written without spaces between words.
+_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+
+SCHEMA = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("prompt_chars", pa.int32()),
+        ("response_chars", pa.int32()),
+        ("response_words", pa.int32()),
+        ("repeated_ngrams", pa.float64()),
+        ("prompt_overlap", pa.float64()),
+        ("prompt_coverage", pa.float64()),
+    ]
+)
+
+
+def words(text: str) -> list[str]:
+    """Return the casefolded words of a text, in order."""
+    return _WORD.findall(text.casefold())
+
+
+def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
+    """Return the n-grams of a token list, in order; none when it is shorter than n."""
+    return list(zip(*(tokens[start:] for start in range(n)), strict=False))
+
+
+def bare(text: str) -> str:
+    """Return a text casefolded, without the brackets, full stops and white space around it."""
+    return text.casefold().strip("<>[](){}\\. \t\r\n")
+
+
+def _tool_call_text(metadata: str) -> str:
+    """Return the last turn's tool calls as text, so that a tool call is not an empty response."""
+    calls = json.loads(metadata).get("tool_calls")
+    return json.dumps(calls[-1]) if calls and calls[-1] else ""
+
+
+class ResponseStatistics(Scorer):
+    """Lengths, repetition and copying of each response.
+
+    Score columns of the table `statistics`:
+        prompt_chars: characters of all turns before the response.
+        response_chars: characters of the response without surrounding white space; of its tool
+            calls when it has no text.
+        response_words: its words.
+        repeated_ngrams: share of its n-grams that repeat an earlier one.
+        prompt_overlap: share of its n-grams that occur in the last turn before it.
+        prompt_coverage: share of that turn's n-grams that occur in the response; 1 when the
+            whole prompt is copied into it, and 0 when it starts with a prompt that breaks off in
+            the middle of a sentence and goes on from there.
+
+    Attributes:
+        ngram: Words in an n-gram.
+    """
+
+    table: ClassVar[str] = "statistics"
+    revision: ClassVar[int] = 2  # 2: going on where a prompt breaks off is no copy
+
+    ngram: int = Field(default=4, ge=1)
+
+    def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
+        """Measure each row. See the class for the columns."""
+        measured = [
+            {"content_hash": row["content_hash"], **self._measure(row)}
+            for row in rows.select(["content_hash", "messages", "metadata"]).to_pylist()
+        ]
+        return Scored(pa.Table.from_pylist(measured, schema=SCHEMA))
+
+    def _measure(self, row: dict[str, Any]) -> dict[str, float]:
+        messages = row["messages"]
+        response = messages[-1]["content"].strip() or _tool_call_text(row["metadata"])
+        tokens, prompt = words(response), messages[-2]["content"]
+        grams = ngrams(tokens, self.ngram)
+        distinct = set(grams)
+        prompt_grams = set(ngrams(words(prompt), self.ngram))
+        shared = sum(gram in prompt_grams for gram in grams)
+        return {
+            "prompt_chars": sum(len(message["content"]) for message in messages[:-1]),
+            "response_chars": len(response),
+            "response_words": len(tokens),
+            "repeated_ngrams": 1 - len(distinct) / len(grams) if grams else 0.0,
+            "prompt_overlap": shared / len(grams) if grams else 0.0,
+            "prompt_coverage": (
+                len(distinct & prompt_grams) / len(prompt_grams)
+                if prompt_grams and not _goes_on(prompt, tokens)
+                else 0.0
+            ),
+        }
+
+
+def _goes_on(prompt: str, tokens: list[str]) -> bool:
+    """Return whether a response repeats a prompt that breaks off, and goes on from there."""
+    broken_off = prompt.rstrip()[-1:].isalnum() or prompt.rstrip().endswith(",")
+    given = words(prompt)
+    return broken_off and len(tokens) > len(given) and tokens[: len(given)] == given

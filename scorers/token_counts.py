@@ -1,0 +1,84 @@
+"""How many tokens prompts and responses have, by a model's tokenizer alone: no weights are loaded.
+
+The text is that of the template `plain` (:mod:`siftline.models.rendering`), prompt and response
+tokenised by themselves, without the end token. A chat template adds a few tokens a turn.
+"""
+
+import json
+import threading
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from siftline.contracts import progress
+from siftline.contracts.computation import RunsModel
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.scorer import Scored, Scorer
+from siftline.models.likelihood import OK, TOKENIZER_ERROR
+from siftline.models.rendering import plain_prompt
+from siftline.models.token_counter import load_counter
+
+TOKEN_COUNTS = pa.schema(
+    [
+        ("content_hash", pa.string()),
+        ("status", pa.string()),  # ok, or why there is no count
+        ("prompt_tokens", pa.int32()),  # with the tokens that open every text; null unless ok
+        ("response_tokens", pa.int32()),  # null unless ok
+    ]
+)
+
+_tokenizing = threading.Lock()  # a tokenizer cannot be used by two threads
+
+
+class TokenCounts(RunsModel, Scorer):
+    """The tokens of each prompt and response.
+
+    Score columns of the table `token_counts`: those of :data:`TOKEN_COUNTS`. An empty response has
+    none; one that calls tools and says nothing has those of its calls.
+
+    Attributes:
+        model: Role of a model of this machine, whose tokenizer counts.
+    """
+
+    table: ClassVar[str] = "token_counts"
+    revision: ClassVar[int] = 1
+    local: ClassVar[bool] = True
+
+    def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
+        """Count the tokens of each row.
+
+        Raises:
+            ModelError: The tokenizer cannot be loaded, or the model is on a server.
+            RecipeError: The recipe has no model of this role.
+        """
+        count = load_counter(runtime.spec(self.model))
+        talks = rows["messages"].to_pylist()
+        texts = [
+            _response(turns[-1]["content"], metadata)
+            for turns, metadata in zip(talks, rows["metadata"].to_pylist(), strict=True)
+        ]
+        with _tokenizing:
+            prompts = count([plain_prompt(turns[:-1]) for turns in talks])
+            responses = count([f" {text}" if text else "" for text in texts])
+            opening = count([""])[0] or 0
+        progress.advance(len(talks))
+        keys = rows["content_hash"].to_pylist()
+        records = [
+            {"content_hash": key, **_counted(prompt, response, opening)}
+            for key, prompt, response in zip(keys, prompts, responses, strict=True)
+        ]
+        return Scored(pa.Table.from_pylist(records, schema=TOKEN_COUNTS))
+
+
+def _counted(prompt: int | None, response: int | None, opening: int) -> dict[str, Any]:
+    if prompt is None or response is None:
+        return {"status": TOKENIZER_ERROR}
+    return {"status": OK, "prompt_tokens": prompt, "response_tokens": response - opening}
+
+
+def _response(content: str, metadata: str) -> str:
+    """Return a response's text: that of its tool calls where it says nothing."""
+    if content.strip():
+        return content
+    calls: Any = json.loads(metadata).get("tool_calls")
+    return json.dumps(calls[-1], ensure_ascii=False) if calls and calls[-1] else ""

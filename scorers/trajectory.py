@@ -1,0 +1,146 @@
+"""Loss trajectories: the likelihoods of the same rows under the checkpoints of one model.
+
+Rows are tokenised once, since the checkpoints of a training run share their tokenizer; one
+checkpoint is in memory at a time.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from siftline.contracts import progress
+from siftline.contracts.computation import RunsModel
+from siftline.contracts.runtime import Runtime, Usage
+from siftline.contracts.scorer import Scored, Scorer
+from siftline.models.likelihood import (
+    NOT_FINITE,
+    OK,
+    Encoded,
+    Pair,
+    ResponseLikelihood,
+)
+from siftline.models.rendering import render_turns
+from siftline.models.training.checkpoints import score_each
+from siftline.models.training.proxy import Proxy, checkpoints_in
+
+Coded: TypeAlias = Sequence[Encoded | ResponseLikelihood]
+
+
+class Trajectory(RunsModel, Scorer):
+    """The loss of each response at every checkpoint of a proxy, in the table `trajectory`.
+
+    Score columns: `status` (ok, or why there is none), `losses` (float32[T], mean negative
+    log-likelihood in nats of the tokens of all assistant turns and their end tokens), `tokens` (how
+    many that are), `truncated`, `first_loss`, `last_loss`. All but the status are null unless ok:
+    a loss that is not a number is never taken for 0.
+
+    Attributes:
+        model: Role of the proxy's model.
+        proxy: How it is trained.
+        trained_on: Digest of the rows that it is trained on.
+    """
+
+    table: ClassVar[str] = "trajectory"
+    revision: ClassVar[int] = 1
+    local: ClassVar[bool] = True
+
+    proxy: Proxy
+    trained_on: str
+
+    def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
+        """Score the assistant turns of each row under every checkpoint.
+
+        Raises:
+            ModelError: A checkpoint is missing or cannot be run.
+        """
+        assert runtime.artifact is not None
+        spec = runtime.spec(self.model)
+        folders = checkpoints_in(runtime.artifact)
+        specs = [spec.model_copy(update={"name": str(folder)}) for folder in folders]
+        messages = rows["messages"].to_pylist()
+        talks: list[list[Pair | str]] = []
+
+        def encode(first: Any) -> Coded:
+            training = self.proxy.training
+            talks.extend(render_turns(turns, training.template, first) for turns in messages)
+            pairs = [each for talk in talks for each in talk if isinstance(each, Pair)]
+            window = min(training.max_tokens, first.window)
+            found: Coded = first.encode(pairs, max_tokens=window, score_eos=True)
+            return found
+
+        scored = score_each(
+            specs,
+            encode,
+            runtime.device,
+            runtime.max_batch_tokens,
+            lambda turns, tokens: progress.advance(0, tokens),
+        )
+        records: list[list[Loss]] = [[] for _ in messages]
+        usage = Usage()
+        for number, found in enumerate(scored, start=1):
+            usage = usage.plus(found.usage)
+            turns = iter(found.rows)
+            for record, talk in zip(records, talks, strict=True):
+                told = [next(turns) if isinstance(each, Pair) else each for each in talk]
+                record.append(_pooled(told))
+            # A row is done with its last checkpoint; until then parts of the rows count.
+            done = number * len(rows) // len(folders) - (number - 1) * len(rows) // len(folders)
+            progress.advance(done)
+        return Scored(trajectory_table(self.key, rows[self.key], records), usage)
+
+
+class Loss(NamedTuple):
+    """What one checkpoint says of a row: the mean loss of so many tokens, NaN unless ok."""
+
+    status: str
+    value: float = math.nan
+    tokens: int | None = None
+    truncated: bool | None = None
+
+
+def _pooled(turns: Sequence[ResponseLikelihood | str]) -> Loss:
+    """Return the mean loss over the turns that can be scored; the last one must be among them.
+
+    They are the same turns at all checkpoints: a loss that is not a number spoils the row.
+    """
+    last = turns[-1]
+    if isinstance(last, str) or last.status != OK:
+        return Loss(last if isinstance(last, str) else last.status)
+    told = [turn for turn in turns if not isinstance(turn, str)]
+    if any(turn.status == NOT_FINITE for turn in told):
+        return Loss(NOT_FINITE)
+    known = [turn for turn in told if turn.status == OK]
+    tokens = sum(turn.scored_tokens or 0 for turn in known)
+    total = math.fsum(turn.sum_logprob or 0.0 for turn in known)
+    return Loss(OK, -total / tokens, tokens, bool(last.truncated))
+
+
+def trajectory_table(
+    key: str, keys: pa.ChunkedArray, records: Sequence[Sequence[Loss]]
+) -> pa.Table:
+    """Put the losses of all checkpoints into one row each; one that is missing spoils the row.
+
+    Args:
+        key: Name of the key column.
+        keys: Of the rows.
+        records: [rows][checkpoints], as many checkpoints for each row.
+    """
+    width = len(records[0])
+    statuses = [next((e.status for e in record if e.status != OK), OK) for record in records]
+    bad = np.array([status != OK for status in statuses])
+    losses = np.array([[each.value for each in record] for record in records], dtype=np.float32)
+    flat = pa.array(losses.ravel(), pa.float32())
+    return pa.table(
+        {
+            key: keys,
+            "status": pa.array(statuses, pa.string()),
+            "losses": pa.FixedSizeListArray.from_arrays(flat, width, mask=pa.array(bad)),
+            "tokens": pa.array([record[-1].tokens for record in records], pa.int32(), mask=bad),
+            "truncated": pa.array([r[-1].truncated for r in records], pa.bool_(), mask=bad),
+            "first_loss": pa.array(losses[:, 0], pa.float32(), mask=bad),
+            "last_loss": pa.array(losses[:, -1], pa.float32(), mask=bad),
+        }
+    )

@@ -1,0 +1,115 @@
+"""What S2L chooses among: rows or prompts that have a trajectory, in an order that is random.
+
+The order is that of a hash of seed and key, so neither the order of the rows nor of the shards
+matters, and the first units of a cluster are a random choice of it.
+"""
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from siftline.contracts.columns import to_float
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.stable_hash import stable_hash
+from siftline.models.likelihood import OK
+
+Ints = npt.NDArray[np.int64]
+
+
+class Units(NamedTuple):
+    """Units in random order.
+
+    Attributes:
+        keys: Id of the row, or of the prompt.
+        of_row: [rows] number of each row's unit; -1 where the row has no trajectory.
+        first_row: [units] number of its first row, by id.
+        points: [units, checkpoints] float32, the mean over the rows of a prompt.
+        cost: [units] in the budget's unit: 1, or response tokens.
+        strata: [units] number of the stratum.
+        sources: [units] name of the source; a prompt of several has the first by name.
+        chars: [units] mean length of the responses, in characters.
+    """
+
+    keys: list[str]
+    of_row: Ints
+    first_row: Ints
+    points: npt.NDArray[np.float32]
+    cost: Ints
+    strata: Ints
+    sources: npt.NDArray[np.object_]
+    chars: npt.NDArray[np.float64]
+
+
+def units_of(
+    corpus: Corpus,
+    unit: Literal["row", "prompt", "token"],
+    stratify_by: Literal["source"] | None,
+    seed: int,
+) -> Units:
+    """Return the units of a corpus that has the tables `trajectory` and `statistics`."""
+    known = pc.equal(corpus.column("trajectory.status"), OK).to_numpy(zero_copy_only=False)
+    rows = np.flatnonzero(known)
+    ids = corpus.rows["id"].combine_chunks()
+    rows = rows[pc.sort_indices(ids.take(pa.array(rows))).to_numpy()]
+    column = corpus.rows["prompt_id" if unit == "prompt" else "id"].combine_chunks()
+    named = pc.dictionary_encode(column.take(pa.array(rows)))
+    keys, codes = named.dictionary.to_pylist(), named.indices.to_numpy()
+    first = np.unique(codes, return_index=True)[1]
+    order = np.argsort(stable_hash(keys, seed), kind="stable")
+    place = np.empty(len(keys), dtype=np.int64)
+    place[order] = np.arange(len(keys))
+    codes, first = place[codes], first[order]
+    of_row = np.full(len(corpus), -1, dtype=np.int64)
+    of_row[rows] = codes
+    count = np.bincount(codes, minlength=len(keys))
+    sources = np.array(corpus.rows["source"].to_pylist(), dtype=object)
+    names_of = _first_source(sources[rows], codes, len(keys))
+    chars = to_float(corpus.column("statistics.response_chars"))[rows]
+    cost = np.ones_like(count)
+    if unit == "token":
+        tokens = to_float(corpus.column("trajectory.tokens"))[rows]
+        cost = np.bincount(codes, tokens, minlength=len(keys)).astype(np.int64)
+    strata = np.zeros_like(count)
+    if stratify_by:
+        strata = np.unique(names_of.astype(str), return_inverse=True)[1]
+    return Units(
+        keys=[keys[unit] for unit in order],
+        of_row=of_row,
+        first_row=rows[first],
+        points=_means(_losses(corpus, rows), codes, count),
+        cost=cost,
+        strata=strata,
+        sources=names_of,
+        chars=np.bincount(codes, chars, minlength=len(keys)) / count,
+    )
+
+
+def _losses(corpus: Corpus, rows: Ints) -> npt.NDArray[np.float32]:
+    """Return [rows, checkpoints] the losses of some rows."""
+    column = corpus.column("trajectory.losses").take(pa.array(rows))
+    width = column.type.list_size
+    flat: npt.NDArray[np.float32] = column.flatten().to_numpy()
+    return flat.reshape(len(rows), width)
+
+
+def _means(losses: npt.NDArray[np.float32], codes: Ints, count: Ints) -> npt.NDArray[np.float32]:
+    """Return the mean of each unit's rows."""
+    if len(losses) == len(count):  # a row each
+        points = np.empty_like(losses)
+        points[codes] = losses
+        return points
+    sums = [np.bincount(codes, column, minlength=len(count)) for column in losses.T]
+    return (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)
+
+
+def _first_source(
+    sources: npt.NDArray[np.object_], codes: Ints, units: int
+) -> npt.NDArray[np.object_]:
+    """Return each unit's source, the first by name where it has several."""
+    found = np.empty(units, dtype=object)
+    order = np.argsort(sources.astype(str), kind="stable")[::-1]
+    found[codes[order]] = sources[order]  # the last one written is the first by name
+    return found
