@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Runtime
-from siftline.models.rendering import Message
 from siftline.pipelines.calibration.corruption import plant
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run

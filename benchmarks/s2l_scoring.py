@@ -26,8 +26,9 @@ import transformers
 from s2l_study import MAX_TOKENS, make_model, read_mixture, turns_of
 
 from siftline.contracts.model_spec import ModelSpec
+from siftline.models.devices import resolve_dtype
 from siftline.models.likelihood import Encoded
-from siftline.models.loading import open_language_model, resolve_dtype
+from siftline.models.loading import open_language_model
 from siftline.models.rendering import render_plain
 from siftline.models.store.conversion import loadable_folder
 from siftline.models.store.files import find_model

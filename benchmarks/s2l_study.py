@@ -31,8 +31,9 @@ from siftline.contracts.runtime import Runtime
 from siftline.models.likelihood import Encoded, Pair
 from siftline.models.loading import open_language_model
 from siftline.models.rendering import render_plain
-from siftline.models.training.loop import Course, Lesson, lessons, train
+from siftline.models.training.loop import Hyperparameters, train
 from siftline.models.training.proxy import SHAPES
+from siftline.models.training.rows import TrainingRow, training_rows
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run
 
@@ -158,7 +159,7 @@ def select(
 
 def try_target(
     folder: Path,
-    lesson_of: dict[str, Lesson],
+    training_row_of: dict[str, TrainingRow],
     kept: set[str],
     seed: int,
     held_out: Sequence[Pair],
@@ -167,14 +168,16 @@ def try_target(
     """Train the target on some rows, and return its losses on the held-out ones."""
     spec = ModelSpec(name=str(folder / "target"), dtype="float32")
     scorer = open_language_model(spec)
-    rows = [lesson_of[row_id] for row_id in sorted(kept) if row_id in lesson_of]
-    course = Course(arguments.learning_rate, arguments.epochs, arguments.batch_rows, seed=seed)
+    rows = [training_row_of[row_id] for row_id in sorted(kept) if row_id in training_row_of]
+    hyperparameters = Hyperparameters(
+        arguments.learning_rate, arguments.epochs, arguments.batch_rows, seed=seed
+    )
     model = scorer.network.model.float()
     train(
         model,
         rows,
-        course,
-        stops=[course.steps(len(rows))],
+        hyperparameters,
+        stops=[hyperparameters.steps(len(rows))],
         on_stop=lambda _: None,
         folder=Path(tempfile.mkdtemp(dir=folder)),
     )
@@ -302,21 +305,21 @@ def study(
 ) -> tuple[dict[tuple[str, int, int], Floats], dict[str, int]]:
     """Train a target for every method, budget and seed."""
     talks = [turns_of(row) for row in mixture.pool]
-    found = lessons(talks, "plain", scorer, MAX_TOKENS)
-    lesson_of = {}
-    for number, (row, lesson) in enumerate(zip(mixture.pool, found, strict=True)):
-        if isinstance(lesson, Lesson):
-            lesson_of[f"{row['source']}-{number}"] = lesson
+    found = training_rows(talks, "plain", scorer, MAX_TOKENS)
+    training_row_of = {}
+    for number, (row, training_row) in enumerate(zip(mixture.pool, found, strict=True)):
+        if isinstance(training_row, TrainingRow):
+            training_row_of[f"{row['source']}-{number}"] = training_row
     held_out = [render_plain(turns_of(row)) for row in mixture.held_out]
     losses: dict[tuple[str, int, int], Floats] = {}
     tokens: dict[str, int] = {}
     for seed in range(arguments.seeds):
         jobs = [(m, b) for m in METHODS for b in BUDGETS] + [("everything", 100)]
         for method, budget in jobs:
-            kept = set(lesson_of)
+            kept = set(training_row_of)
             if method != "everything":
                 kept = select(folder, METHODS[method], budget, seed, arguments)
-            tried = try_target(folder, lesson_of, kept, seed, held_out, arguments)
+            tried = try_target(folder, training_row_of, kept, seed, held_out, arguments)
             losses[method, budget, seed] = tried.losses
             tokens[f"{method}, {budget}%, seed {seed}"] = tried.tokens
             sys.stderr.write(f"{method}, {budget}%, seed {seed}: {tried.losses.mean():.3f}\n")

@@ -38,12 +38,13 @@ from siftline.contracts.corpus import Corpus
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.stable_hash import stable_hash
+from siftline.models.devices import resolve_device
 from siftline.models.generation import Sampling
 from siftline.models.likelihood import Encoded, Pair
-from siftline.models.loading import load_language_model, load_tuned, resolve_device
+from siftline.models.loading import load_language_model, load_tuned
 from siftline.models.rendering import render
-from siftline.models.training.loop import Lesson, lessons
 from siftline.models.training.proxy import SHAPES
+from siftline.models.training.rows import TrainingRow, training_rows
 from siftline.models.training.tuning import Tuning
 from siftline.pipelines.recipe import parse_recipe, read_yaml
 from siftline.pipelines.run import run
@@ -143,12 +144,12 @@ def write_pool(
     A row that teaches nothing would make the total of rows smaller than it says.
     """
     talks = [turns_of(row) for row in rows]
-    found = lessons(talks, arguments.template, scorer, arguments.max_tokens)
+    found = training_rows(talks, arguments.template, scorer, arguments.max_tokens)
     learned: dict[str, int] = {}
     with path.open("w", encoding="utf-8") as file:
-        for row, lesson in zip(rows, found, strict=True):
-            if isinstance(lesson, Lesson):
-                learned[row["id"]] = lesson.learned_tokens
+        for row, training_row in zip(rows, found, strict=True):
+            if isinstance(training_row, TrainingRow):
+                learned[row["id"]] = training_row.learned_tokens
                 line = {"id": row["id"], "prompt": row["prompt"], "completion": row["response"]}
                 file.write(json.dumps(line) + "\n")
     return learned

@@ -25,29 +25,30 @@ from s2l_study import MAX_TOKENS, make_model, read_mixture, turns_of
 
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.loading import open_language_model, open_weights
-from siftline.models.training.loop import Course, Lesson, lessons, train
+from siftline.models.training.loop import Hyperparameters, train
 from siftline.models.training.proxy import SHAPES
+from siftline.models.training.rows import TrainingRow, training_rows
 
 BATCH_ROWS = 32
 
 
-def ours(spec: ModelSpec, rows: Sequence[Lesson], folder: Path) -> float:
+def ours(spec: ModelSpec, rows: Sequence[TrainingRow], folder: Path) -> float:
     """Train for an epoch, and return the seconds."""
     model = open_weights(spec, "cpu", full=True)
-    course = Course(learning_rate=1e-3, epochs=1, batch_rows=BATCH_ROWS)
+    hyperparameters = Hyperparameters(learning_rate=1e-3, epochs=1, batch_rows=BATCH_ROWS)
     started = time.monotonic()
     train(
         model,
         rows,
-        course,
-        stops=[course.steps(len(rows))],
+        hyperparameters,
+        stops=[hyperparameters.steps(len(rows))],
         on_stop=lambda _: None,
         folder=folder,
     )
     return time.monotonic() - started
 
 
-def theirs(spec: ModelSpec, rows: Sequence[Lesson], folder: Path) -> float:
+def theirs(spec: ModelSpec, rows: Sequence[TrainingRow], folder: Path) -> float:
     """Do the same with the Trainer."""
     model = open_weights(spec, "cpu", full=True)
     data = []
@@ -110,8 +111,8 @@ def main() -> None:
             make_model(folder / "model", mixture.pool, arguments.shape)
         spec = ModelSpec(name=name, dtype="float32")
         scorer = open_language_model(spec)
-        found = lessons([turns_of(row) for row in mixture.pool], "plain", scorer, MAX_TOKENS)
-        rows = [each for each in found if isinstance(each, Lesson)]
+        found = training_rows([turns_of(row) for row in mixture.pool], "plain", scorer, MAX_TOKENS)
+        rows = [each for each in found if isinstance(each, TrainingRow)]
         for _ in range(arguments.rounds):
             seconds["siftline"].append(ours(spec, rows, folder))
             seconds["transformers.Trainer"].append(theirs(spec, rows, folder / "trainer"))

@@ -4,9 +4,19 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
-Message = dict[str, str]
+
+class Message(TypedDict):
+    """One turn of a conversation.
+
+    Attributes:
+        role: Who speaks: `system`, `user`, `assistant` or `tool`.
+        content: What is said.
+    """
+
+    role: str
+    content: str
 
 
 def content_hash(messages: Sequence[Message], metadata: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ report says which one was used. The judgement of a candidate is made in both ord
 agree. A row that could not be judged is kept: a failure is no verdict.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -23,29 +22,32 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
+from siftline.contracts.columns import to_float
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import REVISED, Method, Request, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.trainer import Training, rows_digest
-from siftline.filters.thresholds import Passed, Threshold, group_names, members, passing, vanishing
+from siftline.filters.clear_report import (
+    confidence_figures,
+    correction_figures,
+    gate_figures,
+    kept_figures,
+    warnings,
+)
+from siftline.filters.confidence import confidence, consistency, preference, reflection, status_of
+from siftline.filters.correction import CORRECTED, Correction, outcomes
+from siftline.filters.thresholds import Passed, Threshold, group_names, passing
 from siftline.models.generation import Sampling
 from siftline.models.likelihood import EMPTY_RESPONSE, OK
 from siftline.models.rendering import Template
-from siftline.scorers.confidence import TOO_FEW_SAMPLES, Consistency, Reflection, Samples
-from siftline.scorers.correction import Candidate, Correction, Preference
+from siftline.models.training.tuning import Tuning
+from siftline.scorers.candidate import Candidate
+from siftline.scorers.consistency import Consistency
 from siftline.scorers.judges.comparers import Comparer, Embedding, Judge
 from siftline.scorers.judges.judging import Reading
-
-# A group of which less is kept is about to vanish, if it had so many rows (ours).
-VANISHING_SHARE = 0.1
-FEWEST_ROWS = 10
-NAMED_GROUPS = 5
-# Share of rows without enough samples above which the report warns (ours).
-MANY_UNJUDGED = 0.1
-# Median probability of a letter as the next token below which the report warns (ours).
-LITTLE_MASS = 0.1
-CORRECTED = "corrected"
-DUPLICATE_CORRECTION = "duplicate_correction"
+from siftline.scorers.preference import Preference
+from siftline.scorers.reflection import Reflection
+from siftline.scorers.samples import Samples
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -77,10 +79,10 @@ class Clear(Method):
         reading: How letters are read: off the next token's `probabilities`, or off a generated
             `letter` where a server reports no probabilities.
         template: How prompts are rendered; a base model without a chat template needs `plain`.
-        threshold: What passes.
+        threshold: Which confidences pass.
         correct: How rows that do not pass are corrected; None drops them.
         gate: Reflect first, and sample only where S is at least this far from 0 and 1; of other
-            rows C is S, which moves the median, and is told in the report. None, the default,
+            rows C is S, which moves the median; the report counts them. None, the default,
             samples all rows.
         seed: Of the samples.
     """
@@ -114,8 +116,8 @@ class Clear(Method):
         return self
 
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return the reflection; samples are drawn where it finds something to judge."""
-        return (self._reflection,)
+        """Return the reflection; samples are drawn only where it can judge the response."""
+        return (Reflection(model=self.model, reading=self.reading, template=self.template),)
 
     def roles(self) -> tuple[str, ...]:
         """Return the roles of all models that it may run."""
@@ -130,48 +132,49 @@ class Clear(Method):
         return tuple(role for role in (comparer, tuning.model if tuning else None) if role)
 
     def follow(self, corpus: Corpus) -> Sequence[Request]:
-        """Return samples where there is something to judge, then candidates where it fails."""
+        """Return samples of the responses that can be judged, then candidates where those fail."""
         if not len(corpus) or "preference" in corpus.tables:
             return ()
         if "consistency" in corpus.tables:
             return self._corrections(corpus)
-        asked = _status(corpus) == OK
+        asked = status_of(corpus) == OK
         if self.gate is not None:
-            reflection = _reflection(corpus)
-            asked &= (reflection >= self.gate) & (reflection <= 1 - self.gate)
+            reflected = reflection(corpus)
+            asked &= (reflected >= self.gate) & (reflected <= 1 - self.gate)
         if not asked.any():
             return self._corrections(corpus)
-        consistency = self._consistency
-        return [Request(consistency.samples, asked), Request(consistency, asked)]
+        compared = self._consistency
+        return [Request(compared.samples, asked), Request(compared, asked)]
 
     def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
-        """Return the confidence of each row, its two parts, and what it is held to."""
-        consistency, reflection = self._observed(corpus), _reflection(corpus)
-        value = self._confidence(corpus, consistency, reflection)
-        passed = passing(self.threshold, value, group_names(corpus, self.threshold.per))
+        """Return the confidence of each row, its two parts, and the threshold that it must pass."""
+        value = self._confidence(corpus)
         columns = {
-            **({"preference": self._preference(corpus)} if self.correct else {}),
+            **({"preference": preference(corpus, self.beta)} if self.correct else {}),
             "value": value,
-            "consistency": consistency,
-            "reflection": reflection,
-            "threshold": passed.threshold,
+            "consistency": consistency(corpus, self.alpha),
+            "reflection": reflection(corpus),
+            "threshold": self._passing(corpus, value).threshold,
         }
         arrays = {n: pa.array(c, pa.float64(), from_pandas=True) for n, c in columns.items()}
         return {"confidence": pa.table(arrays)}
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Keep what is above the threshold, and what could not be judged."""
-        value = _column(corpus, "confidence.value")
-        status = _status(corpus)
-        passed = self._passed(corpus)
+        value = to_float(corpus.column("confidence.value"))
+        status = status_of(corpus)
+        passed = self._passing(corpus, value).rows
         empty = status == EMPTY_RESPONSE
         unjudged = np.isnan(value)
-        reasons = np.where(passed.rows, "confident", "low_confidence").astype(object)
+        reasons = np.where(passed, "confident", "low_confidence").astype(object)
         reasons[empty] = EMPTY_RESPONSE
         reasons[unjudged] = [f"unjudged_{each}" for each in status[unjudged]]
-        keep = (passed.rows | unjudged) & ~empty
+        keep = (passed | unjudged) & ~empty
         if self.correct is not None:
-            keep |= self._correct(corpus, keep, reasons)
+            preferred = to_float(corpus.column("confidence.preference"))
+            corrections = outcomes(self.correct, corpus, keep, preferred)
+            reasons = np.where(corrections != "", corrections, reasons)
+            keep |= corrections == CORRECTED
         return verdicts(corpus, keep, reasons, gain=value)
 
     def revise(self, corpus: Corpus, decided: pa.Table) -> pa.Table:
@@ -179,41 +182,23 @@ class Clear(Method):
         rows = pc.equal(decided["reason"], CORRECTED)
         if not pc.any(rows).as_py():
             return REVISED.empty_table()
-        found = corpus.scores("candidate").filter(rows)
+        candidates = corpus.scores("candidate").filter(rows)
         ids = corpus.rows["id"].filter(rows)
-        return pa.table([ids, found["text"], found["origin"]], schema=REVISED)
+        return pa.table([ids, candidates["text"], candidates["origin"]], schema=REVISED)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
-        """Tell the parts of the confidence, and what was kept of each source and task."""
+        """Return the parts of the confidence, and what was kept of each source and task."""
         keep = decided["keep"].to_numpy()
-        value = _column(corpus, "confidence.value")
-        kept = {per: _shares(keep, group_names(corpus, per)) for per in ("source", "task")}
-        status = _status(corpus)
-        unparsable = corpus.column("reflection.unparsable").to_numpy(zero_copy_only=False)
+        passed = self._passing(corpus, to_float(corpus.column("confidence.value")))
+        tunes = self.correct is not None and self.correct.tuning is not None
         return {
             "consistency_by": self.consistency.kind,
-            "confidence_quartiles": _quartiles(value),
-            "consistency_quartiles": _quartiles(_column(corpus, "confidence.consistency")),
-            "reflection_quartiles": _quartiles(_column(corpus, "confidence.reflection")),
-            "looks_that_disagree": _disagreeing(corpus),
-            "letter_mass_quartiles": _quartiles(_column(corpus, "reflection.letter_mass")),
-            "unparsable_reflections": int(np.nansum(unparsable.astype(float))),
-            "sampled_rows": int(_asked(corpus).sum()),
-            **({"gate": self.gate, "gated_rows": self._gated(corpus)} if self.gate else {}),
-            "unjudged": {
-                str(name): int((status == name).sum())
-                for name in sorted(set(status))
-                if name not in (OK, EMPTY_RESPONSE)
-            },
-            "kept_share_by_source": kept["source"],
-            "kept_share_by_task": kept["task"],
-            **({"corrections": self._told(corpus, decided)} if self.correct else {}),
-            "warnings": self._warnings(corpus, keep),
+            **confidence_figures(corpus),
+            **(gate_figures(corpus, self.gate) if self.gate else {}),
+            **kept_figures(corpus, keep),
+            **({"corrections": correction_figures(corpus, decided)} if self.correct else {}),
+            "warnings": warnings(corpus, keep, passed, tunes),
         }
-
-    @property
-    def _reflection(self) -> Reflection:
-        return Reflection(model=self.model, reading=self.reading, template=self.template)
 
     @property
     def _consistency(self) -> Consistency:
@@ -231,30 +216,24 @@ class Clear(Method):
             comparer = comparer.as_in(self.reading, self.template)
         return Consistency(samples=samples, comparer=comparer, short_words=self.short_words)
 
-    def _gated(self, corpus: Corpus) -> int:
-        """Return how many rows were judged by reflection alone."""
-        return int(((_status(corpus) == OK) & ~_asked(corpus)).sum())
+    def _confidence(self, corpus: Corpus) -> Floats:
+        return confidence(corpus, self.alpha, self.beta, gated=self.gate is not None)
+
+    def _passing(self, corpus: Corpus, value: Floats) -> Passed:
+        return passing(self.threshold, value, group_names(corpus, self.threshold.per))
 
     def _corrections(self, corpus: Corpus) -> Sequence[Request]:
         """Return the candidates of the rows that do not pass, and the preference for them."""
-        if self.correct is None:
-            return ()
-        value = self._confidence(corpus, self._observed(corpus), _reflection(corpus))
-        passed = passing(self.threshold, value, group_names(corpus, self.threshold.per)).rows
-        passed &= _status(corpus) != EMPTY_RESPONSE
-        asked = ~passed & np.isfinite(value)
         correct = self.correct
-        tuning, training = correct.tuning, None
-        if not asked.any() or (tuning is not None and not passed.any()):
+        if correct is None:
             return ()
-        if tuning is not None:
-            template = tuning.template or self.template
-            tuning = tuning.model_copy(update={"seed": self.seed, "template": template})
-            prompts = np.array(corpus.rows["prompt_id"].to_pylist(), dtype=object)
-            if not set(prompts[passed]) & set(prompts[asked]):
-                # No prompt would be answered by a model that has seen it: one model will do.
-                tuning = tuning.model_copy(update={"folds": 1})
-            training = Training(tuning, passed)
+        value = self._confidence(corpus)
+        passed = self._passing(corpus, value).rows
+        passed &= status_of(corpus) != EMPTY_RESPONSE
+        asked = ~passed & np.isfinite(value)
+        if not asked.any() or (correct.tuning is not None and not passed.any()):
+            return ()
+        tuning = self._tuning(corpus, passed, asked)
         candidate = Candidate(
             model=tuning.model if tuning else self.model,
             tuning=tuning,
@@ -265,165 +244,25 @@ class Clear(Method):
         sampling = Sampling(
             n=max(1, correct.judgements), seed=self.seed, max_tokens=correct.judgement_tokens
         )
-        preference = Preference(
+        preferred = Preference(
             model=self.model,
             candidate=candidate,
             sampling=sampling if correct.judgements else None,
             reading=self.reading,
             template=self.template,
         )
-        return [Request(candidate, asked, training), Request(preference, asked)]
+        training = Training(tuning, passed) if tuning else None
+        return [Request(candidate, asked, training), Request(preferred, asked)]
 
-    def _preference(self, corpus: Corpus) -> Floats:
-        """Return [rows] the confidence in the candidate; 0 where the orders disagree."""
-        if "preference" not in corpus.tables:
-            return np.full(len(corpus), np.nan)
-        orders = []
-        agreed = np.ones(len(corpus), dtype=bool)
-        for order in ("first", "second"):
-            share = _column(corpus, f"preference.share_{order}")
-            doubt = _column(corpus, f"preference.reflection_{order}")
-            orders.append(self.beta * share + (1 - self.beta) * doubt)
-            agreed &= ~(share <= 0.5)
-        found: Floats = np.where(agreed, sum(orders) / 2, 0.0)
-        return found
-
-    def _correct(self, corpus: Corpus, keep: Bools, reasons: npt.NDArray[Any]) -> Bools:
-        """Return [rows] true for those to be corrected, and give the others their reasons."""
-        assert self.correct is not None
-        preference = _column(corpus, "confidence.preference")
-        reasons[~keep & np.isfinite(preference)] = "not_improved"
-        better = np.flatnonzero(~keep & (preference > self.correct.eta))
-        hashes = np.array(corpus.rows["content_hash"].to_pylist(), dtype=object)[better]
-        order = better[np.lexsort((hashes, -preference[better]))]
-        # Rows of one prompt share a candidate, and a dataset wants it once.
-        prompts = np.array(corpus.rows["prompt_id"].to_pylist(), dtype=object)[order].astype(str)
-        firsts = np.zeros(len(order), dtype=bool)
-        firsts[np.unique(prompts, return_index=True)[1]] = True
-        reasons[order[~firsts]] = DUPLICATE_CORRECTION
-        order = order[firsts]
-        share = self.correct.max_share
-        room = len(order) if share >= 1 else int(share * keep.sum() / (1 - share) + 1e-9)
-        reasons[order[:room]] = CORRECTED
-        reasons[order[room:]] = "over_correction_cap"
-        corrected = np.zeros(len(corpus), dtype=bool)
-        corrected[order[:room]] = True
-        return corrected
-
-    def _told(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
-        """Tell what became of the corrections."""
-        reasons = decided["reason"].to_pylist()
-        status = {}
-        if "preference" in corpus.tables:
-            status = dict(Counter(corpus.column("preference.status").drop_null().to_pylist()))
-        kept = max(1, int(decided["keep"].to_numpy().sum()))
-        return {
-            "asked": sum(status.values()),
-            "judged": status.get(OK, 0),
-            "not_judged": {name: count for name, count in status.items() if name != OK},
-            "corrected": reasons.count(CORRECTED),
-            "corrected_share_of_kept": round(reasons.count(CORRECTED) / kept, 4),
-        }
-
-    def _observed(self, corpus: Corpus) -> Floats:
-        """Return [rows] O, NaN where there is none."""
-        if "consistency" not in corpus.tables:
-            return np.full(len(corpus), np.nan)
-        agreement = _column(corpus, "consistency.agreement")
-        return self.alpha * agreement + (1 - self.alpha) * _column(corpus, "consistency.match")
-
-    def _confidence(self, corpus: Corpus, consistency: Floats, reflection: Floats) -> Floats:
-        """Return [rows] C: both parts, or 0 for an empty response; NaN where one is missing."""
-        both = self.beta * consistency + (1 - self.beta) * reflection
-        status = _status(corpus)
-        if self.gate is not None:
-            gated = (status == OK) & ~_asked(corpus)
-            both[gated] = reflection[gated]
-        both[status == EMPTY_RESPONSE] = 0.0
-        return both
-
-    def _passed(self, corpus: Corpus) -> Passed:
-        value = _column(corpus, "confidence.value")
-        return passing(self.threshold, value, group_names(corpus, self.threshold.per))
-
-    def _warnings(self, corpus: Corpus, keep: Bools) -> list[str]:
-        found = []
-        gone = vanishing(keep, group_names(corpus, "task"), VANISHING_SHARE, FEWEST_ROWS)
-        if gone:
-            more = f" and {len(gone) - NAMED_GROUPS} more" if len(gone) > NAMED_GROUPS else ""
-            found.append(
-                f"Of {'; '.join(gone[:NAMED_GROUPS])}{more} less than {VANISHING_SHARE:.0%} is "
-                "kept; set 'threshold.per: task', or a lower threshold."
-            )
-        status = _status(corpus)
-        unjudged = int(((status != OK) & (status != EMPTY_RESPONSE)).sum())
-        if unjudged > MANY_UNJUDGED * len(corpus):
-            cut = int((status == TOO_FEW_SAMPLES).sum())
-            found.append(
-                f"{unjudged} of {len(corpus)} rows are not judged and so kept; of {cut} fewer than "
-                "two samples came to an answer that can be compared: raise 'max_tokens', or "
-                "choose another 'consistency'."
-            )
-        mass = _quartiles(_column(corpus, "reflection.letter_mass"))
-        if mass and mass[1] < LITTLE_MASS:
-            found.append(
-                f"Half of the reflections have less than {mass[1]:.2g} of the next token's "
-                "probability on A, B and C: the judge hardly answers the question. Try another "
-                "'template', or 'reading: letter'."
-            )
-        if self.correct and self.correct.tuning and not self._passed(corpus).rows.any():
-            found.append("Nothing passed that a model could be tuned on: nothing is corrected.")
-        ties = self._passed(corpus).ties
-        if ties:
-            found.append(
-                f"In {', '.join(ties)} the threshold is the highest confidence: rows equal to it "
-                "are kept, or nothing would be."
-            )
-        return found
-
-
-def _column(corpus: Corpus, name: str) -> Floats:
-    """Return a score column as numbers, NaN where it is null."""
-    found: Floats = corpus.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
-    return found
-
-
-def _asked(corpus: Corpus) -> Bools:
-    """Return [rows] true where samples were drawn."""
-    if "consistency" not in corpus.tables:
-        return np.zeros(len(corpus), dtype=bool)
-    found: Bools = corpus.column("consistency.status").is_valid().to_numpy(zero_copy_only=False)
-    return found
-
-
-def _reflection(corpus: Corpus) -> Floats:
-    """Return [rows] S, NaN where there is none."""
-    both = _column(corpus, "reflection.first") + _column(corpus, "reflection.second")
-    found: Floats = both / 2
-    return found
-
-
-def _status(corpus: Corpus) -> npt.NDArray[np.object_]:
-    """Return [rows] `ok`, or why one of the two parts is missing."""
-    status = np.array(corpus.column("reflection.status").to_pylist(), dtype=object)
-    if "consistency" in corpus.tables:
-        other = np.array(corpus.column("consistency.status").to_pylist(), dtype=object)
-        worse = (status == OK) & (other != OK) & (other != None)  # noqa: E711
-        status[worse] = other[worse]
-    return status
-
-
-def _disagreeing(corpus: Corpus) -> int:
-    """Return how many rows have another letter at the second look."""
-    first = corpus.column("reflection.first_letter").to_pylist()
-    second = corpus.column("reflection.second_letter").to_pylist()
-    return sum(one != two for one, two in zip(first, second, strict=True))
-
-
-def _shares(keep: Bools, groups: npt.NDArray[np.object_]) -> dict[str, float]:
-    return {name: round(float(keep[rows].mean()), 4) for name, rows in members(groups).items()}
-
-
-def _quartiles(values: Floats) -> list[float]:
-    known = values[np.isfinite(values)]
-    return [round(float(q), 4) for q in np.quantile(known, (0.25, 0.5, 0.75))] if len(known) else []
+    def _tuning(self, corpus: Corpus, passed: Bools, asked: Bools) -> Tuning | None:
+        """Return how the model that writes candidates is tuned; None if it is not."""
+        tuning = self.correct.tuning if self.correct else None
+        if tuning is None:
+            return None
+        template = tuning.template or self.template
+        tuning = tuning.model_copy(update={"seed": self.seed, "template": template})
+        prompts = np.array(corpus.rows["prompt_id"].to_pylist(), dtype=object)
+        if not set(prompts[passed]) & set(prompts[asked]):
+            # No prompt would be answered by a model that has seen it: one model will do.
+            tuning = tuning.model_copy(update={"folds": 1})
+        return tuning

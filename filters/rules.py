@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
+from siftline.contracts.columns import to_float
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import Method, verdicts
 from siftline.contracts.scorer import Scorer
@@ -75,9 +76,10 @@ class Rules(Method):
         return verdicts(corpus, reasons == "kept", reasons)
 
     def _failures(self, corpus: Corpus) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+        """Return each rule's slug, and [rows] true where it fails, in the order of the fields."""
+
         def column(name: str) -> npt.NDArray[np.float64]:
-            values: npt.NDArray[np.float64] = corpus.column(name).to_numpy(zero_copy_only=False)
-            return values.astype(np.float64)
+            return to_float(corpus.column(name))
 
         chars = column("statistics.response_chars")
         repeated = column("statistics.repeated_ngrams")

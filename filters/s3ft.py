@@ -1,14 +1,14 @@
-"""S3FT: train on the model's own words where they are right, on the gold answer where they are not.
+"""S3FT: train on the model's own answers where they are right, and on the gold ones elsewhere.
 
 Gupta et al., Findings of NAACL 2025 (arXiv 2502.08130): where a judge finds the model's own answer
 equivalent to the gold one, it becomes the target; else a paraphrase of the gold answer by the
 model, if the judge accepts it; else the gold answer. A model trained so forgets less.
 
-Ours differs. The judge is the final number, the row's tests, or a model; rows without one are left
-alone, and so are those whose gold answer does not satisfy it: then nothing can be said. Refused
-are answers that were cut, that break the format, and paraphrases that speak of the reference they
-were given. The share of own answers can be capped, since training on one's own answers alone harms
-(GRAPE's tables 4 and 5). A judge that fails is no verdict: the gold answer stays.
+Ours differs. The judge is the final number, the row's tests, or a model. Rows without a judge keep
+their gold answer, and so do those whose gold answer does not satisfy the judge. Refused are answers
+that were cut, answers that break the format, and paraphrases that speak of their reference. The
+share of own answers can be capped, since training on one's own answers alone harms (GRAPE's tables
+4 and 5). Where the judge fails, the gold answer stays.
 """
 
 import re
@@ -21,27 +21,24 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, field_validator
 
+from siftline.contracts.columns import text_column, to_float
 from siftline.contracts.corpus import Corpus
+from siftline.contracts.figures import DECIMALS
 from siftline.contracts.method import REVISED, Method, Request, verdicts
+from siftline.contracts.names import check_known, ingested_pairs
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import Share
 from siftline.models.likelihood import OK
 from siftline.models.rendering import Template
-from siftline.scorers.correction import CUT, EMPTY, Candidate
-from siftline.scorers.equivalence import (
-    EMPTY_TESTS,
-    GOLD_FAILS,
-    WRONG_FORMAT,
-    Gold,
-    OwnEquivalence,
-    Paraphrase,
-    ParaphraseEquivalence,
-    Verdict,
-)
+from siftline.scorers.candidate import Candidate
+from siftline.scorers.equivalence import OwnEquivalence, ParaphraseEquivalence
+from siftline.scorers.gold import EquivalenceJudge, Gold
 from siftline.scorers.judges.comparers import Judge
 from siftline.scorers.judges.execution import Execution, digest_of_tests
+from siftline.scorers.paraphrase import Paraphrase
+from siftline.scorers.statuses import CUT, EMPTY, EMPTY_TESTS, GOLD_FAILS, WRONG_FORMAT
 
-# What an own answer may be that is known to be no good, as against one that was not judged.
+# Statuses of an own answer that was judged, or that is no answer to begin with.
 _JUDGED = (OK, CUT, EMPTY, WRONG_FORMAT)
 # Share of the gold answers that fail above which the report warns (ours).
 MANY_FAILURES = 0.1
@@ -54,9 +51,10 @@ class Rounds(NamedTuple):
     """Which rows each round is about.
 
     Attributes:
-        judged: [rows] Those that have a judge: their gold answers are looked at.
-        good: [rows] Whose gold answer can be held against: they are answered.
-        failed: [rows] Whose own answer is not equivalent: the gold answer is paraphrased.
+        judged: [rows] Those that have a judge; the first round is about their gold answers.
+        good: [rows] Those whose gold answer satisfies the judge; the second round answers them.
+        failed: [rows] Those whose own answer is not equivalent; the third round paraphrases their
+            gold answers.
     """
 
     judged: Bools
@@ -76,8 +74,8 @@ class S3ft(Method):
         judge: `{kind: numeric}` compares final numbers, `{kind: judge, model: ...}` asks a language
             model, `{kind: execution, tests: ..., allow_execution: true}` runs the row's tests.
         sources: Those that the judge can judge; None for all.
-        tasks: Likewise.
-        least_agreement: What the judge must say at least, from 0 to 1.
+        tasks: Those that the judge can judge; None for all, rows without a task among them.
+        least_agreement: Least agreement of an equivalent answer with the gold one, from 0 to 1.
         pattern: Regular expression that every answer must contain, so that the format stays.
         max_tokens: Of an answer.
         max_own_share: Largest share of own answers among the rows of a source.
@@ -88,7 +86,7 @@ class S3ft(Method):
 
     kind: Literal["s3ft"] = "s3ft"
     model: str
-    judge: Verdict
+    judge: EquivalenceJudge
     sources: tuple[str, ...] | None = None
     tasks: tuple[str, ...] | None = None
     least_agreement: float = Field(default=0.5, gt=0, le=1)
@@ -119,7 +117,11 @@ class S3ft(Method):
         return (self.judge.role,) if self.judge.role and self.judge.local else ()
 
     def follow(self, corpus: Corpus) -> Sequence[Request]:
-        """Return the gold answers, then own answers, then paraphrases where those fail."""
+        """Return the gold answers, then own answers, then paraphrases where those fail.
+
+        Raises:
+            RecipeError: Nothing of one of the tasks was read.
+        """
         if not len(corpus) or ParaphraseEquivalence.table in corpus.tables:
             return ()
         judged, good, failed = self._rounds(corpus)
@@ -134,7 +136,11 @@ class S3ft(Method):
         return [Request(scorer, rows) for scorer in scorers] if rows.any() else ()
 
     def decide(self, corpus: Corpus) -> pa.Table:
-        """Keep all rows, each with the reason for its response."""
+        """Keep all rows, each with the reason for its response.
+
+        Raises:
+            RecipeError: Nothing of one of the tasks was read.
+        """
         judged, good, failed = self._rounds(corpus)
         own = good & self._equivalent(corpus, OwnEquivalence.table)
         words = failed & self._equivalent(corpus, ParaphraseEquivalence.table)
@@ -156,18 +162,18 @@ class S3ft(Method):
         for reason, table in (("own_answer", Candidate.table), ("paraphrase", Paraphrase.table)):
             if reason in reasons:
                 rows = pa.array(reasons == reason, pa.bool_())
-                found = corpus.scores(table).filter(rows)
+                answers = corpus.scores(table).filter(rows)
                 ids = corpus.rows["id"].filter(rows)
-                tables.append(pa.table([ids, found["text"], found["origin"]], schema=REVISED))
+                tables.append(pa.table([ids, answers["text"], answers["origin"]], schema=REVISED))
         return pa.concat_tables(tables)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
-        """Tell the shares of own answers, paraphrases and gold ones, and why others were not."""
+        """Return the shares of the reasons, and the statuses of the answers of each round."""
         judged, good, failed = self._rounds(corpus)
         reasons = Counter(decided["reason"].to_pylist())
         gold = _counts(corpus, Gold.table, judged)
         return {
-            "shares": {name: round(n / len(corpus), 4) for name, n in reasons.most_common()},
+            "shares": {name: round(n / len(corpus), DECIMALS) for name, n in reasons.most_common()},
             "gold_answers_by_status": gold,
             "own_answers_by_status": _counts(corpus, OwnEquivalence.table, good),
             "paraphrases_by_status": _counts(corpus, ParaphraseEquivalence.table, failed),
@@ -175,7 +181,7 @@ class S3ft(Method):
         }
 
     def _rounds(self, corpus: Corpus) -> Rounds:
-        """Tell the rounds apart; a table of an earlier stage counts in no row of this one."""
+        """Return the rows of each round; a table of an earlier stage counts for none of them."""
         judged = self._has_judge(corpus)
         good = judged & (_status(corpus, Gold.table) == OK)
         known = np.isin(_status(corpus, OwnEquivalence.table), _JUDGED)
@@ -198,20 +204,36 @@ class S3ft(Method):
         return words, ParaphraseEquivalence(answer=words, gold=gold)
 
     def _has_judge(self, corpus: Corpus) -> Bools:
-        """Return [rows] true where the judge is meant for the row's source and task."""
-        found = np.ones(len(corpus), dtype=bool)
+        """Return [rows] true where the judge can judge the row's source and task.
+
+        Raises:
+            RecipeError: Nothing of one of the tasks was read.
+        """
+        self._check_tasks(corpus)
+        suited = np.ones(len(corpus), dtype=bool)
         for names, column in ((self.sources, "source"), (self.tasks, "task")):
             if names is not None:
-                found &= [each in names for each in corpus.rows[column].to_pylist()]
-        return found
+                suited &= [each in names for each in corpus.rows[column].to_pylist()]
+        return suited
+
+    def _check_tasks(self, corpus: Corpus) -> None:
+        """Check that the tasks were read, be it in rows that an earlier stage has dropped.
+
+        Raises:
+            RecipeError: Nothing of one of them was; the nearest one is named.
+        """
+        if set(self.tasks or ()) <= set(text_column(corpus, "task")):
+            return  # so the shards need not be read
+        known = {task for _, task in ingested_pairs(corpus) if task}
+        check_known("s3ft.tasks", self.tasks or (), known)
 
     def _equivalent(self, corpus: Corpus, table: str) -> Bools:
         """Return [rows] true where an answer is equivalent to the gold one."""
         if table not in corpus.tables:
             return np.zeros(len(corpus), dtype=bool)
-        value = corpus.column(f"{table}.agreement").cast(pa.float64())
-        found: Bools = value.to_numpy(zero_copy_only=False) >= self.least_agreement  # null is NaN
-        return found
+        agreement = to_float(corpus.column(f"{table}.agreement"))
+        equivalent: Bools = agreement >= self.least_agreement  # NaN, for null, is not
+        return equivalent
 
     def _within_cap(self, corpus: Corpus, own: Bools) -> Bools:
         """Return [rows] true for the own answers that a source has room for, by content hash."""
@@ -223,29 +245,29 @@ class S3ft(Method):
         return within
 
     def _warnings(self, gold: dict[str, int]) -> list[str]:
-        """Say what a user would want to mend before the next run."""
+        """Return what a user would want to mend before the next run, a sentence each."""
         asked = sum(gold.values())
         failing = gold.get(GOLD_FAILS, 0) + gold.get(EMPTY_TESTS, 0)
-        found = []
+        sentences = []
         if asked and not gold.get(OK):
-            found.append(
+            sentences.append(
                 f"The judge '{self.judge.kind}' can hold an answer against none of {asked} gold "
                 "answers; choose another one, or name the sources and tasks that it suits."
             )
         if failing > MANY_FAILURES * asked:
-            found.append(
+            sentences.append(
                 f"{failing} of {asked} gold answers do not pass their own tests, or have tests "
                 "that pass without code, and stay as they are; look at the tests, and at what they "
                 "need: only Python's standard library is there."
             )
-        return found
+        return sentences
 
 
 def _by_content(corpus: Corpus, rows: Bools) -> npt.NDArray[np.intp]:
     """Return the numbers of some rows in an order that no order of the corpus changes."""
-    mine = np.flatnonzero(rows)
-    keys = (_texts(corpus, "id")[mine], _texts(corpus, "content_hash")[mine])
-    return mine[np.lexsort(keys)]
+    numbers = np.flatnonzero(rows)
+    keys = (_texts(corpus, "id")[numbers], _texts(corpus, "content_hash")[numbers])
+    return numbers[np.lexsort(keys)]
 
 
 def _first_of_prompt(corpus: Corpus, own: Bools) -> Bools:
@@ -256,15 +278,15 @@ def _first_of_prompt(corpus: Corpus, own: Bools) -> Bools:
 
 
 def _texts(corpus: Corpus, column: str) -> npt.NDArray[np.str_]:
-    return np.array(corpus.rows[column].to_pylist(), dtype=np.str_)
+    return np.array(text_column(corpus, column), dtype=np.str_)
 
 
 def _status(corpus: Corpus, table: str) -> Objects:
     """Return [rows] the status in a table, '' where a row is not in it."""
     if table not in corpus.tables:
         return np.full(len(corpus), "", dtype=object)
-    found = corpus.column(f"{table}.status").to_pylist()
-    return np.array([each or "" for each in found], dtype=object)
+    statuses = corpus.column(f"{table}.status").to_pylist()
+    return np.array([each or "" for each in statuses], dtype=object)
 
 
 def _counts(corpus: Corpus, table: str, rows: Bools) -> dict[str, int]:

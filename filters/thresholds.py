@@ -1,7 +1,7 @@
 """Thresholds of a score: over the whole corpus, or within each source or task.
 
 Open-ended prompts have low consistency even where the response is good, so one threshold for all
-deletes whole tasks; within groups, each loses its own worst rows.
+deletes whole tasks. Thresholds within groups drop the worst rows of each.
 """
 
 from typing import Literal, NamedTuple
@@ -54,7 +54,7 @@ class Passed(NamedTuple):
 
     Attributes:
         rows: [rows] True where the score passes; false where there is none.
-        threshold: [rows] What each row was held to; NaN in groups without any score.
+        threshold: [rows] The threshold of each row's group; NaN in groups without any score.
         ties: Names of the groups in which scores equal to the threshold pass.
     """
 
@@ -67,34 +67,33 @@ def passing(threshold: Threshold, scores: Floats, groups: npt.NDArray[np.object_
     """Hold scores to a threshold.
 
     Args:
-        threshold: Which.
+        threshold: Which scores pass.
         scores: [rows] NaN where there is none; these neither pass nor count.
         groups: [rows] Name of each row's group.
     """
     scores = np.round(scores, _DIGITS)
-    nothing = threshold.policy == "quantile" and threshold.value == 0
+    drops_none = threshold.policy == "quantile" and threshold.value == 0
     rows = np.zeros(len(scores), dtype=bool)
     limits = np.full(len(scores), np.nan)
     ties = []
-    for name, mine in members(groups).items():
-        known = scores[mine][np.isfinite(scores[mine])]
+    for name, of_group in members(groups).items():
+        known = scores[of_group][np.isfinite(scores[of_group])]
         if not len(known):
             continue
         limit = round(_limit(threshold, known), _DIGITS)
-        limits[mine] = limit
+        limits[of_group] = limit
         tie = threshold.policy != "absolute" and limit >= known.max() > 0
-        if tie and not nothing:
+        if tie and not drops_none:
             ties.append(name)
-        rows[mine] = scores[mine] >= limit if tie or nothing else scores[mine] > limit
+        above = scores[of_group] > limit
+        rows[of_group] = scores[of_group] >= limit if tie or drops_none else above
     if threshold.floor is not None:
         rows &= scores > threshold.floor
         limits = np.fmax(limits, threshold.floor)
     return Passed(rows, limits, tuple(ties))
 
 
-def group_names(
-    corpus: Corpus, per: Literal["corpus", "source", "task"]
-) -> npt.NDArray[np.object_]:
+def group_names(corpus: Corpus, per: Group) -> npt.NDArray[np.object_]:
     """Return [rows] the name of each row's group."""
     if per == "corpus":
         return np.full(len(corpus), "corpus", dtype=object)

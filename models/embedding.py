@@ -6,7 +6,7 @@ them the bits of the result, depend on the set of texts only.
 
 import threading
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,16 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import BATCH_TOKENS, OnBatch, plan
 
+if TYPE_CHECKING:  # an optional dependency, and slow to import
+    from sentence_transformers import SentenceTransformer
+
 
 class Embeddings(NamedTuple):
-    """The result of a call.
+    """The vectors of the texts of one call.
 
     Attributes:
         vectors: [texts, dimensions] float32, each of Euclidean length one.
-        usage: What it has cost.
+        usage: What the call has cost.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -29,15 +32,23 @@ class Embeddings(NamedTuple):
 
 
 class Embedder(Protocol):
-    """What turns texts into vectors.
-
-    Attributes:
-        dimensions: Of a vector.
-    """
+    """A model that turns texts into vectors."""
 
     @property
     def dimensions(self) -> int:
-        """Of a vector."""
+        """The number of components of a vector."""
+        ...
+
+    def for_conversations(self, max_tokens: int) -> "Embedder":
+        """Return the embedder to use for whole conversations.
+
+        A causal model weighs later tokens more, since they have seen more of the text
+        (:class:`siftline.models.engine.pooling.MeanStateEmbedder`). Any other embedder pools in its
+        own way and has its own window, and is returned as it is.
+
+        Args:
+            max_tokens: A causal model cuts a longer conversation there.
+        """
         ...
 
     def embed(
@@ -50,9 +61,9 @@ class Embedder(Protocol):
         """Embed texts.
 
         Args:
-            texts: What is longer than the model's window is cut.
-            max_batch_tokens: Tokens in one forward pass, padding included; None for 2,048.
-            on_batch: Called after each batch with the number of texts and of tokens, padding not
+            texts: The texts; one that is longer than the model's window is cut.
+            max_batch_tokens: The most tokens in one forward pass, padding included; None for 2,048.
+            on_batch: Called after each batch with the numbers of texts and of tokens, padding not
                 counted.
 
         Raises:
@@ -65,15 +76,19 @@ class SentenceEmbedder:
     """An embedder in the format of sentence-transformers.
 
     Attributes:
-        name: As the recipe names it, for messages.
-        dimensions: Of a vector.
+        name: The model's name in the recipe, for messages.
+        dimensions: The number of components of a vector.
     """
 
-    def __init__(self, model: Any, name: str) -> None:
+    def __init__(self, model: "SentenceTransformer", name: str) -> None:
         self.name = name
         self._model = model.eval()
         self._lock = threading.Lock()
         self.dimensions = int(self._encode([name]).shape[1])
+
+    def for_conversations(self, max_tokens: int) -> "SentenceEmbedder":
+        """Return this embedder; see :class:`Embedder`."""
+        return self
 
     def embed(
         self,
@@ -99,19 +114,20 @@ class SentenceEmbedder:
         return Embeddings(vectors, Usage(len(batches), sum(lengths)))
 
     def _lengths(self, texts: Sequence[str]) -> list[int]:
+        """Return the number of tokens of each text, cut to the window."""
         if not texts:
             return []
         limit = self._model.max_seq_length
-        found = self._model.tokenizer(list(texts), truncation=True, max_length=limit)["input_ids"]
-        return [len(ids) for ids in found]
+        coded = self._model.tokenizer(list(texts), truncation=True, max_length=limit)
+        return [len(ids) for ids in coded["input_ids"]]
 
     def _encode(self, texts: list[str]) -> npt.NDArray[np.float32]:
         """Embed one batch: [texts, dimensions]."""
-        found = self._model.encode(
+        vectors = self._model.encode(
             texts,
             batch_size=len(texts),
             convert_to_numpy=True,
             normalize_embeddings=True,
             show_progress_bar=False,
         )
-        return np.asarray(found, dtype=np.float32)
+        return np.asarray(vectors, dtype=np.float32)

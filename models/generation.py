@@ -14,11 +14,13 @@ import numpy.typing as npt
 from pydantic import Field
 
 from siftline.contracts.config import Config
+from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import LanguageModel, OnBatch
-from siftline.models.rendering import Message, Template
+from siftline.models.rendering import Template
 
 Conversation: TypeAlias = Sequence[Message]
+"""The turns of a conversation, the first one first."""
 
 STOP: Literal["stop"] = "stop"  # the model ended its response
 LENGTH: Literal["length"] = "length"  # it was cut at max_tokens, or at the end of the window
@@ -28,11 +30,12 @@ class Sampling(Config):
     """How responses are drawn.
 
     Attributes:
-        n: Samples for each prompt.
-        temperature: Of the softmax; 0 takes the likeliest token, and makes all samples alike.
+        n: Number of samples for each prompt.
+        temperature: Temperature of the softmax; 0 takes the likeliest token, and makes all samples
+            alike.
         top_p: Draw from the smallest set of likeliest tokens that holds this probability.
-        seed: Of the random streams.
-        max_tokens: Of one response.
+        seed: Seed of the random streams.
+        max_tokens: The most tokens of one response.
     """
 
     n: int = Field(default=1, ge=1)
@@ -46,9 +49,10 @@ class Sample(NamedTuple):
     """One response.
 
     Attributes:
-        text: Without the end token.
-        tokens: How many were generated, the end token included; None where nobody counted.
-        finish: `stop` or `length`.
+        text: The response, without the end token.
+        tokens: Number of generated tokens, the end token included; None where a server does not
+            say.
+        finish: `stop` where the model ended the response, `length` where it was cut.
     """
 
     text: str
@@ -57,25 +61,26 @@ class Sample(NamedTuple):
 
 
 class Generations(NamedTuple):
-    """The result of a call.
+    """The samples of the prompts of one call.
 
     Attributes:
-        rows: By prompt, in their order: its samples, or the status that says why there are none.
-        usage: What it has cost.
+        rows: One per prompt, in their order: its samples, or the status that says why there are
+            none.
+        usage: What the call has cost.
     """
 
     rows: list[list[Sample] | str]
     usage: Usage
 
 
-class Choices(NamedTuple):
-    """The result of a call.
+class OptionProbabilities(NamedTuple):
+    """The probabilities of some options as the beginning of a response, for each prompt of a call.
 
     Attributes:
-        rows: By prompt, in their order: the probability of each option's first token, or the
-            status that says why there are none. They do not sum to one: the rest is the
-            probability of everything else.
-        usage: What it has cost.
+        rows: One per prompt, in their order: the probability of each option's first token, or the
+            status that says why there are none. They need not sum to one: the rest is the
+            probability of all other tokens.
+        usage: What the call has cost.
     """
 
     rows: list[list[float] | str]
@@ -83,7 +88,7 @@ class Choices(NamedTuple):
 
 
 class Generator(Protocol):
-    """What answers prompts, wherever it runs."""
+    """A language model that answers prompts, on this machine or on a server."""
 
     def generate(
         self,
@@ -97,9 +102,9 @@ class Generator(Protocol):
 
         Args:
             prompts: Conversations that the model is to continue.
-            sampling: How.
-            template: How they are rendered.
-            on_batch: Called now and then with the number of prompts that are finished and of
+            sampling: How many responses are drawn, and how.
+            template: The template that renders the prompts.
+            on_batch: Called now and then with the numbers of prompts that are finished and of
                 tokens; every prompt is reported exactly once.
 
         Raises:
@@ -114,13 +119,13 @@ class Generator(Protocol):
         *,
         template: Template = "chat",
         on_batch: OnBatch | None = None,
-    ) -> Choices:
+    ) -> OptionProbabilities:
         """Return how likely each option is as the beginning of the response.
 
         Args:
             prompts: Conversations that the model is to continue.
             options: Texts such as "A" and "B".
-            template: How the prompts are rendered.
+            template: The template that renders the prompts.
             on_batch: As for :meth:`generate`.
 
         Raises:
@@ -134,6 +139,16 @@ class GenerativeModel(LanguageModel, Generator, Protocol):
 
 
 def stream(seed: int, prompt: str, sample: int, size: int) -> npt.NDArray[np.float64]:
-    """Return the random numbers of one sample: [size] in [0, 1)."""
+    """Return the random numbers of one sample.
+
+    Args:
+        seed: Seed of the sampling.
+        prompt: The rendered prompt.
+        sample: Number of the sample among those of the prompt.
+        size: How many numbers.
+
+    Returns:
+        [size] numbers in [0, 1).
+    """
     digest = hashlib.sha256(f"{seed} {sample} {prompt}".encode(errors="surrogatepass")).digest()
     return np.random.default_rng(int.from_bytes(digest)).random(size)

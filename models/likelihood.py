@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from siftline.contracts.errors import ModelError
+from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
 
 # Bumped when the engine would give other scores, beyond rounding, for the same model and text. It
@@ -33,17 +34,18 @@ TOKENIZER_ERROR = "tokenizer_error"  # the tokenizer refused the text
 NOT_FINITE = "nan"  # the model's answer is not a finite number
 
 OnBatch = Callable[[int, int], None]
+"""Called after a batch with the numbers of rows that are finished and of tokens."""
 
 
 class Pair(NamedTuple):
     """A response to be scored, as text.
 
     Attributes:
-        prompt: All that precedes the response.
-        response: What is scored; the text is `prompt + response`.
+        prompt: The text before the response.
+        response: The text that is scored; the model reads `prompt + response`.
         end: The special token that ends the response, as text; None takes the tokenizer's own.
-        special: True when special tokens written in the text count as such (a rendered chat
-            template), False when they are only text.
+        special: Whether special tokens written in the text count as such, as in a rendered chat
+            template; otherwise they are only text.
     """
 
     prompt: str
@@ -53,16 +55,18 @@ class Pair(NamedTuple):
 
 
 class ResponseLikelihood(NamedTuple):
-    """What is known about one response.
+    """The score of one response, or the reason why it has none.
 
     Attributes:
-        status: `ok`, or why there is no score.
+        status: `ok`, or a slug that says why there is no score.
         sum_logprob: Sum of the log-probabilities of the scored tokens in nats; None unless ok.
-        scored_tokens: How many there are, the end token included if scored; None unless ok.
-        prompt_tokens: Tokens of the prompt, special ones included; None when not tokenised.
-        response_tokens: Tokens of the whole response before any cut, without an end token.
-        truncated: The response was cut to fit the window.
-        eos_scored: The end token is among the scored ones.
+        scored_tokens: Number of scored tokens, the end token included if scored; None unless ok.
+        prompt_tokens: Number of tokens of the prompt, special ones included; None when the pair was
+            not tokenised.
+        response_tokens: Number of tokens of the whole response before any cut, without an end
+            token.
+        truncated: Whether the response was cut to fit the window.
+        eos_scored: Whether the end token is among the scored ones.
     """
 
     status: str
@@ -75,11 +79,11 @@ class ResponseLikelihood(NamedTuple):
 
 
 class Likelihoods(NamedTuple):
-    """The result of a call.
+    """The likelihoods of the pairs of one call.
 
     Attributes:
-        rows: One per pair, in their order.
-        usage: What it has cost.
+        rows: One per pair, in the order of the pairs.
+        usage: What the call has cost.
     """
 
     rows: list[ResponseLikelihood]
@@ -87,11 +91,7 @@ class Likelihoods(NamedTuple):
 
 
 class LanguageModel(Protocol):
-    """A language model, wherever it runs.
-
-    Attributes:
-        window: The most tokens that it accepts, prompt and response together.
-    """
+    """A language model that scores responses, on this machine or on a server."""
 
     @property
     def window(self) -> int:
@@ -103,11 +103,15 @@ class LanguageModel(Protocol):
         """The texts that a chat template may use as control tokens."""
         ...
 
-    def render_chat(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
         """Render messages through the chat template of the model.
 
+        Args:
+            messages: The turns.
+            generation_prompt: Whether to end with what opens a response of the model.
+
         Raises:
-            ModelError: It has none.
+            ModelError: The model has no chat template.
             ValueError: The template refuses these messages.
         """
         ...
@@ -125,10 +129,11 @@ class LanguageModel(Protocol):
 
         Args:
             pairs: Prompts and responses.
-            max_tokens: Of prompt and response together; None takes the whole window.
+            max_tokens: The most tokens of prompt and response together; None takes the whole
+                window.
             score_eos: Score the token that ends the response too, where it fits.
-            max_batch_tokens: Tokens in one forward pass, padding included; one long row may
-                exceed it. None takes what suits the device.
+            max_batch_tokens: The most tokens in one forward pass, padding included; one long row
+                may exceed it. None takes what suits the device.
             on_batch: Called after each batch with the number of pairs and of tokens, padding not
                 counted. Every pair is reported exactly once.
 
@@ -142,10 +147,11 @@ class Encoded(NamedTuple):
     """A tokenised pair that can be scored.
 
     Attributes:
-        ids: Tokens, cut to the window, with the end token if it is scored.
-        prompt_tokens: How many of them belong to the prompt.
-        response_tokens: Tokens of the whole response before any cut, without an end token.
-        eos: The last of `ids` is the end token.
+        ids: Tokens of prompt and response, cut to the window, with the end token if it is scored.
+        prompt_tokens: How many of `ids` belong to the prompt.
+        response_tokens: Number of tokens of the whole response before any cut, without an end
+            token.
+        eos: Whether the last of `ids` is the end token.
     """
 
     ids: tuple[int, ...]
@@ -155,11 +161,16 @@ class Encoded(NamedTuple):
 
     @property
     def scored_tokens(self) -> int:
-        """How many tokens are scored."""
+        """The number of tokens that are scored."""
         return len(self.ids) - self.prompt_tokens
 
     def result(self, sum_logprob: float, finite: bool) -> ResponseLikelihood:
-        """Return what is reported about the pair, given its score."""
+        """Return the result for the pair.
+
+        Args:
+            sum_logprob: Sum of the log-probabilities of the scored tokens, in nats.
+            finite: Whether the sum is a finite number.
+        """
         return ResponseLikelihood(
             status=OK if finite else NOT_FINITE,
             sum_logprob=sum_logprob if finite else None,
@@ -180,10 +191,10 @@ def fit(
         prompt: Tokens of the prompt.
         full: Tokens of prompt and response, of one tokenisation.
         end: The token that ends the response, if it is to be scored.
-        max_tokens: Size of the window.
+        max_tokens: Size of the window, in tokens.
 
     Returns:
-        The tokens to score, or the reason why there are none.
+        The tokens to score, or a result whose status says why there are none.
     """
     start, length = len(prompt), len(full) - len(prompt)
     if list(full[:start]) != list(prompt) or length <= 0:
@@ -200,10 +211,14 @@ def fit(
 
 
 def check_window(max_tokens: int | None, window: int) -> int:
-    """Return the window to use.
+    """Return the window to use, in tokens.
+
+    Args:
+        max_tokens: The window that is asked for; None asks for all of the model's.
+        window: The model's window.
 
     Raises:
-        ModelError: More is asked for than the model has.
+        ModelError: `max_tokens` exceeds the model's window.
     """
     if max_tokens is None:
         return window
@@ -221,9 +236,10 @@ def plan(lengths: Sequence[int], keys: Sequence[object], max_batch_tokens: int) 
     The longest come first, so that running out of memory happens at once or never.
 
     Args:
-        lengths: Tokens of each row.
+        lengths: Number of tokens of each row.
         keys: Content of each row, comparable, which orders rows of one length.
-        max_batch_tokens: Rows times the longest of them; a single row may exceed it.
+        max_batch_tokens: The most that the number of rows times the length of the longest may be;
+            a single row may exceed it.
 
     Returns:
         Row numbers by batch. Apart from numbering, they depend on the set of rows only.

@@ -11,13 +11,14 @@ scored. The space before the response belongs to the response, because tokenizer
 first word.
 
 `chat` is the model's own chat template. What the template puts around the response is found by
-rendering a marker in its place; a template that then renders the conversation in any other way
-(as some do with earlier turns) is not scored but gets a status.
+rendering a marker in its place. A template that then renders the conversation in any other way
+(as some do with earlier turns) is not scored; the row gets a status.
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypedDict
+from typing import Literal, NamedTuple
 
+from siftline.contracts.examples import Message
 from siftline.models.likelihood import EMPTY_RESPONSE, LanguageModel, Pair
 
 Template = Literal["plain", "chat"]
@@ -37,7 +38,7 @@ class Prompt(NamedTuple):
     Attributes:
         text: What the model reads.
         opening: The white space that belongs to the response and precedes its first word.
-        special: True when special tokens written in the text count as such.
+        special: Whether special tokens written in the text count as such.
         ending: The text that ends a response beside the end token; None if nothing does.
     """
 
@@ -46,24 +47,23 @@ class Prompt(NamedTuple):
     special: bool
     ending: str | None
 
-
-class Message(TypedDict):
-    """One turn of a conversation."""
-
-    role: str
-    content: str
+    @classmethod
+    def of_text(cls, text: str) -> "Prompt":
+        """Return a prompt that is the text as it stands, special tokens being only text."""
+        return cls(text, opening="", special=False, ending=None)
 
 
 def render(messages: Sequence[Message], template: Template, model: LanguageModel) -> Pair | str:
     """Render a conversation that ends in the response to be scored.
 
     Args:
-        messages: The last one is the assistant's.
-        template: Which template.
-        model: Whose chat template is used.
+        messages: The turns; the last one is the assistant's.
+        template: The template to use.
+        model: The model whose chat template is used.
 
     Returns:
-        Prompt and response, or a status that says why there are none.
+        Prompt and response, or the status that says why there are none: `empty_response` or one
+        of :func:`render_chat`.
 
     Raises:
         ModelError: `chat` is asked of a model without a chat template.
@@ -76,12 +76,12 @@ def render(messages: Sequence[Message], template: Template, model: LanguageModel
 
 
 def render_plain(messages: Sequence[Message]) -> Pair:
-    """Render a conversation as questions and answers."""
+    """Render a conversation through the template `plain`."""
     return Pair(plain_prompt(messages[:-1]), " " + messages[-1]["content"])
 
 
 def plain_prompt(messages: Sequence[Message]) -> str:
-    """Render what precedes an answer."""
+    """Render the turns before a response through the template `plain`."""
     lines = [_LABELS[message["role"]] + message["content"] for message in messages]
     return "\n".join([*lines, "Answer:"])
 
@@ -91,6 +91,11 @@ def render_prompt(
 ) -> Prompt | str:
     """Render a conversation that the model is to continue.
 
+    Args:
+        messages: The turns so far.
+        template: The template to use.
+        model: The model whose chat template is used.
+
     Returns:
         The prompt, or one of the statuses `special_token` and `template_error`.
 
@@ -99,8 +104,8 @@ def render_prompt(
     """
     if template == "plain":
         return Prompt(plain_prompt(messages), " ", special=False, ending="\nQuestion:")
-    turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
-    if any(token in turn["content"] for turn in turns for token in model.special_tokens):
+    turns = list(messages)
+    if _holds_special_token(turns, model):
         return SPECIAL_TOKEN
     try:
         text = model.render_chat(turns, generation_prompt=True)
@@ -110,7 +115,7 @@ def render_prompt(
 
 
 def render_chat(messages: Sequence[Message], model: LanguageModel) -> Pair | str:
-    """Render a conversation through the model's own chat template.
+    """Render a conversation that ends in a response through the model's own chat template.
 
     Returns:
         Prompt and response, or one of the statuses `special_token`, `template_error` and
@@ -119,11 +124,10 @@ def render_chat(messages: Sequence[Message], model: LanguageModel) -> Pair | str
     Raises:
         ModelError: The model has no chat template.
     """
-    turns = [{"role": turn["role"], "content": turn["content"]} for turn in messages]
-    # A message could otherwise pretend to be several.
-    if any(token in turn["content"] for turn in turns for token in model.special_tokens):
+    turns = list(messages)
+    if _holds_special_token(turns, model):
         return SPECIAL_TOKEN
-    marked = [*turns[:-1], {"role": turns[-1]["role"], "content": _MARKER}]
+    marked = [*turns[:-1], Message(role=turns[-1]["role"], content=_MARKER)]
     try:
         opening = model.render_chat(turns[:-1], generation_prompt=True)
         framed = model.render_chat(marked, generation_prompt=False)
@@ -141,28 +145,47 @@ def render_chat(messages: Sequence[Message], model: LanguageModel) -> Pair | str
 
 
 def render_turns(
-    messages: list[Message], template: Template, model: LanguageModel
+    messages: Sequence[Message], template: Template, model: LanguageModel
 ) -> list[Pair | str]:
-    """Render a conversation up to each of its assistant turns.
+    """Render a conversation once for each of its assistant turns, up to and with that turn.
+
+    A pair whose text is not the beginning of the last pair's text, because the template renders
+    earlier turns differently, becomes `template_mismatch`.
+
+    Args:
+        messages: The turns; the last one is the assistant's.
+        template: The template to use.
+        model: The model whose chat template is used.
 
     Returns:
-        A pair for each, or the status that says why it has none.
+        By assistant turn, in order: its pair, or the status that says why it has none; see
+        :func:`render`.
 
     Raises:
         ModelError: `chat` is asked of a model without a chat template.
     """
-    ends = [number for number, turn in enumerate(messages) if turn["role"] == "assistant"]
-    pairs = [render(messages[: end + 1], template, model) for end in ends]
-    whole = pairs[-1]
-    if isinstance(whole, str):
+    ends = [number + 1 for number, turn in enumerate(messages) if turn["role"] == "assistant"]
+    pairs = [render(messages[:end], template, model) for end in ends]
+    last = pairs[-1]
+    if isinstance(last, str):
         return pairs
-    text = whole.prompt + whole.response
+    whole = last.prompt + last.response
     return [
-        each
-        if isinstance(each, str) or text.startswith(each.prompt + each.response)
+        pair
+        if isinstance(pair, str) or whole.startswith(pair.prompt + pair.response)
         else TEMPLATE_MISMATCH
-        for each in pairs
+        for pair in pairs
     ]
+
+
+def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Return the turns as plain dictionaries of role and content, for libraries that take those."""
+    return [{"role": turn["role"], "content": turn["content"]} for turn in messages]
+
+
+def _holds_special_token(turns: Sequence[Message], model: LanguageModel) -> bool:
+    """Return whether a turn holds a control token: it could pretend to be several turns."""
+    return any(token in turn["content"] for turn in turns for token in model.special_tokens)
 
 
 def _end_token(tail: str, model: LanguageModel) -> str | None:

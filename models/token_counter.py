@@ -1,4 +1,4 @@
-"""The tokenizer of a model by itself, to count tokens: no weights are loaded."""
+"""Numbers of tokens: the tokenizer of a model, loaded without its weights."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -10,13 +10,14 @@ from siftline.models.rendering import Prompt
 from siftline.models.store.builtin import TOY, builtin_name
 from siftline.models.store.conversion import loadable_folder
 from siftline.models.store.files import find_model
-from siftline.models.store.packages import require
+from siftline.models.store.pretrained import load_tokenizer
 
-Count = Callable[[Sequence[str]], list[int | None]]
+TokenCounter = Callable[[Sequence[str]], list[int | None]]
+"""Returns the number of tokens of each text; None for a text that the tokenizer refuses."""
 
 
-def load_counter(spec: ModelSpec) -> Count:
-    """Return what counts the tokens of texts, special ones at their head included.
+def load_counter(spec: ModelSpec) -> TokenCounter:
+    """Return the token counter of a model, which counts the special tokens before a text too.
 
     Args:
         spec: A model of this machine. The toy's tokens are bytes.
@@ -30,28 +31,20 @@ def load_counter(spec: ModelSpec) -> Count:
             "this machine, such as 'builtin:smollm2'."
         )
     if builtin_name(spec.name) == TOY:
-        return lambda texts: [len(text.encode()) for text in texts]
+        return _count_bytes
     return _counter(spec)
 
 
 @functools.lru_cache(maxsize=4)
-def _counter(spec: ModelSpec) -> Count:
-    require("transformers")
-    import transformers  # an optional dependency, and slow to import
-
-    folder = loadable_folder(find_model(spec).folder)
-    options = {"trust_remote_code": spec.trust_remote_code, "local_files_only": True}
-    try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
-    except (OSError, ValueError, ImportError) as error:
-        raise ModelError(
-            f"'{spec.name}' has no tokenizer that can be loaded; expected its files beside the "
-            "weights. The error above says what is missing."
-        ) from error
-    pairs = PairTokenizer(tokenizer, spec.name)
-    return functools.partial(_lengths, pairs)
+def _counter(spec: ModelSpec) -> TokenCounter:
+    tokenizer = load_tokenizer(spec, loadable_folder(find_model(spec).folder))
+    return functools.partial(_count_tokens, PairTokenizer(tokenizer, spec.name))
 
 
-def _lengths(pairs: PairTokenizer, texts: Sequence[str]) -> list[int | None]:
-    coded = pairs.encode_prompts([Prompt(text, "", special=False, ending=None) for text in texts])
+def _count_tokens(tokenizer: PairTokenizer, texts: Sequence[str]) -> list[int | None]:
+    coded = tokenizer.encode_prompts([Prompt.of_text(text) for text in texts])
     return [None if ids is None else len(ids) for ids in coded]
+
+
+def _count_bytes(texts: Sequence[str]) -> list[int | None]:
+    return [len(text.encode()) for text in texts]

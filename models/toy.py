@@ -15,14 +15,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from siftline.contracts.errors import ModelError
+from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
 from siftline.models.embedding import Embeddings
 from siftline.models.generation import (
     LENGTH,
     STOP,
-    Choices,
     Conversation,
     Generations,
+    OptionProbabilities,
     Sample,
     Sampling,
     stream,
@@ -62,13 +63,13 @@ class ToyLanguageModel:
 
     Attributes:
         window: The most bytes that it accepts.
-        special_tokens: None.
+        special_tokens: Empty; the toy has no control tokens.
     """
 
     window = _WINDOW
     special_tokens: tuple[str, ...] = ()
 
-    def render_chat(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
         """Refuse: the toy has no chat template.
 
         Raises:
@@ -131,7 +132,7 @@ class ToyLanguageModel:
         *,
         template: Template = "chat",
         on_batch: OnBatch | None = None,
-    ) -> Choices:
+    ) -> OptionProbabilities:
         """Weigh options by their first bytes; see :class:`siftline.models.generation.Generator`.
 
         Raises:
@@ -150,7 +151,7 @@ class ToyLanguageModel:
             rows.append([probability(first[0], following) for first in firsts])
         if on_batch:
             on_batch(len(prompts), 0)
-        return Choices(rows, Usage(len(prompts), 0))
+        return OptionProbabilities(rows, Usage(len(prompts), 0))
 
 
 def _encode(pair: Pair, window: int, score_eos: bool) -> Encoded | ResponseLikelihood:
@@ -215,10 +216,14 @@ class ToyEmbedder:
     """Hashed character trigrams, signed, of length one.
 
     Attributes:
-        dimensions: Of a vector.
+        dimensions: The number of components of a vector.
     """
 
     dimensions = 64
+
+    def for_conversations(self, max_tokens: int) -> "ToyEmbedder":
+        """Return this embedder; see :class:`siftline.models.embedding.Embedder`."""
+        return self
 
     def embed(
         self,

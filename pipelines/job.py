@@ -20,7 +20,7 @@ from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import roles_of
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import in_order
-from siftline.models.loading import fingerprint
+from siftline.models.fingerprint import fingerprint
 from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run_directory import INGEST, open_version

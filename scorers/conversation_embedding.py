@@ -9,7 +9,6 @@ weighs padding too, so that its vectors are right in batches of one row only.
 
 from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
@@ -19,6 +18,7 @@ from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.loading import load_embedder
 from siftline.models.rendering import render_plain
+from siftline.scorers.tables import vector_column
 
 
 class ConversationEmbedding(RunsModel, Scorer):
@@ -45,17 +45,14 @@ class ConversationEmbedding(RunsModel, Scorer):
             ModelError: The model cannot be loaded or run.
             RecipeError: The recipe has no model of this role.
         """
-        embedder = load_embedder(runtime.spec(self.model), runtime.device)
-        weighted = getattr(embedder, "weighted_by_place", None)  # causal models have it
-        if weighted is not None:
-            embedder = weighted(self.max_tokens)
+        model = load_embedder(runtime.spec(self.model), runtime.device)
+        embedder = model.for_conversations(self.max_tokens)
         pairs = [render_plain(turns) for turns in rows["messages"].to_pylist()]
-        found = embedder.embed(
+        embedded = embedder.embed(
             [pair.prompt + pair.response for pair in pairs],
             max_batch_tokens=runtime.max_batch_tokens,
             on_batch=progress.advance,
         )
-        flat = pa.array(np.ascontiguousarray(found.vectors).ravel(), pa.float32())
-        vectors = pa.FixedSizeListArray.from_arrays(flat, embedder.dimensions)
+        vectors = vector_column(embedded.vectors)
         table = pa.table({"content_hash": rows["content_hash"], "vector": vectors})
-        return Scored(table, found.usage)
+        return Scored(table, embedded.usage)

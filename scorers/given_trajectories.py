@@ -21,7 +21,7 @@ MISSING = "missing"  # the file does not hold this row
 class GivenTrajectory(Scorer):
     """Trajectories that the user has measured, in the table `trajectory`, as :class:`Trajectory`.
 
-    `tokens` and `truncated` are null: nobody has told.
+    `tokens` and `truncated` are null, since the file does not state them.
 
     Attributes:
         file: Parquet with the columns `id` and `losses`, lists of one length; relative to the
@@ -47,14 +47,19 @@ class GivenTrajectory(Scorer):
                 have several lengths.
         """
         ids = rows["id"].combine_chunks()
-        found = _read_losses(runtime.base / self.file, ids)
-        records = [_losses_of(found.by_id.get(row_id), found.width) for row_id in ids.to_pylist()]
+        given = _read_losses(runtime.base / self.file, ids)
+        records = [_losses_of(given.by_id.get(row_id), given.width) for row_id in ids.to_pylist()]
         progress.advance(len(rows))
         return Scored(trajectory_table("id", ids, records))
 
 
 class _Given(NamedTuple):
-    """What a file says of some rows: their losses, and how many each row of it has."""
+    """What a file holds of some rows.
+
+    Attributes:
+        by_id: Their losses, [checkpoints] each.
+        width: How many losses each row of the file has.
+    """
 
     by_id: dict[str, list[Any] | None]
     width: int
@@ -70,6 +75,11 @@ def _losses_of(losses: list[Any] | None, width: int) -> list[Loss]:
 
 
 def _read_losses(path: Path, ids: pa.Array) -> _Given:
+    """Read the losses of some rows.
+
+    Raises:
+        InputError: The file is none of the expected form, or holds one of the ids twice.
+    """
     try:
         schema = pq.read_schema(path)
     except pa.ArrowInvalid as error:
@@ -87,9 +97,9 @@ def _read_losses(path: Path, ids: pa.Array) -> _Given:
             "rows, the number of checkpoints."
         )
     table = table.set_column(0, "id", table["id"].cast(pa.string()))
-    mine = table.filter(pc.is_in(table["id"], value_set=ids))
-    by_id = dict(zip(*mine.to_pydict().values(), strict=True))
-    if len(by_id) < len(mine):
+    wanted = table.filter(pc.is_in(table["id"], value_set=ids))
+    by_id = dict(zip(*wanted.to_pydict().values(), strict=True))
+    if len(by_id) < len(wanted):
         raise InputError(
             f"'{path.name}' holds some ids several times; expected each id once, with its losses."
         )

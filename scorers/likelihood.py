@@ -1,4 +1,4 @@
-"""The measurements that run a model: the likelihood of a response, the embedding of a prompt."""
+"""The likelihood of each response, given its prompt."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -10,9 +10,16 @@ from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
-from siftline.models.likelihood import Pair, ResponseLikelihood
+from siftline.models.likelihood import (
+    LanguageModel,
+    Likelihoods,
+    OnBatch,
+    Pair,
+    ResponseLikelihood,
+)
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import Template, render
+from siftline.scorers.tables import table_of
 
 LIKELIHOOD = pa.schema(
     [
@@ -28,25 +35,63 @@ LIKELIHOOD = pa.schema(
 )
 
 
-class Likelihood(RunsModel, Scorer):
-    """How likely a model finds each response, given its prompt.
-
-    Score columns of the table `likelihood`: those of :data:`LIKELIHOOD`. A row that cannot be
-    scored has a status other than `ok` and null scores.
+class LikelihoodFields(RunsModel):
+    """The fields that scorers of likelihoods share.
 
     Attributes:
         model: Role of a language model.
         template: `plain` (GRAPE's, for base models) or `chat` (the model's own).
         max_tokens: Of prompt and response together; None takes the model's window.
-        score_eos: Score the token that ends the response too.
+        score_eos: Score the token that ends a response too.
     """
-
-    table: ClassVar[str] = "likelihood"
-    revision: ClassVar[int] = 1
 
     template: Template = "plain"
     max_tokens: int | None = Field(default=None, ge=2)
     score_eos: bool = False
+
+
+def likelihoods(
+    fields: LikelihoodFields,
+    model: LanguageModel,
+    rendered: Sequence[Pair | str],
+    runtime: Runtime,
+    on_batch: OnBatch,
+) -> Likelihoods:
+    """Score responses that were rendered; one that could not be keeps its status.
+
+    Args:
+        fields: How.
+        model: That of `fields`.
+        rendered: Prompts and responses, or why there are none.
+        runtime: Where.
+        on_batch: Called after each batch with the number of pairs and of tokens.
+
+    Raises:
+        ModelError: The model cannot be run on them.
+    """
+    scored = model.log_likelihood(
+        [each for each in rendered if isinstance(each, Pair)],
+        max_tokens=fields.max_tokens,
+        score_eos=fields.score_eos,
+        max_batch_tokens=runtime.max_batch_tokens,
+        on_batch=on_batch,
+    )
+    rows = iter(scored.rows)
+    return Likelihoods(
+        [next(rows) if isinstance(each, Pair) else ResponseLikelihood(each) for each in rendered],
+        scored.usage,
+    )
+
+
+class Likelihood(LikelihoodFields, Scorer):
+    """How likely a model finds each response, given its prompt.
+
+    Score columns of the table `likelihood`: those of :data:`LIKELIHOOD`. A row that cannot be
+    scored has a status other than `ok` and null scores.
+    """
+
+    table: ClassVar[str] = "likelihood"
+    revision: ClassVar[int] = 1
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Score the last response of each row.
@@ -57,28 +102,8 @@ class Likelihood(RunsModel, Scorer):
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
         rendered = [render(turns, self.template, model) for turns in rows["messages"].to_pylist()]
-        pairs = [each for each in rendered if isinstance(each, Pair)]
-        progress.advance(len(rendered) - len(pairs))
-        found = model.log_likelihood(
-            pairs,
-            max_tokens=self.max_tokens,
-            score_eos=self.score_eos,
-            max_batch_tokens=runtime.max_batch_tokens,
-            on_batch=progress.advance,
-        )
-        scored = iter(found.rows)
-        results = [
-            next(scored) if isinstance(each, Pair) else ResponseLikelihood(each)
-            for each in rendered
-        ]
+        progress.advance(sum(isinstance(each, str) for each in rendered))
+        scored = likelihoods(self, model, rendered, runtime, progress.advance)
         keys = rows["content_hash"].to_pylist()
-        records = [(key, *result) for key, result in zip(keys, results, strict=True)]
-        return Scored(_table(records), found.usage)
-
-
-def _table(records: Sequence[tuple[object, ...]]) -> pa.Table:
-    arrays = [
-        pa.array([record[column] for record in records], field.type)
-        for column, field in enumerate(LIKELIHOOD)
-    ]
-    return pa.Table.from_arrays(arrays, schema=LIKELIHOOD)
+        records = [(key, *row) for key, row in zip(keys, scored.rows, strict=True)]
+        return Scored(table_of(records, LIKELIHOOD), scored.usage)

@@ -2,7 +2,6 @@
 
 from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from siftline.contracts import progress
@@ -11,6 +10,7 @@ from siftline.contracts.examples import prompt_text
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Key, Scored, Scorer
 from siftline.models.loading import load_embedder
+from siftline.scorers.tables import vector_column
 
 
 class PromptEmbedding(RunsModel, Scorer):
@@ -36,10 +36,9 @@ class PromptEmbedding(RunsModel, Scorer):
         """
         embedder = load_embedder(runtime.spec(self.model), runtime.device)
         texts = [prompt_text(turns) for turns in rows["messages"].to_pylist()]
-        found = embedder.embed(
+        embedded = embedder.embed(
             texts, max_batch_tokens=runtime.max_batch_tokens, on_batch=progress.advance
         )
-        flat = pa.array(np.ascontiguousarray(found.vectors).ravel(), pa.float32())
-        vectors = pa.FixedSizeListArray.from_arrays(flat, embedder.dimensions)
+        vectors = vector_column(embedded.vectors)
         table = pa.table({"prompt_id": rows["prompt_id"], "vector": vectors})
-        return Scored(table, found.usage)
+        return Scored(table, embedded.usage)

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
+from siftline.scorers.responses import response_of, tool_calls_of
 
 # Kana, CJK ideographs and Thai are written without spaces between words.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -44,12 +45,6 @@ def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
 def bare(text: str) -> str:
     """Return a text casefolded, without the brackets, full stops and white space around it."""
     return text.casefold().strip("<>[](){}\\. \t\r\n")
-
-
-def _tool_call_text(metadata: str) -> str:
-    """Return the last turn's tool calls as text, so that a tool call is not an empty response."""
-    calls = json.loads(metadata).get("tool_calls")
-    return json.dumps(calls[-1]) if calls and calls[-1] else ""
 
 
 class ResponseStatistics(Scorer):
@@ -85,7 +80,7 @@ class ResponseStatistics(Scorer):
 
     def _measure(self, row: dict[str, Any]) -> dict[str, float]:
         messages = row["messages"]
-        response = messages[-1]["content"].strip() or _tool_call_text(row["metadata"])
+        response = _response_text(row)
         tokens, prompt = words(response), messages[-2]["content"]
         grams = ngrams(tokens, self.ngram)
         distinct = set(grams)
@@ -103,6 +98,14 @@ class ResponseStatistics(Scorer):
                 else 0.0
             ),
         }
+
+
+def _response_text(row: dict[str, Any]) -> str:
+    """Return a response's text: that of its tool calls where it has no text."""
+    if text := response_of(row["messages"]):
+        return text
+    calls = tool_calls_of(row["metadata"])
+    return "" if calls is None else json.dumps(calls)
 
 
 def _goes_on(prompt: str, tokens: list[str]) -> bool:

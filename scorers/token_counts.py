@@ -17,6 +17,8 @@ from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK, TOKENIZER_ERROR
 from siftline.models.rendering import plain_prompt
 from siftline.models.token_counter import load_counter
+from siftline.scorers.responses import tool_calls_of
+from siftline.scorers.tables import table_of
 
 TOKEN_COUNTS = pa.schema(
     [
@@ -52,33 +54,34 @@ class TokenCounts(RunsModel, Scorer):
             RecipeError: The recipe has no model of this role.
         """
         count = load_counter(runtime.spec(self.model))
-        talks = rows["messages"].to_pylist()
+        conversations = rows["messages"].to_pylist()
         texts = [
-            _response(turns[-1]["content"], metadata)
-            for turns, metadata in zip(talks, rows["metadata"].to_pylist(), strict=True)
+            _response_text(turns[-1]["content"], metadata)
+            for turns, metadata in zip(conversations, rows["metadata"].to_pylist(), strict=True)
         ]
         with _tokenizing:
-            prompts = count([plain_prompt(turns[:-1]) for turns in talks])
+            prompts = count([plain_prompt(turns[:-1]) for turns in conversations])
             responses = count([f" {text}" if text else "" for text in texts])
             opening = count([""])[0] or 0
-        progress.advance(len(talks))
+        progress.advance(len(conversations))
         keys = rows["content_hash"].to_pylist()
         records = [
-            {"content_hash": key, **_counted(prompt, response, opening)}
+            (key, *_record(prompt, response, opening))
             for key, prompt, response in zip(keys, prompts, responses, strict=True)
         ]
-        return Scored(pa.Table.from_pylist(records, schema=TOKEN_COUNTS))
+        return Scored(table_of(records, TOKEN_COUNTS))
 
 
-def _counted(prompt: int | None, response: int | None, opening: int) -> dict[str, Any]:
+def _record(prompt: int | None, response: int | None, opening: int) -> tuple[Any, ...]:
+    """Return the columns of one row after the key; a text that was refused has no tokens."""
     if prompt is None or response is None:
-        return {"status": TOKENIZER_ERROR}
-    return {"status": OK, "prompt_tokens": prompt, "response_tokens": response - opening}
+        return TOKENIZER_ERROR, None, None
+    return OK, prompt, response - opening
 
 
-def _response(content: str, metadata: str) -> str:
-    """Return a response's text: that of its tool calls where it says nothing."""
+def _response_text(content: str, metadata: str) -> str:
+    """Return a response's text: that of its tool calls where it has no text."""
     if content.strip():
         return content
-    calls: Any = json.loads(metadata).get("tool_calls")
-    return json.dumps(calls[-1], ensure_ascii=False) if calls and calls[-1] else ""
+    calls = tool_calls_of(metadata)
+    return "" if calls is None else json.dumps(calls, ensure_ascii=False)

@@ -25,6 +25,7 @@ from siftline.models.likelihood import (
 from siftline.models.rendering import render_turns
 from siftline.models.training.checkpoints import score_each
 from siftline.models.training.proxy import Proxy, checkpoints_in
+from siftline.scorers.tables import vector_column
 
 Coded: TypeAlias = Sequence[Encoded | ResponseLikelihood]
 
@@ -61,15 +62,17 @@ class Trajectory(RunsModel, Scorer):
         folders = checkpoints_in(runtime.artifact)
         specs = [spec.model_copy(update={"name": str(folder)}) for folder in folders]
         messages = rows["messages"].to_pylist()
-        talks: list[list[Pair | str]] = []
+        conversations: list[list[Pair | str]] = []  # the rendered turns of each row
 
         def encode(first: Any) -> Coded:
             training = self.proxy.training
-            talks.extend(render_turns(turns, training.template, first) for turns in messages)
-            pairs = [each for talk in talks for each in talk if isinstance(each, Pair)]
+            conversations.extend(
+                render_turns(turns, training.template, first) for turns in messages
+            )
+            pairs = [turn for turns in conversations for turn in turns if isinstance(turn, Pair)]
             window = min(training.max_tokens, first.window)
-            found: Coded = first.encode(pairs, max_tokens=window, score_eos=True)
-            return found
+            coded: Coded = first.encode(pairs, max_tokens=window, score_eos=True)
+            return coded
 
         scored = score_each(
             specs,
@@ -80,12 +83,12 @@ class Trajectory(RunsModel, Scorer):
         )
         records: list[list[Loss]] = [[] for _ in messages]
         usage = Usage()
-        for number, found in enumerate(scored, start=1):
-            usage = usage.plus(found.usage)
-            turns = iter(found.rows)
-            for record, talk in zip(records, talks, strict=True):
-                told = [next(turns) if isinstance(each, Pair) else each for each in talk]
-                record.append(_pooled(told))
+        for number, checkpoint in enumerate(scored, start=1):
+            usage = usage.plus(checkpoint.usage)
+            likelihoods = iter(checkpoint.rows)
+            for record, turns in zip(records, conversations, strict=True):
+                measured = [next(likelihoods) if isinstance(t, Pair) else t for t in turns]
+                record.append(_pooled(measured))
             # A row is done with its last checkpoint; until then parts of the rows count.
             done = number * len(rows) // len(folders) - (number - 1) * len(rows) // len(folders)
             progress.advance(done)
@@ -93,7 +96,14 @@ class Trajectory(RunsModel, Scorer):
 
 
 class Loss(NamedTuple):
-    """What one checkpoint says of a row: the mean loss of so many tokens, NaN unless ok."""
+    """The loss of a row at one checkpoint.
+
+    Attributes:
+        status: `ok`, or why there is none.
+        value: Mean negative log-likelihood in nats, NaN unless ok.
+        tokens: Over how many tokens it is the mean.
+        truncated: The last turn was cut to fit the window.
+    """
 
     status: str
     value: float = math.nan
@@ -109,12 +119,12 @@ def _pooled(turns: Sequence[ResponseLikelihood | str]) -> Loss:
     last = turns[-1]
     if isinstance(last, str) or last.status != OK:
         return Loss(last if isinstance(last, str) else last.status)
-    told = [turn for turn in turns if not isinstance(turn, str)]
-    if any(turn.status == NOT_FINITE for turn in told):
+    rendered = [turn for turn in turns if not isinstance(turn, str)]
+    if any(turn.status == NOT_FINITE for turn in rendered):
         return Loss(NOT_FINITE)
-    known = [turn for turn in told if turn.status == OK]
-    tokens = sum(turn.scored_tokens or 0 for turn in known)
-    total = math.fsum(turn.sum_logprob or 0.0 for turn in known)
+    scored = [turn for turn in rendered if turn.status == OK]
+    tokens = sum(turn.scored_tokens or 0 for turn in scored)
+    total = math.fsum(turn.sum_logprob or 0.0 for turn in scored)
     return Loss(OK, -total / tokens, tokens, bool(last.truncated))
 
 
@@ -128,16 +138,14 @@ def trajectory_table(
         keys: Of the rows.
         records: [rows][checkpoints], as many checkpoints for each row.
     """
-    width = len(records[0])
     statuses = [next((e.status for e in record if e.status != OK), OK) for record in records]
     bad = np.array([status != OK for status in statuses])
     losses = np.array([[each.value for each in record] for record in records], dtype=np.float32)
-    flat = pa.array(losses.ravel(), pa.float32())
     return pa.table(
         {
             key: keys,
             "status": pa.array(statuses, pa.string()),
-            "losses": pa.FixedSizeListArray.from_arrays(flat, width, mask=pa.array(bad)),
+            "losses": vector_column(losses, missing=bad),
             "tokens": pa.array([record[-1].tokens for record in records], pa.int32(), mask=bad),
             "truncated": pa.array([r[-1].truncated for r in records], pa.bool_(), mask=bad),
             "first_loss": pa.array(losses[:, 0], pa.float32(), mask=bad),

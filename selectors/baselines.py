@@ -9,7 +9,6 @@ that a smaller one kept.
 from typing import ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from siftline.contracts.columns import text_column, to_float
@@ -18,17 +17,19 @@ from siftline.contracts.method import Budgeted, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.stable_hash import stable_hash
 from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.arrays import Float64s, Ints
 from siftline.selectors.budget import Budget, Unit, resolve_budget, unit_codes, unit_keys
-from siftline.selectors.quotas.allocation import allocate
+from siftline.selectors.choices import best_order, random_order, stratified
+from siftline.selectors.ranking import rank_in, ranks_by_row
 
 
 class Random(Budgeted):
     """Keeps a random choice.
 
     Attributes:
-        budget: A number, or a share such as `50%`.
-        unit: Of the budget: rows, or prompts with all their rows.
-        seed: The recipe's, unless stated.
+        budget: What is kept: a number, or a share of the pool such as `50%`.
+        unit: What the budget counts: rows, or prompts with all their rows.
+        seed: Seeds the random order; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 1
@@ -41,7 +42,7 @@ class Random(Budgeted):
     def decide(self, corpus: Corpus) -> pa.Table:
         """Keep the units with the smallest hashes."""
         keys = unit_keys(corpus, self.unit)
-        order = np.argsort(stable_hash(keys, self.seed), kind="stable")
+        order = random_order(keys, self.seed)
         return _keep_units(corpus, self.unit, order[: resolve_budget(self.budget, len(keys))])
 
 
@@ -49,10 +50,11 @@ class StratifiedRandom(Budgeted):
     """Keeps a random choice in which every source, or task, has its share of the pool.
 
     Attributes:
-        budget: A number, or a share such as `50%`.
-        unit: Of the budget: rows, or prompts with all their rows.
-        by: What the strata are. A prompt belongs to the stratum of its first row.
-        seed: The recipe's, unless stated.
+        budget: What is kept: a number, or a share of the pool such as `50%`.
+        unit: What the budget counts: rows, or prompts with all their rows.
+        by: Whether the strata are sources or tasks. A prompt belongs to the stratum of its first
+            row.
+        seed: Seeds the random order; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 1
@@ -68,20 +70,18 @@ class StratifiedRandom(Budgeted):
         keys = unit_keys(corpus, self.unit)
         first = np.unique(unit_codes(corpus, self.unit), return_index=True)[1]
         strata = np.array(text_column(corpus, self.by), dtype=object)[first].astype(str)
-        names, labels, sizes = np.unique(strata, return_inverse=True, return_counts=True)
+        labels = np.unique(strata, return_inverse=True)[1]
         budget = resolve_budget(self.budget, len(keys))
-        quotas = allocate(sizes.tolist(), budget, tau=1.0, floor=0)
-        order = np.argsort(stable_hash(keys, self.seed), kind="stable")
-        chosen = [order[labels[order] == n][: quotas[n]] for n in range(len(names))]
-        return _keep_units(corpus, self.unit, np.concatenate([order[:0], *chosen]))
+        chosen = stratified(random_order(keys, self.seed), labels, budget)
+        return _keep_units(corpus, self.unit, chosen)
 
 
 class Longest(Budgeted):
     """Keeps the longest responses, in characters; a prompt counts by its longest.
 
     Attributes:
-        budget: A number, or a share such as `50%`.
-        unit: Of the budget: rows, or prompts with all their rows.
+        budget: What is kept: a number, or a share of the pool such as `50%`.
+        unit: What the budget counts: rows, or prompts with all their rows.
     """
 
     revision: ClassVar[int] = 1
@@ -100,23 +100,15 @@ class Longest(Budgeted):
         chars = to_float(corpus.column("statistics.response_chars"))
         length = np.zeros(len(keys))
         np.maximum.at(length, unit_codes(corpus, self.unit), chars)
-        order = np.lexsort((stable_hash(keys, 0), -length))
-        return _keep_units(
-            corpus, self.unit, order[: resolve_budget(self.budget, len(keys))], gain=length
-        )
+        order = best_order(length, stable_hash(keys, 0))
+        chosen = order[: resolve_budget(self.budget, len(keys))]
+        return _keep_units(corpus, self.unit, chosen, gain=length)
 
 
-def _keep_units(
-    corpus: Corpus,
-    unit: Unit,
-    chosen: npt.NDArray[np.int64],
-    gain: npt.NDArray[np.float64] | None = None,
-) -> pa.Table:
+def _keep_units(corpus: Corpus, unit: Unit, chosen: Ints, gain: Float64s | None = None) -> pa.Table:
     """Return verdicts that keep all rows of some units, the first of which ranks first."""
     codes = unit_codes(corpus, unit)
-    rank = np.zeros(len(unit_keys(corpus, unit)), dtype=np.int64)
-    rank[chosen] = np.arange(1, len(chosen) + 1)
-    keep = rank[codes] > 0
-    ranks = {int(row): int(rank[codes[row]]) for row in np.flatnonzero(keep)}
-    reasons = np.where(keep, "selected", "over_budget")
-    return verdicts(corpus, keep, reasons, ranks, None if gain is None else gain[codes])
+    rank = rank_in(chosen, len(unit_keys(corpus, unit)))[codes]
+    reasons = np.where(rank > 0, "selected", "over_budget")
+    of_row = None if gain is None else gain[codes]
+    return verdicts(corpus, rank > 0, reasons, ranks_by_row(rank), of_row)

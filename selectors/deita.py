@@ -14,24 +14,22 @@ chosen. With vectors of causal models set another threshold: theirs lie close to
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
 from siftline.contracts.columns import score_column
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.figures import mean
 from siftline.contracts.method import Budgeted, verdicts
 from siftline.contracts.scorer import Scorer
-from siftline.contracts.stable_hash import stable_hash
-from siftline.scorers.conversation_embedding import ConversationEmbedding
-from siftline.scorers.prompt_embedding import PromptEmbedding
-from siftline.scorers.text_statistics import ResponseStatistics
 from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.choices import best_order, random_order
+from siftline.selectors.ranking import places, rank_in, ranks_by_row
 from siftline.selectors.vectors.breadth import diversity_figures
-from siftline.selectors.vectors.clusters import On
+from siftline.selectors.vectors.embeddings import On, embedding_scorers
 from siftline.selectors.vectors.novelty import novel
 from siftline.selectors.vectors.prompt_map import prompt_map
-from siftline.selectors.vectors.units import best_of_units, embedded_units, order_by, ranks
+from siftline.selectors.vectors.units import best_of_units, embedded_units
 
 
 class Deita(Budgeted):
@@ -45,11 +43,11 @@ class Deita(Budgeted):
         model: Role of the embedder.
         score: Column of an earlier stage, the higher the better; `likelihood.mean_logprob` is
             derived from the stored sum and count. A prompt has the score of its best row.
-        budget: A number, or a share such as `50%`.
-        unit: Of the budget: rows, or prompts with all their rows.
+        budget: What is kept: a number, or a share of the pool such as `50%`.
+        unit: What the budget counts: rows, or prompts with all their rows.
         threshold: Largest cosine to a kept row.
-        on: What is compared.
-        seed: Of the order among equal scores; the recipe's, unless stated.
+        on: Whether prompts or conversations are compared.
+        seed: Seeds the order among equal scores; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 1
@@ -74,9 +72,7 @@ class Deita(Budgeted):
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the embedding of prompts or conversations, and lengths for the report."""
-        if self.on == "prompt":
-            return (PromptEmbedding(model=self.model), ResponseStatistics())
-        return (ConversationEmbedding(model=self.model), ResponseStatistics())
+        return embedding_scorers(self.model, self.on)
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Go through the units by score, and keep what is novel.
@@ -85,43 +81,38 @@ class Deita(Budgeted):
             RecipeError: No earlier stage has measured the score.
         """
         if not len(corpus):
-            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
-        of_row = score_column(corpus, self.score, "deita.score")
-        units = embedded_units(corpus, self.unit, f"{self.on}_embedding", self.seed)
-        score = best_of_units(units, of_row)
-        order = order_by(score)[: int(np.isfinite(score).sum())]
-        found = novel(units.vectors, order, self.threshold, resolve_budget(self.budget, len(units)))
+            return VERDICTS.empty_table()
+        score_of_row = score_column(corpus, self.score, "deita.score")
+        units = embedded_units(corpus, self.unit, self.on, self.seed)
+        score = best_of_units(units, score_of_row)
+        order = best_order(score)[: int(np.isfinite(score).sum())]
+        budget = resolve_budget(self.budget, len(units))
+        kept, _, seen = novel(units.vectors, order, self.threshold, budget)
         reasons = np.full(len(units), "no_score", dtype=object)
         reasons[order] = "over_budget"
-        reasons[order[: found.seen]] = "not_novel"
-        reasons[found.kept] = "selected"
-        rank = np.zeros(len(units), dtype=np.int64)
-        rank[found.kept] = np.arange(1, len(found.kept) + 1)
-        rank = rank[units.of_row]
-        return verdicts(corpus, rank > 0, reasons[units.of_row], ranks(rank), of_row)
+        reasons[order[:seen]] = "not_novel"
+        reasons[kept] = "selected"
+        rank = rank_in(kept, len(units))[units.of_row]
+        return verdicts(corpus, rank > 0, reasons[units.of_row], ranks_by_row(rank), score_of_row)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare the scores with those of the pool, of a random choice, and of the best alone."""
         score = score_column(corpus, self.score, "deita.score")
-        kept = decided["keep"].to_numpy()
-        scored = np.flatnonzero(np.isfinite(score))
-        coin = stable_hash(corpus.rows["id"].to_pylist(), self.seed)[scored]
-        size = int((kept & np.isfinite(score)).sum())
+        scored = np.isfinite(score)
+        selected = np.flatnonzero(decided["keep"].to_numpy() & scored)
+        order = random_order(corpus.rows["id"].to_pylist(), self.seed)
+        best = best_order(score, places(order))
         picks = {
-            "pool": scored,
-            "selected": np.flatnonzero(kept & np.isfinite(score)),
-            "random of equal size": scored[np.argsort(coin, kind="stable")[:size]],
-            "best of equal size": scored[np.lexsort((coin, -score[scored]))[:size]],
+            "pool": np.flatnonzero(scored),
+            "selected": selected,
+            "random of equal size": order[scored[order]][: len(selected)],
+            "best of equal size": best[: len(selected)],
         }
         return {
-            "mean_score": {name: _mean(score[rows]) for name, rows in picks.items()},
+            "mean_score": {name: mean(score[rows]) for name, rows in picks.items()},
             **diversity_figures(corpus, decided, unit=self.unit, on=self.on, seed=self.seed),
         }
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Return the map of what was compared, for the report."""
         return {"map": prompt_map(corpus, decided, seed=self.seed, on=self.on)}
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
-    return round(float(values.mean()), 4) if len(values) else None

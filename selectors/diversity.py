@@ -14,20 +14,19 @@ prompts are in many languages or are code, name one in the recipe that was train
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
 from siftline.contracts.columns import score_column
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.method import Budgeted, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import Share
 from siftline.contracts.stable_hash import stable_hash
-from siftline.scorers.prompt_embedding import PromptEmbedding
-from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.arrays import Float64s, Ints
 from siftline.selectors.budget import Budget, Unit, resolve_budget
-from siftline.selectors.quotas.clusters import Units, choose, quotas, rank_within
+from siftline.selectors.choices import best_order
+from siftline.selectors.quotas.clusters import CellUnits, choose, quotas
 from siftline.selectors.quotas.domains import (
     Domains,
     Parts,
@@ -38,16 +37,15 @@ from siftline.selectors.quotas.domains import (
     part_budget,
     sides_of,
 )
+from siftline.selectors.ranking import places, rank_within
 from siftline.selectors.vectors.breadth import diversity_figures
 from siftline.selectors.vectors.clusters import Prompts, cluster_prompts, prompts_of
-from siftline.selectors.vectors.near_prompts import near_prompts
+from siftline.selectors.vectors.embeddings import embedding_scorers
+from siftline.selectors.vectors.novelty import novel_in_cells
 from siftline.selectors.vectors.prompt_map import MapKind, check_map, prompt_map
 
 # Scores are ranked on this grid of decimals.
 DECIMALS = 6
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 
 class Diversity(Budgeted):
@@ -60,15 +58,15 @@ class Diversity(Budgeted):
 
     Attributes:
         model: Role of the embedder.
-        budget: A number, or a share such as `50%`.
-        unit: Of the budget. Prompts count once each and keep all their rows; rows are taken in
-            turns, so a prompt gives its second row when every prompt of its cluster gave one. A
-            cluster's weight is its number of prompts in both.
-        clusters: Their number; None takes the square root of the number of prompts, between 256
-            and 4096, but never more than a quarter of the prompts, so that a small pool has
+        budget: What is kept: a number, or a share of the pool such as `50%`.
+        unit: What the budget counts. Prompts count once each and keep all their rows; rows are
+            taken in turns, so a prompt gives its second row when every prompt of its cluster gave
+            one. A cluster's weight is its number of prompts in both cases.
+        clusters: Number of clusters; None takes the square root of the number of prompts, between
+            256 and 4096, but never more than a quarter of the prompts, so that a small pool has
             clusters of several.
         max_cluster_share: Share of the prompts, such as 0.2, above which a cluster is clustered
-            again, and its parts likewise; None splits none.
+            again, and so are its parts; None splits none.
         floor: Fewest units per cluster, as a share of the budget; at least one.
         tau: 1 keeps the clusters' proportions, 0 evens them out.
         domains: For a specialist: the domain's share of the budget, and what the domain is. The
@@ -82,7 +80,7 @@ class Diversity(Budgeted):
             is passed over, and comes back only where the budget, or the side's part of it, cannot
             be met otherwise. None compares nothing.
         map: How the report draws the prompts: `pca`, `umap` (the extra `umap`), or None.
-        seed: The recipe's, unless stated.
+        seed: Seeds the clusters and the order among equals; the recipe's unless stated.
     """
 
     # 2: clusters weigh by their prompts, not by their rows; means ranked on a grid of 0.001.
@@ -105,12 +103,13 @@ class Diversity(Budgeted):
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the embedding of the prompts, and the lengths of responses for the report."""
-        return (PromptEmbedding(model=self.model), ResponseStatistics())
+        return embedding_scorers(self.model)
 
     def source_names(self) -> tuple[str, ...]:
-        """Return the sources that it names."""
-        named = self.domains is not None and self.domains.by == "source"
-        return self.domains.inside if self.domains is not None and named else ()
+        """Return the sources of the domain."""
+        if self.domains is None or self.domains.by != "source":
+            return ()
+        return self.domains.inside
 
     def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
         """Return the cluster of each row's prompt.
@@ -120,10 +119,12 @@ class Diversity(Budgeted):
         """
         check_map(self.map)
         prompts = prompts_of(corpus)
-        found = cluster_prompts(prompts.vectors, self.seed, self.clusters, self.max_cluster_share)
+        clusters = cluster_prompts(
+            prompts.vectors, self.seed, self.clusters, self.max_cluster_share
+        )
         columns = {
-            "cluster": pa.array(found.labels[prompts.of_row], pa.int32()),
-            "similarity": pa.array(found.similarity[prompts.of_row], pa.float32()),
+            "cluster": pa.array(clusters.labels[prompts.of_row], pa.int32()),
+            "similarity": pa.array(clusters.similarity[prompts.of_row], pa.float32()),
         }
         return {"diversity": pa.table(columns)}
 
@@ -134,13 +135,13 @@ class Diversity(Budgeted):
             RecipeError: No stage before has the score to prefer, or nothing of a domain was read.
         """
         if not len(corpus):
-            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
+            return VERDICTS.empty_table()
         prompts = prompts_of(corpus)
         sides = self._sides(corpus, prompts)
-        found = self._clusters(corpus)
-        gain = self._preference(corpus, found)
+        clusters = self._clusters(corpus)
+        gain = self._preference(corpus, clusters)
         place = self._places(corpus, prompts, gain)
-        units = self._units(prompts, sides, found["cluster"].to_numpy(), place)
+        units = self._units(prompts, sides, clusters["cluster"].to_numpy(), place)
         budgets = self._parts(sides, units.prompt).given
         chosen = choose(units, quotas(units, budgets, self.floor, self.tau))
         of_row = self._unit_of_row(prompts)
@@ -172,8 +173,8 @@ class Diversity(Budgeted):
 
     def _clusters(self, corpus: Corpus) -> pa.Table:
         """Return what `derive` has computed, or compute it where nobody has called it."""
-        found = corpus.tables.get("diversity")
-        return self.derive(corpus)["diversity"] if found is None else found
+        derived = corpus.tables.get("diversity")
+        return self.derive(corpus)["diversity"] if derived is None else derived
 
     def _sides(self, corpus: Corpus, prompts: Prompts) -> Sides:
         if self.domains is None:
@@ -192,14 +193,14 @@ class Diversity(Budgeted):
     def _prompt_of_unit(self, prompts: Prompts) -> Ints:
         return prompts.of_row if self.unit == "row" else np.arange(len(prompts.keys))
 
-    def _units(self, prompts: Prompts, sides: Sides, cluster: Ints, place: Ints) -> Units:
+    def _units(self, prompts: Prompts, sides: Sides, cluster: Ints, place: Ints) -> CellUnits:
         """Return the units in the cells that clusters and sides make.
 
         Args:
             prompts: The prompts.
-            sides: Of the prompts.
-            cluster: [rows] number of each row's cluster.
-            place: [rows] place of each row in the order of choice.
+            sides: The sides of the prompts.
+            cluster: [rows] Number of each row's cluster.
+            place: [rows] Place of each row in the order of choice.
         """
         labels = np.empty(len(prompts.keys), dtype=np.int64)
         labels[prompts.of_row] = cluster
@@ -210,9 +211,9 @@ class Diversity(Budgeted):
         near = np.zeros(len(labels), dtype=bool)
         if self.max_similarity is not None:
             order = np.argsort(first)
-            near = near_prompts(prompts.vectors, cell, order, self.max_similarity)
+            near = ~novel_in_cells(prompts.vectors, cell, order, self.max_similarity).keep
         by_row = self.unit == "row"
-        return Units(
+        return CellUnits(
             prompt=self._prompt_of_unit(prompts),
             place=place if by_row else first,
             prompt_cell=cell,
@@ -220,19 +221,15 @@ class Diversity(Budgeted):
             side=codes // clusters,
         )
 
-    def _preference(self, corpus: Corpus, clusters: pa.Table) -> Floats:
+    def _preference(self, corpus: Corpus, clusters: pa.Table) -> Float64s:
         if self.prefer is None:
-            similarity: Floats = clusters["similarity"].to_numpy().astype(np.float64)
+            similarity: Float64s = clusters["similarity"].to_numpy().astype(np.float64)
             return similarity
         return score_column(corpus, self.prefer, "diversity.prefer")
 
-    def _places(self, corpus: Corpus, prompts: Prompts, gain: Floats) -> Ints:
+    def _places(self, corpus: Corpus, prompts: Prompts, gain: Float64s) -> Ints:
         """Return [rows] each row's place in the order of choice, the rows of a prompt in turns."""
         tie = stable_hash(corpus.rows["id"].to_pylist(), self.seed)
         worth = np.nan_to_num(np.round(gain, DECIMALS), nan=-np.inf)  # unscored rows come last
-        by_worth = np.empty(len(gain), dtype=np.int64)
-        by_worth[np.lexsort((tie, -worth))] = np.arange(len(gain))
-        place = np.empty(len(gain), dtype=np.int64)
-        order = np.lexsort((by_worth, rank_within(prompts.of_row, by_worth)))
-        place[order] = np.arange(len(gain))
-        return place
+        by_worth = places(best_order(worth, tie))
+        return places(np.lexsort((by_worth, rank_within(prompts.of_row, by_worth))))

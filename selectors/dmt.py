@@ -15,7 +15,6 @@ import math
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
@@ -23,16 +22,15 @@ from pydantic import Field
 from siftline.contracts.columns import text_column, to_float
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import Method, verdicts
+from siftline.contracts.names import check_known, ingested_pairs
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import ExactShare, fraction_of
-from siftline.contracts.stable_hash import stable_hash
 from siftline.scorers.text_statistics import ResponseStatistics
 from siftline.scorers.token_counts import TokenCounts
+from siftline.selectors.arrays import Bools
+from siftline.selectors.choices import random_order, stratified
 from siftline.selectors.mixing import REPEATS
-from siftline.selectors.mixture.groups import NOT_STATED, check_known, ingested_pairs
-from siftline.selectors.quotas.allocation import allocate
-
-Bools = npt.NDArray[np.bool_]
+from siftline.selectors.mixture.groups import by_source_and_task
 
 
 class Dmt(Method):
@@ -44,10 +42,10 @@ class Dmt(Method):
 
     Attributes:
         specialised: Sources or tasks, whose rows are the specialised ones.
-        fraction: Of the specialised rows that stage 2 repeats, rounded up, at least one row; 0
-            repeats none.
+        fraction: Share of the specialised rows that stage 2 repeats, rounded up, at least one row;
+            0 repeats none.
         model: Role of a model of this machine, whose tokenizer counts tokens for the report.
-        seed: The recipe's, unless stated.
+        seed: Seeds the rows that are repeated; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 1
@@ -81,7 +79,7 @@ class Dmt(Method):
         return verdicts(corpus, np.ones(len(corpus), dtype=bool), reasons)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
-        """Tell what each split holds, and what the two have in common."""
+        """Count what each split holds, and what the two have in common."""
         special = self._specialised(corpus)
         replayed = self._replayed(corpus, special)
         second = ~special | replayed
@@ -118,8 +116,8 @@ class Dmt(Method):
         known = {name for pair in ingested_pairs(corpus) for name in pair if name}
         check_known("dmt.specialised", self.specialised, known)
         named = pa.array(self.specialised, pa.string())
-        found = [pc.is_in(corpus.rows[name], value_set=named) for name in ("source", "task")]
-        special: Bools = pc.or_(*found).to_numpy()
+        columns = (corpus.rows["source"], corpus.rows["task"])
+        special: Bools = pc.or_(*[pc.is_in(each, value_set=named) for each in columns]).to_numpy()
         return special
 
     def _replayed(self, corpus: Corpus, special: Bools) -> Bools:
@@ -128,13 +126,10 @@ class Dmt(Method):
         share = fraction_of(self.fraction)
         count = min(len(rows), max(1, math.ceil(share * len(rows)))) if share else 0
         sources = np.array(text_column(corpus, "source"), dtype=object)[rows].astype(str)
-        names, strata = np.unique(sources, return_inverse=True)
+        strata = np.unique(sources, return_inverse=True)[1]
         ids = corpus.rows["id"].take(pa.array(rows)).to_pylist()
-        order = np.argsort(stable_hash(ids, self.seed), kind="stable")
-        quota = allocate(np.bincount(strata, minlength=len(names)).tolist(), count, 1.0, floor=1)
         replayed = np.zeros(len(corpus), dtype=bool)
-        for stratum, size in enumerate(quota):
-            replayed[rows[order[strata[order] == stratum][:size]]] = True
+        replayed[rows[stratified(random_order(ids, self.seed), strata, count, floor=1)]] = True
         return replayed
 
     def _sizes(self, corpus: Corpus, rows: Bools) -> dict[str, int]:
@@ -155,13 +150,10 @@ class Dmt(Method):
 
 def _pairs(corpus: Corpus, parts: dict[str, Bools]) -> dict[str, dict[str, int]]:
     """Return the rows of each part by source and task."""
-    sources, tasks = text_column(corpus, "source"), text_column(corpus, "task")
-    pairs = [f"{s} / {t or NOT_STATED}" for s, t in zip(sources, tasks, strict=True)]
-    keys, codes = np.unique(np.array(pairs, dtype=object).astype(str), return_inverse=True)
+    keys, codes = by_source_and_task(corpus)
     counts = {name: np.bincount(codes, rows, minlength=len(keys)) for name, rows in parts.items()}
     return {
-        str(key): {name: int(count[n]) for name, count in counts.items()}
-        for n, key in enumerate(keys)
+        key: {name: int(count[n]) for name, count in counts.items()} for n, key in enumerate(keys)
     }
 
 

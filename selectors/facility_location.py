@@ -17,34 +17,31 @@ what is chosen covers what they leave open.
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.errors import InputError, RecipeError
+from siftline.contracts.figures import DECIMALS
 from siftline.contracts.method import Budgeted, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.scorers.membership import Membership
-from siftline.scorers.prompt_embedding import PromptEmbedding
-from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.arrays import Bools, Float32s
 from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.ranking import ranks_by_row
 from siftline.selectors.vectors.breadth import diversity_figures
+from siftline.selectors.vectors.embeddings import embedding_scorers
 from siftline.selectors.vectors.lazy_greedy import lazy_greedy, sample_size
 from siftline.selectors.vectors.prompt_map import prompt_map
 from siftline.selectors.vectors.units import (
-    Floats,
-    Units,
+    VectorUnits,
     embedded_units,
     nearest_similarity,
     rank_rows,
-    ranks,
     turns,
 )
 
 # Prompts of the pool, a random sample, that the diagnosis compares with what is kept.
 DIAGNOSED = 10_000
-
-Bools = npt.NDArray[np.bool_]
 
 
 class FacilityLocation(Budgeted):
@@ -56,12 +53,13 @@ class FacilityLocation(Budgeted):
 
     Attributes:
         model: Role of the embedder.
-        budget: A number, or a share such as `50%`; the initial subset counts towards it.
-        unit: Of the budget: rows, or prompts with all their rows. In the objective a prompt counts
-            by its rows, or once.
+        budget: What is kept: a number, or a share of the pool such as `50%`; the initial subset
+            counts towards it.
+        unit: What the budget counts: rows, or prompts with all their rows. In the objective a
+            prompt counts by its rows, or once.
         initial_subset: A Parquet file with the column `id`, or a folder of `*.parquet`, of rows
             that are kept; see :class:`siftline.scorers.membership.Membership`.
-        seed: Of the sample and of the order in which equals are taken; the recipe's, unless stated.
+        seed: Seeds the sample and the order in which equals are taken; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 2  # 2: choices are made better on a larger sample
@@ -74,52 +72,50 @@ class FacilityLocation(Budgeted):
     seed: int = 0
 
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return the embedding, lengths for the report, and who is in the initial subset."""
-        needed = (PromptEmbedding(model=self.model), ResponseStatistics())
+        """Return the embedding, lengths for the report, and which rows the initial subset holds."""
+        needed = embedding_scorers(self.model)
         if self.initial_subset is None:
             return needed
         return (*needed, Membership(file=self.initial_subset))
 
     def decide(self, corpus: Corpus) -> pa.Table:
-        """Choose the prompt that covers most of what is left, again and again.
+        """Choose prompts one by one, each the one that adds most to the objective.
 
         Raises:
             InputError: The initial subset holds no row of the corpus.
             RecipeError: It holds more than the budget.
         """
         if not len(corpus):
-            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
-        units = embedded_units(corpus, "prompt", "prompt_embedding", self.seed)
+            return VERDICTS.empty_table()
+        units = embedded_units(corpus, "prompt", "prompt", self.seed)
         member = self._members(corpus, units)
         held = np.unique(units.of_row[member])
         room = self._room(corpus, units, member)
-        found = lazy_greedy(
-            units.vectors, min(room, len(units) - len(held)), self._weight(units), held
-        )
+        count = min(room, len(units) - len(held))
+        choices = lazy_greedy(units.vectors, count, self._weight(units), held)
         turn = turns(units, corpus.rows["id"].to_pylist(), self.seed, leading=member)
-        rank = rank_rows(units, found.order, self.unit, room, turn, np.flatnonzero(member))
+        rank = rank_rows(units, choices.order, self.unit, room, turn, np.flatnonzero(member))
         added = np.zeros(len(units))
-        added[found.order] = found.gain
+        added[choices.order] = choices.gain
         gain = np.where(rank > 0, added[units.of_row], np.nan)
         if self.unit == "row":
             gain[(rank > 0) & (turn > 0)] = 0
         reasons = np.where(member, "initial_subset", np.where(rank > 0, "selected", "over_budget"))
-        return verdicts(corpus, member | (rank > 0), reasons, ranks(rank), gain)
+        return verdicts(corpus, member | (rank > 0), reasons, ranks_by_row(rank), gain)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare how well the pool is covered with a random choice of as many prompts."""
-        units = embedded_units(corpus, "prompt", "prompt_embedding", self.seed)
+        units = embedded_units(corpus, "prompt", "prompt", self.seed)
         kept = np.unique(units.of_row[decided["keep"].to_numpy()])
-        coin = np.random.default_rng(self.seed).permutation(len(units))
-        # From the end: the first ones are the sample that the choice was made on.
+        # Units are in random order; but the first ones are the sample that the choice was made on,
+        # so the random choice is drawn anew, and what is compared is taken from the end.
+        order = np.random.default_rng(self.seed).permutation(len(units))
         shown = slice(max(0, len(units) - DIAGNOSED), len(units))
         weight = self._weight(units)[shown]
+        picks = {"selected": kept, "random of equal size": order[: len(kept)]}
         coverage = {
             name: self._coverage(units.vectors[shown], units.vectors[chosen], weight)
-            for name, chosen in {
-                "selected": kept,
-                "random of equal size": coin[: len(kept)],
-            }.items()
+            for name, chosen in picks.items()
         }
         members = int((np.array(decided["reason"].to_pylist()) == "initial_subset").sum())
         return {
@@ -135,7 +131,7 @@ class FacilityLocation(Budgeted):
         """Return the map of the prompts, for the report."""
         return {"map": prompt_map(corpus, decided, seed=self.seed)}
 
-    def _members(self, corpus: Corpus, units: Units) -> Bools:
+    def _members(self, corpus: Corpus, units: VectorUnits) -> Bools:
         """Return [rows] true for rows that are chosen already, with all rows of their prompts."""
         if self.initial_subset is None:
             return np.zeros(len(corpus), dtype=bool)
@@ -151,7 +147,7 @@ class FacilityLocation(Budgeted):
             member = np.isin(units.of_row, units.of_row[member])
         return member
 
-    def _room(self, corpus: Corpus, units: Units, member: Bools) -> int:
+    def _room(self, corpus: Corpus, units: VectorUnits, member: Bools) -> int:
         """Return what the initial subset leaves of the budget."""
         if self.unit == "prompt":
             total, held = len(units), len(np.unique(units.of_row[member]))
@@ -166,10 +162,10 @@ class FacilityLocation(Budgeted):
             )
         return budget - held
 
-    def _weight(self, units: Units) -> Floats:
+    def _weight(self, units: VectorUnits) -> Float32s:
         rows = units.rows if self.unit == "row" else np.ones(len(units))
         return rows.astype(np.float32)
 
-    def _coverage(self, vectors: Floats, chosen: Floats, weight: Floats) -> float:
+    def _coverage(self, vectors: Float32s, chosen: Float32s, weight: Float32s) -> float:
         nearest = np.maximum(nearest_similarity(vectors, chosen), 0)
-        return round(float(np.average(nearest, weights=weight)), 4)
+        return round(float(np.average(nearest, weights=weight)), DECIMALS)

@@ -20,21 +20,21 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from siftline.contracts.columns import mean_logprob, text_column, to_float
-from siftline.contracts.corpus import Corpus
-from siftline.contracts.figures import shares
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.figures import mean, quartiles, shares
 from siftline.contracts.method import Method, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import Share
 from siftline.contracts.stable_hash import stable_hash
 from siftline.scorers.likelihood import Likelihood
 from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.budget import prompt_codes
+from siftline.selectors.choices import best_of_each
+from siftline.selectors.ranking import places, rank_within, ranks_by_row
 
 # Batches of another shape move bfloat16 scores by about this much (methods, shared contract).
 SCORE_GRID = 1e-3
-
-Bools = npt.NDArray[np.bool_]
-Ints = npt.NDArray[np.int64]
 
 
 class Grape(Method):
@@ -51,8 +51,8 @@ class Grape(Method):
         k: Responses kept per prompt; `match_original` keeps as many as the prompt has rows from
             the sources in `original`, and at least one.
         original: Sources for `match_original`.
-        template: `plain` is the paper's.
-        max_tokens: Of prompt and response together; None takes the model's window.
+        template: How prompt and response are written for the model; `plain` is the paper's.
+        max_tokens: Most tokens of prompt and response together; None takes the model's window.
         score_eos: Score the end token too.
         self_origins: Origins that are the target model itself, in any case of letters.
         max_repeated_ngrams: Largest share of repeated word 4-grams in a candidate.
@@ -101,7 +101,7 @@ class Grape(Method):
     def decide(self, corpus: Corpus) -> pa.Table:
         """Rank each prompt's candidates by mean log-likelihood, and keep the best."""
         if not len(corpus):
-            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
+            return VERDICTS.empty_table()
         prompts = prompt_codes(corpus)
         candidates = np.bincount(prompts)[prompts]
         score = mean_logprob(corpus)
@@ -109,17 +109,16 @@ class Grape(Method):
         barred = self._guards(corpus, prompts, reasons)
         unscored = ~barred & ~np.isfinite(score)
         _mark(reasons, unscored, "unscored")
-        ranked = np.flatnonzero(~barred & ~unscored)
-        order = ranked[self._order(corpus, prompts, score)[ranked].argsort()]
-        rank = _rank_within(prompts, order, len(corpus))
+        ranked = ~barred & ~unscored
+        rank = np.zeros(len(corpus), dtype=np.int64)
+        rank[ranked] = rank_within(prompts[ranked], _places(corpus, score)[ranked])
         keep = (rank > 0) & (rank <= self._quota(corpus, prompts))
         reasons[keep] = "likeliest"
         if self.max_origin_share is not None:
             self._cap_origins(corpus, prompts, score, rank, keep, reasons)
-        alone = (candidates == 1) & ~barred & ~unscored
+        alone = (candidates == 1) & ranked
         reasons[alone] = "no_choice"
-        ranks = {int(row): int(rank[row]) for row in order}
-        return verdicts(corpus, keep | alone | unscored, reasons, ranks, score)
+        return verdicts(corpus, keep | alone | unscored, reasons, ranks_by_row(rank), score)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare the choice with a random and the longest candidate of each prompt."""
@@ -131,19 +130,19 @@ class Grape(Method):
         coin = stable_hash(corpus.rows["id"].to_pylist(), seed=0).astype(np.float64)
         picks = {
             "selected": np.flatnonzero(keep & choice),
-            "random candidate": _best_of(prompts, coin, choice),
-            "longest candidate": _best_of(prompts, chars, choice),
+            "random candidate": best_of_each(prompts, coin, choice),
+            "longest candidate": best_of_each(prompts, chars, choice),
         }
         origins = np.array(text_column(corpus, "origin"), dtype=object)
         return {
             "prompts": len(np.unique(prompts)),
             "prompts_with_a_choice": len(np.unique(prompts[choice])),
-            "mean_log_likelihood": {name: _mean(score[rows]) for name, rows in picks.items()},
+            "mean_log_likelihood": {name: mean(score[rows]) for name, rows in picks.items()},
             "response_chars_quartiles": {
-                "candidates": _quartiles(chars[choice]),
-                **{name: _quartiles(chars[rows]) for name, rows in picks.items()},
+                "candidates": quartiles(chars[choice]),
+                **{name: quartiles(chars[rows]) for name, rows in picks.items()},
             },
-            "margin_quartiles": _quartiles(_margins(prompts, score, choice)),
+            "margin_quartiles": quartiles(_margins(prompts, score, choice)),
             "origin_share_of_candidates": shares(origins[choice]),
             "origin_share_of_selected": shares(origins[picks["selected"]]),
         }
@@ -165,14 +164,6 @@ class Grape(Method):
         cut = to_float(corpus.column("likelihood.truncated")) > 0  # nulls, not scored, are NaN
         return barred | _mark(reasons, _outdone(cut, prompts, barred), "truncated")
 
-    def _order(self, corpus: Corpus, prompts: Ints, score: npt.NDArray[np.float64]) -> Ints:
-        """Return [rows] each row's place, by prompt, then likelihood, then the tie-breaks."""
-        tokens = to_float(corpus.column("likelihood.response_tokens"))
-        grid = np.round(np.nan_to_num(score, nan=-np.inf) / SCORE_GRID)
-        place = np.empty(len(corpus), dtype=np.int64)
-        place[np.lexsort((_tie(corpus), tokens, -grid, prompts))] = np.arange(len(corpus))
-        return place
-
     def _quota(self, corpus: Corpus, prompts: Ints) -> Ints:
         """Return [rows] how many responses the row's prompt may keep."""
         if isinstance(self.k, int):
@@ -186,7 +177,7 @@ class Grape(Method):
         self,
         corpus: Corpus,
         prompts: Ints,
-        score: npt.NDArray[np.float64],
+        score: Float64s,
         rank: Ints,
         keep: Bools,
         reasons: npt.NDArray[Any],
@@ -220,7 +211,7 @@ def _swaps(
     origin: str,
     origins: npt.NDArray[Any],
     prompts: Ints,
-    score: npt.NDArray[np.float64],
+    score: Float64s,
     rank: Ints,
     keep: Bools,
     tie: Ints,
@@ -232,8 +223,8 @@ def _swaps(
         if other is None or rank[row] < rank[other]:
             best[int(prompts[row])] = int(row)
     pairs = []
-    mine = np.flatnonzero(keep & (origins == origin))
-    for row in mine[np.argsort(-rank[mine], kind="stable")]:  # a prompt gives up its worst first
+    kept = np.flatnonzero(keep & (origins == origin))
+    for row in kept[np.argsort(-rank[kept], kind="stable")]:  # a prompt gives up its worst first
         runner_up = best.pop(int(prompts[row]), None)
         if runner_up is not None:
             margin = round(score[row] - score[runner_up], 3)
@@ -241,12 +232,17 @@ def _swaps(
     return [(row, runner_up) for _, _, row, runner_up in sorted(pairs)]
 
 
+def _places(corpus: Corpus, score: Float64s) -> Ints:
+    """Return [rows] the place of each by likelihood, then the tie-breaks."""
+    tokens = to_float(corpus.column("likelihood.response_tokens"))
+    grid = np.round(np.nan_to_num(score, nan=-np.inf) / SCORE_GRID)
+    return places(np.lexsort((_tie(corpus), tokens, -grid)))
+
+
 def _tie(corpus: Corpus) -> Ints:
-    """Return [rows] the place of each row by content hash, then id: no matter where it stands."""
+    """Return [rows] the place of each by content hash, then id, whatever the rows' order."""
     hashes, ids = corpus.rows["content_hash"].to_pylist(), corpus.rows["id"].to_pylist()
-    place = np.empty(len(ids), dtype=np.int64)
-    place[np.lexsort((ids, hashes))] = np.arange(len(ids))
-    return place
+    return places(np.lexsort((ids, hashes)))
 
 
 def _outdone(flawed: Bools, prompts: Ints, barred: Bools) -> Bools:
@@ -258,44 +254,15 @@ def _outdone(flawed: Bools, prompts: Ints, barred: Bools) -> Bools:
 
 
 def _mark(reasons: npt.NDArray[Any], rows: Bools, slug: str) -> Bools:
+    """Give some rows a reason, in place, and return them."""
     reasons[rows] = slug
     return rows
 
 
-def _rank_within(prompts: Ints, order: Ints, rows: int) -> Ints:
-    """Return [rows] the rank within the prompt, from 1, of ordered rows; 0 for the others."""
-    rank = np.zeros(rows, dtype=np.int64)
-    ordered = prompts[order]
-    if len(order):
-        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-        sizes = np.diff(np.r_[starts, len(order)])
-        rank[order] = np.arange(len(order)) - np.repeat(starts, sizes) + 1
-    return rank
-
-
-def _best_of(prompts: Ints, value: npt.NDArray[np.float64], rows: Bools) -> Ints:
-    """Return, for each prompt among some rows, the row of the highest value."""
-    chosen = np.flatnonzero(rows)
-    order = chosen[np.lexsort((-value[chosen], prompts[chosen]))]
-    firsts: Ints = order[np.unique(prompts[order], return_index=True)[1]]
-    return firsts
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
-    return round(float(values.mean()), 4) if len(values) else None
-
-
-def _quartiles(values: npt.NDArray[np.float64]) -> list[float]:
-    if not len(values):
-        return []
-    return [round(float(value), 4) for value in np.quantile(values, (0.25, 0.5, 0.75))]
-
-
-def _margins(prompts: Ints, score: npt.NDArray[np.float64], rows: Bools) -> npt.NDArray[np.float64]:
+def _margins(prompts: Ints, score: Float64s, rows: Bools) -> Float64s:
     """Return, for each prompt with two scores or more, how far the best is above the second."""
-    chosen = np.flatnonzero(rows)
-    order = chosen[np.lexsort((-score[chosen], prompts[chosen]))]
-    rank = _rank_within(prompts, order, len(prompts))[order]
-    seconds = np.flatnonzero(rank == 2)
-    margins: npt.NDArray[np.float64] = score[order[seconds - 1]] - score[order[seconds]]
+    candidates = np.flatnonzero(rows)
+    order = candidates[np.lexsort((-score[candidates], prompts[candidates]))]
+    seconds = np.flatnonzero(rank_within(prompts[order], np.arange(len(order))) == 2)
+    margins: Float64s = score[order[seconds - 1]] - score[order[seconds]]
     return margins

@@ -14,24 +14,23 @@ every prompt has given one.
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.figures import DECIMALS, mean
 from siftline.contracts.method import Budgeted, verdicts
 from siftline.contracts.scorer import Scorer
-from siftline.scorers.prompt_embedding import PromptEmbedding
-from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.arrays import Float32s, Float64s
 from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.ranking import ranks_by_row
 from siftline.selectors.vectors.breadth import diversity_figures
+from siftline.selectors.vectors.embeddings import embedding_scorers
 from siftline.selectors.vectors.farthest_first import farthest_first
 from siftline.selectors.vectors.prompt_map import prompt_map
 from siftline.selectors.vectors.units import (
-    Floats,
     embedded_units,
     nearest_similarity,
     rank_rows,
-    ranks,
     turns,
 )
 
@@ -45,9 +44,9 @@ class KCenter(Budgeted):
 
     Attributes:
         model: Role of the embedder.
-        budget: A number, or a share such as `50%`.
-        unit: Of the budget: rows, or prompts with all their rows.
-        seed: Of the order in which equals are taken; the recipe's, unless stated.
+        budget: What is kept: a number, or a share of the pool such as `50%`.
+        unit: What the budget counts: rows, or prompts with all their rows.
+        seed: Seeds the order in which equals are taken; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 1
@@ -60,28 +59,30 @@ class KCenter(Budgeted):
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the embedding of the prompts, and the lengths of responses for the report."""
-        return (PromptEmbedding(model=self.model), ResponseStatistics())
+        return embedding_scorers(self.model)
 
     def decide(self, corpus: Corpus) -> pa.Table:
-        """Choose the farthest prompt again and again."""
+        """Choose prompts one by one, each the farthest from those chosen before it."""
         if not len(corpus):
-            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
-        units = embedded_units(corpus, "prompt", "prompt_embedding", self.seed)
+            return VERDICTS.empty_table()
+        units = embedded_units(corpus, "prompt", "prompt", self.seed)
         budget = resolve_budget(self.budget, len(units) if self.unit == "prompt" else len(corpus))
-        found = farthest_first(units.vectors, min(budget, len(units)))
+        centres = farthest_first(units.vectors, min(budget, len(units)))
         turn = turns(units, corpus.rows["id"].to_pylist(), self.seed)
-        nobody = np.empty(0, dtype=np.int64)
-        rank = rank_rows(units, found.order, self.unit, budget, turn, nobody)
-        gain = _distance(found.similarity)[units.of_row]
+        none_passed = np.empty(0, dtype=np.int64)
+        rank = rank_rows(units, centres.order, self.unit, budget, turn, none_passed)
+        gain = _distance(centres.similarity)[units.of_row]
         if self.unit == "row":
-            gain[(turn > 0) & np.isin(units.of_row, found.order)] = 0
+            gain[(turn > 0) & np.isin(units.of_row, centres.order)] = 0
         keep = rank > 0
-        return verdicts(corpus, keep, np.where(keep, "selected", "over_budget"), ranks(rank), gain)
+        reasons = np.where(keep, "selected", "over_budget")
+        return verdicts(corpus, keep, reasons, ranks_by_row(rank), gain)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare how far prompts are from what is kept with a random choice of as many."""
-        units = embedded_units(corpus, "prompt", "prompt_embedding", self.seed)
+        units = embedded_units(corpus, "prompt", "prompt", self.seed)
         kept = np.unique(units.of_row[decided["keep"].to_numpy()])
+        # Units are in random order, so the first ones are a random choice.
         picks = {"selected": kept, "random of equal size": np.arange(len(kept))}
         away = {
             name: _distance(nearest_similarity(units.vectors, units.vectors[chosen]))
@@ -90,8 +91,10 @@ class KCenter(Budgeted):
         return {
             "prompts": len(units),
             "prompts_kept": len(kept),
-            "largest_distance": {name: round(float(each.max()), 4) for name, each in away.items()},
-            "mean_distance": {name: round(float(each.mean()), 4) for name, each in away.items()},
+            "largest_distance": {
+                name: round(float(each.max()), DECIMALS) for name, each in away.items()
+            },
+            "mean_distance": {name: mean(each) for name, each in away.items()},
             **diversity_figures(corpus, decided, unit=self.unit, seed=self.seed),
         }
 
@@ -100,7 +103,7 @@ class KCenter(Budgeted):
         return {"map": prompt_map(corpus, decided, seed=self.seed)}
 
 
-def _distance(similarity: Floats) -> npt.NDArray[np.float64]:
+def _distance(similarity: Float32s) -> Float64s:
     """Return Euclidean distances of unit vectors by their cosines."""
-    distance: npt.NDArray[np.float64] = np.sqrt(2 - 2 * np.clip(similarity.astype(float), -1, 1))
+    distance: Float64s = np.sqrt(2 - 2 * np.clip(similarity.astype(float), -1, 1))
     return distance

@@ -12,21 +12,22 @@ largest remainder, and the report says what was short and where it went.
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import BeforeValidator, Field, model_validator
 
 from siftline.contracts.columns import MEAN_LOGPROB, score_column, to_float
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.method import Budgeted, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import Share, fraction_of
-from siftline.contracts.stable_hash import stable_hash
 from siftline.scorers.token_counts import TokenCounts
+from siftline.selectors.arrays import Float64s, Ints
 from siftline.selectors.budget import Budget, resolve_budget
+from siftline.selectors.choices import best_order, random_order
 from siftline.selectors.mixture.groups import By, Rule, group
-from siftline.selectors.mixture.plan import Ints, Mixture, quotas
+from siftline.selectors.mixture.plan import Mixture, quotas
 from siftline.selectors.mixture.report import mixture_figures
+from siftline.selectors.ranking import places, rank_within
 
 REPEATS = "mix.repeats"  # score column: how often a row is written if it is kept
 # Means are ranked on this grid of nats a token, which batches of another shape seldom cross.
@@ -63,24 +64,29 @@ class Mix(Budgeted):
     Score column of the table `mix`: `repeats`, how often a row is written if it is kept.
 
     Attributes:
-        budget: A number, or a share such as `50%` of what reaches the stage. None takes as much as
-            the weights allow, so that no group is short.
-        unit: Of budget, cap and sizes: rows or response tokens. Rows are kept exactly; tokens never
-            exceed the budget, and miss it by less than one row.
-        by: What the groups are. No task is a group of its own, `not stated`.
-        weights: By group, the shares of the whole; groups without one divide what these leave by
-            the rule above. If all groups have one, any scale will do. A weight of 0 drops a group.
-        source_weights: With `by: task`, the shares of sources, likewise; each source's share is
-            then spread over its tasks by their weights or the rule. None makes one level of
-            tasks, whatever source they are from.
-        cap: What a group's size counts at most in the rule; no bound on its rows. 0 is off.
-        temperature: Of the rule; above 1 it evens groups out, `inf` gives each the same.
-        floor: Least share of the budget for each group that has a weight, as far as it has rows.
+        budget: What is written: a number, or a share such as `50%` of what reaches the stage. None
+            takes as much as the weights allow, so that no group is short.
+        unit: What budget, cap and sizes count: rows or response tokens. Rows are kept exactly;
+            tokens never exceed the budget, and miss it by less than one row.
+        by: Whether the groups are sources or tasks. Rows without a task are the group
+            `not stated`.
+        weights: Share of the whole by the name of the group; groups without one divide what these
+            leave by the rule above. If all groups have one, any scale will do. A weight of 0 drops
+            a group.
+        source_weights: With `by: task`, share of the whole by the name of the source; sources
+            without one divide what these leave by the rule. Each source's share is then spread
+            over its tasks by their weights or the rule. None makes one level of tasks, whatever
+            source they are from.
+        cap: Most that a group's size counts in the rule, in the unit; no bound on what it gives. 0
+            is no cap.
+        temperature: The rule's; above 1 it evens groups out, `inf` gives each the same.
+        floor: Least share of the budget for each group that has a weight, as far as it has rows. A
+            group whose own share is larger does not feel it.
         max_epochs: How often a row may be written to fill its group's share; 1 never repeats one.
         prefer: Score column, the higher the better, that decides which rows a group gives; None
             leaves it to the seed. Which rows repeat once more than others is left to the seed.
         model: Role of a model of this machine, whose tokenizer counts; `unit: token` needs it.
-        seed: The recipe's, unless stated.
+        seed: Seeds the random order of the rows; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 1
@@ -118,16 +124,16 @@ class Mix(Budgeted):
         return () if self.model is None else (TokenCounts(model=self.model),)
 
     def source_names(self) -> tuple[str, ...]:
-        """Return the sources that it names."""
+        """Return the sources that have weights."""
         return tuple(self.weights if self.by == "source" else self.source_weights or {})
 
     def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
         """Return how often each row is written if it is kept."""
         mixture = self._mixture(corpus)
-        taken = mixture.take(mixture.coin)
+        counted = mixture.take(mixture.coin)
         repeats = np.ones(len(corpus), dtype=np.int32)
-        whole = taken.whole[mixture.labels]
-        repeats[mixture.rows[whole]] = taken.times[whole]
+        whole = counted.whole[mixture.labels]
+        repeats[mixture.rows[whole]] = counted.times[whole]
         return {"mix": pa.table({"repeats": repeats})}
 
     def decide(self, corpus: Corpus) -> pa.Table:
@@ -138,7 +144,7 @@ class Mix(Budgeted):
                 without one, or no stage before has the score to prefer.
         """
         if not len(corpus):
-            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
+            return VERDICTS.empty_table()
         mixture = self._mixture(corpus)
         place = self._place(corpus, mixture)
         times = np.full(len(corpus), -1)
@@ -150,11 +156,12 @@ class Mix(Budgeted):
             ["uncounted", "repeated", "selected", "no_weight"],
             "over_budget",
         )
-        ranks = dict(zip(mixture.rows.tolist(), _ranks(mixture.labels, place), strict=True))
+        rank = rank_within(mixture.labels, place)
+        ranks = dict(zip(mixture.rows.tolist(), rank.tolist(), strict=True))
         return verdicts(corpus, times != 0, reasons, ranks, self._gain(corpus))
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
-        """Tell what each group has, was asked for and gives, beside a random choice."""
+        """Report what each group has, was asked for and gives, beside a random choice."""
         return self._figures(corpus, SHOWN_GROUPS)
 
     def previewed(self) -> tuple[Scorer, ...]:
@@ -183,8 +190,8 @@ class Mix(Budgeted):
         rows, cost = self._costs(corpus)
         temperature = float(self.temperature)
         rule = Rule(self.by, self.weights, self.source_weights, self.cap, temperature)
-        found = group(corpus, rows, cost, rule)
-        groups = found.groups
+        grouped = group(corpus, rows, cost, rule)
+        groups = grouped.groups
         if self.budget is None:
             groups = groups.without_empty()
             wanted = groups.within_weights(self.max_epochs, self.floor)
@@ -193,16 +200,14 @@ class Mix(Budgeted):
         else:
             wanted = resolve_budget(self.budget, int(cost.sum()))
         ids = corpus.rows["id"].take(pa.array(rows)).to_pylist()
-        coin = np.empty(len(rows), dtype=np.int64)
-        coin[np.argsort(stable_hash(ids, self.seed), kind="stable")] = np.arange(len(rows))
         whole, epochs = self.unit == "row", self.max_epochs
         return Mixture(
-            names=found.names,
+            names=grouped.names,
             groups=groups,
             rows=rows,
-            labels=found.labels,
+            labels=grouped.labels,
             cost=cost,
-            coin=coin,
+            coin=places(random_order(ids, self.seed)),
             wanted=wanted,
             quotas=quotas(groups, wanted, floor=self.floor, epochs=epochs, whole=whole),
             epochs=epochs,
@@ -221,22 +226,9 @@ class Mix(Budgeted):
         worth = np.nan_to_num(self._gain(corpus), nan=-np.inf)[mixture.rows]
         if self.prefer == MEAN_LOGPROB:
             worth = np.round(worth, GRID_DECIMALS)
-        place = np.empty(len(worth), dtype=np.int64)
-        place[np.lexsort((mixture.coin, -worth))] = np.arange(len(worth))
-        return place
+        return places(best_order(worth, mixture.coin))
 
-    def _gain(self, corpus: Corpus) -> npt.NDArray[np.float64]:
+    def _gain(self, corpus: Corpus) -> Float64s:
         if self.prefer is None:
             return np.full(len(corpus), np.nan)
         return score_column(corpus, self.prefer, "mix.prefer")
-
-
-def _ranks(labels: Ints, place: Ints) -> list[int]:
-    """Return [rows] the rank inside the group, from 1."""
-    order = np.lexsort((place, labels))
-    sizes = np.bincount(labels)
-    starts = np.cumsum(sizes) - sizes
-    rank = np.empty(len(labels), dtype=np.int64)
-    rank[order] = np.arange(len(labels)) - starts[labels[order]] + 1
-    found: list[int] = rank.tolist()
-    return found

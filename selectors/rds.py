@@ -22,26 +22,25 @@ import pyarrow as pa
 from pydantic import Field
 
 from siftline.contracts.columns import text_column
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.errors import RecipeError, nearest
+from siftline.contracts.figures import mean
 from siftline.contracts.method import Budgeted, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.scorers.conversation_embedding import ConversationEmbedding
 from siftline.scorers.text_statistics import ResponseStatistics
+from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.budget import Budget, Unit, resolve_budget
+from siftline.selectors.ranking import rank_in, ranks_by_row
 from siftline.selectors.vectors.breadth import diversity_figures
 from siftline.selectors.vectors.prompt_map import prompt_map
-from siftline.selectors.vectors.round_robin import Taken, round_robin, turns_by_score
+from siftline.selectors.vectors.round_robin import TakenInTurns, round_robin, turns_by_score
 from siftline.selectors.vectors.units import (
     DECIMALS,
-    Ints,
-    Units,
+    VectorUnits,
     embedded_units,
     nearest_similarity,
-    ranks,
 )
-
-Bools = npt.NDArray[np.bool_]
 
 
 class RdsPlus(Budgeted):
@@ -54,12 +53,12 @@ class RdsPlus(Budgeted):
     Attributes:
         model: Role of the base model, a causal one.
         targets: Sources whose rows are the queries.
-        budget: A number, or a share such as `50%` of the pool without the targets.
-        unit: Of the budget: rows, or prompts with all their rows outside the targets.
+        budget: What is kept: a number, or a share such as `50%` of the pool without the targets.
+        unit: What the budget counts: rows, or prompts with all their rows outside the targets.
         tasks: With several targets, the sources take turns; otherwise all queries do, so that a
             target counts by its rows.
-        max_tokens: Of a conversation; what is longer is cut.
-        seed: Of the order of the queries, and of equals; the recipe's, unless stated.
+        max_tokens: Most tokens of a conversation; what is longer is cut.
+        seed: Seeds the order of the queries, and of equals; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 1
@@ -82,19 +81,19 @@ class RdsPlus(Budgeted):
         """Return the targets, which must be among the inputs."""
         return self.targets
 
-    def pool(self, corpus: Corpus) -> npt.NDArray[np.bool_]:
+    def pool(self, corpus: Corpus) -> Bools:
         """Return [rows] true for all that is not from the targets."""
         return ~np.isin(np.array(text_column(corpus, "source")), self.targets)
 
     def decide(self, corpus: Corpus) -> pa.Table:
-        """Let the queries choose.
+        """Let the queries take rows in turns, until the budget is reached.
 
         Raises:
             RecipeError: A target has no rows.
         """
         if not len(corpus):
-            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
-        rows = embedded_units(corpus, "row", "conversation_embedding", self.seed)
+            return VERDICTS.empty_table()
+        rows = embedded_units(corpus, "row", "conversation", self.seed)
         source = self._sources(corpus)[rows.first_row]
         target = np.isin(source, self.targets)
         pool = np.flatnonzero(~target)
@@ -106,11 +105,11 @@ class RdsPlus(Budgeted):
         rank[pool], gain[pool] = rank_of[unit], gain_of[unit]
         reasons = np.where(target, "target", np.where(rank > 0, "selected", "over_budget"))
         back = rows.of_row
-        return verdicts(corpus, rank[back] > 0, reasons[back], ranks(rank[back]), gain[back])
+        return verdicts(corpus, rank[back] > 0, reasons[back], ranks_by_row(rank[back]), gain[back])
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare how near the choice is to the targets with a random one, and where it is from."""
-        rows = embedded_units(corpus, "row", "conversation_embedding", self.seed)
+        rows = embedded_units(corpus, "row", "conversation", self.seed)
         sources = self._sources(corpus)
         target = np.isin(sources, self.targets)
         pool = np.flatnonzero(~target[rows.first_row])  # in random order
@@ -124,9 +123,9 @@ class RdsPlus(Budgeted):
         return {
             "queries": {name: int((sources == name).sum()) for name in self.targets},
             "mean_similarity_to_the_nearest_query": {
-                "pool": _mean(similarity),
-                "selected": _mean(similarity[chosen]),
-                "random of equal size": _mean(similarity[: int(chosen.sum())]),
+                "pool": mean(similarity),
+                "selected": mean(similarity[chosen]),
+                "random of equal size": mean(similarity[: int(chosen.sum())]),
             },
             **self._breadth(corpus.filter(~target), decided.filter(pa.array(~target))),
             "rows_of_the_pool_with_a_target_prompt": int(asked.sum()),
@@ -155,7 +154,7 @@ class RdsPlus(Budgeted):
                 )
         return sources
 
-    def _units(self, corpus: Corpus, rows: Units) -> Ints:
+    def _units(self, corpus: Corpus, rows: VectorUnits) -> Ints:
         """Return [rows] the number of each row's unit, rows in their random order."""
         if self.unit == "row":
             return np.arange(len(rows))
@@ -164,8 +163,8 @@ class RdsPlus(Budgeted):
         return codes
 
     def _take(
-        self, rows: Units, source: npt.NDArray[np.str_], pool: Ints, unit: Ints, budget: int
-    ) -> Taken:
+        self, rows: VectorUnits, source: npt.NDArray[np.str_], pool: Ints, unit: Ints, budget: int
+    ) -> TakenInTurns:
         candidates = rows.vectors[pool]
         if self.tasks and len(self.targets) > 1:
             scores = [
@@ -179,13 +178,13 @@ class RdsPlus(Budgeted):
         return round_robin(queries, candidates, unit, budget)
 
 
-def _by_unit(unit: Ints, taken: Taken) -> tuple[Ints, npt.NDArray[np.float64]]:
+def _by_unit(unit: Ints, taken: TakenInTurns) -> tuple[Ints, Float64s]:
     """Return [units] the rank of each that was taken, 0 for the others, and its gain."""
     size = int(unit.max(initial=-1)) + 1
-    rank, gain = np.zeros(size, dtype=np.int64), np.full(size, np.nan)
-    rank[unit[taken.order]] = np.arange(1, len(taken.order) + 1)
-    gain[unit[taken.order]] = taken.similarity
-    return rank, gain
+    order = unit[taken.order]
+    gain = np.full(size, np.nan)
+    gain[order] = taken.similarity
+    return rank_in(order, size), gain
 
 
 def _warnings(asked: int, kept: int) -> list[str]:
@@ -195,7 +194,3 @@ def _warnings(asked: int, kept: int) -> list[str]:
         f"{asked} rows of the pool have a prompt of the target, {kept} of them were chosen: after "
         "training on them, the target measures nothing."
     ]
-
-
-def _mean(values: npt.NDArray[np.float64]) -> float | None:
-    return round(float(values.mean()), 4) if len(values) else None

@@ -19,32 +19,31 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.errors import InputError
+from siftline.contracts.figures import DECIMALS
 from siftline.contracts.method import Budgeted, Request, verdicts
 from siftline.contracts.scorer import Scorer
-from siftline.contracts.stable_hash import stable_hash
 from siftline.contracts.trainer import Training, rows_digest
 from siftline.models.likelihood import OK
 from siftline.models.training.proxy import Proxy, ProxyTraining
 from siftline.scorers.given_trajectories import MISSING, GivenTrajectory
 from siftline.scorers.text_statistics import ResponseStatistics
 from siftline.scorers.trajectory import Trajectory
+from siftline.selectors.arrays import Bools, Ints
 from siftline.selectors.budget import Budget, resolve_budget
+from siftline.selectors.choices import random_order
 from siftline.selectors.quotas.water_filling import Filled, fill_strata
 from siftline.selectors.trajectories.clusters import centroids_of, cluster
 from siftline.selectors.trajectories.normalising import Normalise, normalised
 from siftline.selectors.trajectories.report import compared, curves
-from siftline.selectors.trajectories.units import Units, units_of
+from siftline.selectors.trajectories.units import TrajectoryUnits, units_of
 
 # Members of a cluster that `skip_tiny` passes over, the released code's.
 TINY = 2
-
-Bools = npt.NDArray[np.bool_]
 
 
 class S2L(Budgeted):
@@ -61,21 +60,22 @@ class S2L(Budgeted):
         training: How the proxy is trained.
         trajectories: A Parquet file with the columns `id` and `losses` (a list of T numbers), in
             place of a proxy.
-        budget: A number, or a share such as `50%` of what has a trajectory.
-        unit: Of the budget: rows; prompts, which are clustered by the mean over their responses and
-            keep all of them; or response tokens, of which the last row may bring some too many.
-        clusters: In the whole pool, or in each source.
+        budget: What is kept: a number, or a share such as `50%` of what has a trajectory.
+        unit: What the budget counts: rows; prompts, which are clustered by the mean over their
+            responses and keep all of them; or response tokens, of which the last row may bring some
+            too many.
+        clusters: Number of clusters, in the whole pool or in each source.
         fewest_per_cluster: A pool of fewer rows than this times `clusters` gets fewer clusters.
             faiss warns below 39 points a cluster.
-        iterations: Of k-means.
-        restarts: Of k-means, of which the best counts.
+        iterations: Most iterations of k-means, on each sample and on all points.
+        restarts: Starts of k-means, of which the best goes on.
         stratify_by: `source` spreads the budget over sources first, as the released code does;
             None, as the paper.
         normalise: What is clustered: the losses as they are (`none`), less their mean (`center`),
             at length one (`l2`), or as ranks in the pool (`rank`).
         skip_tiny: Clusters of one or two rows give only what the others leave over, as in the
             released code.
-        seed: Of the clusters and the choice; the recipe's, unless stated.
+        seed: Seeds the clusters and the choice inside them; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 1
@@ -128,7 +128,7 @@ class S2L(Budgeted):
         keys = corpus.rows["content_hash"].to_pylist()
         size = max(1, round(self.training.share * len(keys)))
         learned = np.zeros(len(keys), dtype=bool)
-        learned[np.argsort(stable_hash(keys, self.training.seed), kind="stable")[:size]] = True
+        learned[random_order(keys, self.training.seed)[:size]] = True
         proxy = Proxy(model=self.model, training=self.training)
         scorer = Trajectory(model=self.model, proxy=proxy, trained_on=rows_digest(corpus, learned))
         every = np.ones(len(keys), dtype=bool)
@@ -149,11 +149,11 @@ class S2L(Budgeted):
         )
         distance = np.linalg.norm(points - centroids_of(points, labels)[labels], axis=1)
         place = pa.array(units.of_row, mask=units.of_row < 0)
-        found = {
+        columns = {
             "cluster": pa.array(labels, pa.int32()).take(place),
             "distance": pa.array(distance, pa.float32()).take(place),
         }
-        return {"s2l": pa.table(found)}
+        return {"s2l": pa.table(columns)}
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Spread the budget over the clusters.
@@ -161,6 +161,8 @@ class S2L(Budgeted):
         Raises:
             InputError: The file of trajectories holds no row of the corpus.
         """
+        if not len(corpus):
+            return VERDICTS.empty_table()
         statuses = np.array(corpus.column("trajectory.status").to_pylist(), dtype=object)
         if (statuses == MISSING).all():
             raise InputError(
@@ -183,16 +185,17 @@ class S2L(Budgeted):
         excluded = {str(name): status.count(name) for name in sorted(set(status) - {OK})}
         if not len(units.keys):
             return {"excluded": excluded, "warnings": ["No row has a trajectory: none is kept."]}
-        found = compared(units, self._chosen(units, decided), self._budget(units), self.seed)
-        sizes = np.bincount(_labels(corpus, units))
+        comparison = compared(units, self._chosen(units, decided), self._budget(units), self.seed)
+        labels = _labels(corpus, units)
+        sizes = np.bincount(labels)
         return {
             "checkpoints": units.points.shape[1],
             "clusters": int((sizes > 0).sum()),
-            "largest_cluster_share": round(float(sizes.max() / sizes.sum()), 4),
+            "largest_cluster_share": round(float(sizes.max() / sizes.sum()), DECIMALS),
             "excluded": excluded,
-            **found.figures,
-            "cluster_explains_of_log_length": found.explained_by(_labels(corpus, units)),
-            "warnings": [*found.warnings, *self._warnings(units)],
+            **comparison.figures,
+            "cluster_explains_of_log_length": comparison.explained_by(labels),
+            "warnings": [*comparison.warnings, *self._warnings(units)],
         }
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
@@ -210,13 +213,13 @@ class S2L(Budgeted):
         )
         return {"curves": drawn}
 
-    def _units(self, corpus: Corpus) -> Units:
+    def _units(self, corpus: Corpus) -> TrajectoryUnits:
         return units_of(corpus, self.unit, self.stratify_by, self.seed)
 
-    def _budget(self, units: Units) -> int:
+    def _budget(self, units: TrajectoryUnits) -> int:
         return resolve_budget(self.budget, int(units.cost.sum()))
 
-    def _fill(self, corpus: Corpus, units: Units) -> Filled:
+    def _fill(self, corpus: Corpus, units: TrajectoryUnits) -> Filled:
         return fill_strata(
             units.strata,
             _labels(corpus, units),
@@ -225,32 +228,32 @@ class S2L(Budgeted):
             tiny=TINY if self.skip_tiny else 0,
         )
 
-    def _chosen(self, units: Units, decided: pa.Table) -> Bools:
+    def _chosen(self, units: TrajectoryUnits, decided: pa.Table) -> Bools:
         keep = decided["keep"].to_numpy()
         chosen = np.zeros(len(units.keys), dtype=bool)
         chosen[units.of_row[keep]] = True
         return chosen
 
-    def _warnings(self, units: Units) -> list[str]:
-        found = []
+    def _warnings(self, units: TrajectoryUnits) -> list[str]:
+        warnings = []
         pool = int(np.bincount(units.strata).max())
         if pool < self.fewest_per_cluster * self.clusters:
             name = "prompts" if self.unit == "prompt" else "rows"
             where = " of the largest source" if self.stratify_by else ""
-            found.append(
+            warnings.append(
                 f"{pool} {name}{where} are few for {self.clusters} clusters of at least "
                 f"{self.fewest_per_cluster}: there are fewer clusters, and the choice is nearer "
                 "to a random one."
             )
         if units.points.shape[1] == 1:
-            found.append(
+            warnings.append(
                 "With one checkpoint a trajectory is one loss, and its clusters are bins of it; "
                 "train longer, or with a smaller 'batch_rows'."
             )
-        return found
+        return warnings
 
 
-def _labels(corpus: Corpus, units: Units) -> npt.NDArray[np.int64]:
+def _labels(corpus: Corpus, units: TrajectoryUnits) -> Ints:
     """Return [units] the cluster of each."""
     column = corpus.column("s2l.cluster").to_numpy(zero_copy_only=False)
     labels = np.zeros(len(units.keys), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Semantic duplicates: of prompts that say the same in other words, one is kept.
+"""Semantic duplicates: of prompts with nearly the same embedding, one is kept.
 
 Prompts are duplicates when the cosine of their embeddings is above a threshold. They are gone
 through in an order, and each is dropped when it is a duplicate of one that was kept before it; so
@@ -15,34 +15,27 @@ Rows of one prompt, candidates for it, are no duplicates of one another: methods
 responses to a prompt find them all.
 """
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 from pydantic import Field
 
 from siftline.contracts.columns import score_column
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.figures import DECIMALS
 from siftline.contracts.method import Method, verdicts
 from siftline.contracts.scorer import Scorer
-from siftline.scorers.conversation_embedding import ConversationEmbedding
-from siftline.scorers.prompt_embedding import PromptEmbedding
-from siftline.scorers.text_statistics import ResponseStatistics
-from siftline.selectors.budget import prompt_codes
+from siftline.selectors.arrays import Float32s, Float64s, Ints
+from siftline.selectors.budget import Unit, prompt_codes
+from siftline.selectors.choices import best_order
 from siftline.selectors.vectors.breadth import diversity_figures
-from siftline.selectors.vectors.clusters import On, nearest_centroid
-from siftline.selectors.vectors.novelty import novel
+from siftline.selectors.vectors.clusters import nearest_centroid
+from siftline.selectors.vectors.embeddings import On, embedding_scorers
+from siftline.selectors.vectors.novelty import NovelInCells, novel_in_cells
 from siftline.selectors.vectors.prompt_map import prompt_map
 from siftline.selectors.vectors.spherical_kmeans import spherical_kmeans
-from siftline.selectors.vectors.units import (
-    Floats,
-    Ints,
-    Units,
-    best_of_units,
-    embedded_units,
-    order_by,
-)
+from siftline.selectors.vectors.units import VectorUnits, best_of_units, embedded_units
 
 # Size of a cell, on average, and how many vectors for each cell its centroids are made from.
 CELL_ROWS = 8192
@@ -66,7 +59,7 @@ class SemanticDuplicates(Method):
             that of the prompt's best row; `likelihood.mean_logprob` is derived from the stored sum
             and count. None, and equal scores, prefer the smallest hash of the key.
         exact_up_to: Prompts, or conversations, up to which all pairs are compared.
-        seed: Of hashes and cells; the recipe's, unless stated.
+        seed: Seeds hashes and cells; the recipe's unless stated.
     """
 
     revision: ClassVar[int] = 2  # 2: cells start on a sample
@@ -81,22 +74,20 @@ class SemanticDuplicates(Method):
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the embedding of prompts or conversations, and lengths for the report."""
-        if self.on == "prompt":
-            return (PromptEmbedding(model=self.model), ResponseStatistics())
-        return (ConversationEmbedding(model=self.model), ResponseStatistics())
+        return embedding_scorers(self.model, self.on)
 
     def decide(self, corpus: Corpus) -> pa.Table:
-        """Keep what is no duplicate of something kept.
+        """Keep each prompt, or conversation, that is no duplicate of one kept before it.
 
         Raises:
             RecipeError: No earlier stage has measured the preferred score.
         """
         if not len(corpus):
-            return verdicts(corpus, np.empty(0, dtype=bool), np.empty(0, dtype=object))
+            return VERDICTS.empty_table()
         units = self._units(corpus)
-        found = self._sift(corpus, units)
-        keep = found.keep[units.of_row]
-        gain = np.where(found.similarity > -1, found.similarity, np.nan)[units.of_row]
+        novel = self._sift(corpus, units)
+        keep = novel.keep[units.of_row]
+        gain = np.where(novel.similarity > -1, novel.similarity, np.nan)[units.of_row]
         reasons = np.where(keep, "kept", "semantic_duplicate")
         return verdicts(corpus, keep, reasons, gain=gain.astype(np.float64))
 
@@ -114,7 +105,7 @@ class SemanticDuplicates(Method):
             f"{self.on}s_dropped": int((~keep).sum()),
             "dropped_by_similarity": _by_similarity(gain[~keep]),
             **{
-                name: {ids[units.first_row[n]]: round(float(gain[n]), 4) for n in numbers}
+                name: {ids[units.first_row[n]]: round(float(gain[n]), DECIMALS) for n in numbers}
                 for name, numbers in {
                     "next_above_threshold": above,
                     "next_below_threshold": below,
@@ -127,40 +118,25 @@ class SemanticDuplicates(Method):
         """Return the map of what was compared, for the report."""
         return {"map": prompt_map(corpus, decided, seed=self.seed, on=self.on)}
 
-    def _units(self, corpus: Corpus) -> Units:
-        unit: Literal["prompt", "row"] = "prompt" if self.on == "prompt" else "row"
-        return embedded_units(corpus, unit, f"{self.on}_embedding", self.seed)
+    def _units(self, corpus: Corpus) -> VectorUnits:
+        unit: Unit = "prompt" if self.on == "prompt" else "row"
+        return embedded_units(corpus, unit, self.on, self.seed)
 
-    def _sift(self, corpus: Corpus, units: Units) -> "_Sifted":
+    def _sift(self, corpus: Corpus, units: VectorUnits) -> NovelInCells:
         """Go through the units of each cell, the preferred ones first."""
         score = np.full(len(units), np.nan)
         if self.prefer is not None:
-            of_row = score_column(corpus, self.prefer, "semantic_duplicates.prefer")
-            score = best_of_units(units, of_row)
+            score_of_row = score_column(corpus, self.prefer, "semantic_duplicates.prefer")
+            score = best_of_units(units, score_of_row)
         groups = None if self.on == "prompt" else prompt_codes(corpus)[units.first_row]
-        order = order_by(score)
-        cell = _cells_of(units.vectors, self._cells(len(units)), self.seed)[order]
-        keep = np.zeros(len(units), dtype=bool)
-        similarity = np.empty(len(units), dtype=np.float32)
-        for number in np.unique(cell):
-            mine = order[cell == number]
-            found = novel(units.vectors, mine, self.threshold, groups=groups)
-            keep[found.kept] = True
-            similarity[mine] = found.similarity
-        return _Sifted(keep, similarity)
+        cells = _cells_of(units.vectors, self._cells(len(units)), self.seed)
+        return novel_in_cells(units.vectors, cells, best_order(score), self.threshold, groups)
 
     def _cells(self, units: int) -> int:
         return 1 if units <= self.exact_up_to else -(-units // CELL_ROWS)
 
 
-class _Sifted(NamedTuple):
-    """What is kept: [units] true or false, and the largest cosine to what was kept before."""
-
-    keep: npt.NDArray[np.bool_]
-    similarity: Floats
-
-
-def _cells_of(vectors: Floats, cells: int, seed: int) -> Ints:
+def _cells_of(vectors: Float32s, cells: int, seed: int) -> Ints:
     """Return [rows] the cell of each vector; the centroids are those of the first, a sample."""
     if cells == 1:
         return np.zeros(len(vectors), dtype=np.int64)
@@ -168,14 +144,14 @@ def _cells_of(vectors: Floats, cells: int, seed: int) -> Ints:
     return nearest_centroid(vectors, spherical_kmeans(sample, cells, seed).centroids)
 
 
-def _next_to(threshold: float, gain: npt.NDArray[np.float64]) -> tuple[Ints, Ints]:
+def _next_to(threshold: float, gain: Float64s) -> tuple[Ints, Ints]:
     """Return the units whose similarities are the next above and below the threshold."""
     order = np.argsort(gain, kind="stable")[: int(np.isfinite(gain).sum())]
     edge = int(np.searchsorted(gain[order], threshold, side="right"))
     return order[edge : edge + SHOWN], order[max(0, edge - SHOWN) : edge][::-1]
 
 
-def _by_similarity(similarity: npt.NDArray[np.float64]) -> dict[str, int]:
+def _by_similarity(similarity: Float64s) -> dict[str, int]:
     """Return counts of similarities by steps of 0.01."""
     steps, counts = np.unique(np.floor(similarity * 100 + 1e-4) / 100, return_counts=True)
     return {f"{step:.2f}": int(count) for step, count in zip(steps, counts, strict=True)}

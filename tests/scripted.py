@@ -8,7 +8,14 @@ import pytest
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.models import loading
-from siftline.models.generation import STOP, Choices, Conversation, Generations, Sample, Sampling
+from siftline.models.generation import (
+    STOP,
+    Conversation,
+    Generations,
+    OptionProbabilities,
+    Sample,
+    Sampling,
+)
 
 Reply: TypeAlias = Callable[[Conversation], Any]
 
@@ -47,13 +54,13 @@ class Scripted:
 
     def choose(
         self, prompts: Sequence[Conversation], options: Sequence[str], **others: Any
-    ) -> Choices:
+    ) -> OptionProbabilities:
         """Weigh as the script says: a number for each option, or a status."""
         assert self._choose is not None, "nobody expected this model to choose"
         self.calls += 1
         self.chosen += prompts
         others["on_batch"](len(prompts), 0)
-        return Choices([self._choose(each) for each in prompts], Usage(1, len(prompts)))
+        return OptionProbabilities([self._choose(each) for each in prompts], Usage(1, len(prompts)))
 
 
 def texts(conversations: Sequence[Conversation]) -> list[str]:

@@ -15,12 +15,14 @@ from siftline.selectors.budget import Budget, prompt_codes, resolve_budget, unit
 parse = TypeAdapter(Budget).validate_python
 
 
-@pytest.mark.parametrize("budget", [1, 2000, "50%", "0.5%", "100%"])
+@pytest.mark.parametrize("budget", [1, 2000, "50%", "0.5%", "100%", 0.5, "0.5", "1/2"])
 def test_good_budgets_are_kept_as_they_are(budget: object) -> None:
     assert parse(budget) == budget
 
 
-@pytest.mark.parametrize("budget", [0, -1, True, 0.5, "50", "0%", "101%", "-5%", "half", None, "%"])
+@pytest.mark.parametrize(
+    "budget", [0, -1, True, 1.0, 1.5, 0.0, "50", "0%", "101%", "-5%", "half", None, "%"]
+)
 def test_bad_budgets_say_what_is_expected(budget: object) -> None:
     with pytest.raises(ValidationError, match=r"expected a (whole number|share)"):
         parse(budget)
@@ -28,9 +30,18 @@ def test_bad_budgets_say_what_is_expected(budget: object) -> None:
 
 @pytest.mark.parametrize(
     ("budget", "total", "rows"),
-    [(5, 10, 5), (20, 10, 10), ("50%", 7, 3), ("1%", 7, 1), ("100%", 7, 7), ("50%", 0, 0)],
+    [
+        (5, 10, 5),
+        (20, 10, 10),
+        ("50%", 7, 3),
+        (0.5, 7, 3),
+        ("1/2", 7, 3),
+        ("1%", 7, 1),
+        ("100%", 7, 7),
+        ("50%", 0, 0),
+    ],
 )
-def test_resolved(budget: int | str, total: int, rows: int) -> None:
+def test_resolved(budget: int | float | str, total: int, rows: int) -> None:
     assert resolve_budget(budget, total) == rows
 
 

@@ -7,7 +7,9 @@ import pytest
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
-from siftline.models.loading import fingerprint, load_language_model, resolve_device, resolve_dtype
+from siftline.models.devices import resolve_device, resolve_dtype
+from siftline.models.fingerprint import fingerprint
+from siftline.models.loading import load_language_model
 from siftline.models.store.builtin import WHEELS, builtin_folder, builtin_name
 from siftline.models.store.files import file_digest, find_model
 

@@ -14,9 +14,9 @@ from siftline.contracts.errors import RecipeError
 from siftline.contracts.method import roles_of
 from siftline.contracts.runtime import Runtime
 from siftline.filters.clear import Clear
+from siftline.filters.correction import Correction
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
-from siftline.scorers.correction import Correction
 
 ABSOLUTE = {"policy": "absolute", "value": 0.5}
 

@@ -15,7 +15,7 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.contracts.runtime import Runtime
 from siftline.models import loading
-from siftline.models.remote.client import _TOO_LONG, Client, Request, TooLongError
+from siftline.models.remote.client import _TOO_LONG, Client, ServerRequest, TooLongError
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
 
@@ -58,8 +58,8 @@ def client(judge: Judge, **settings: Any) -> Client:
     return Client(ModelSpec(name="small", server=place), place)
 
 
-def request(text: str) -> Request:
-    return Request("/chat/completions", {"messages": [{"role": "user", "content": text}]})
+def request(text: str) -> ServerRequest:
+    return ServerRequest("/chat/completions", {"messages": [{"role": "user", "content": text}]})
 
 
 def test_equal_requests_are_sent_once_though_at_once(judge: Judge) -> None:

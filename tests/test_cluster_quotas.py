@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.selectors.quotas.clusters import Units, choose, quotas, rank_within
+from siftline.selectors.quotas.clusters import CellUnits, choose, quotas
 
 
 def prompts(
@@ -14,14 +14,14 @@ def prompts(
     near: Sequence[int] = (),
     side: Sequence[int] | None = None,
     rows: Sequence[int] | None = None,
-) -> Units:
+) -> CellUnits:
     """Return units in cells, prompts in the order of choice; rows of a prompt come in turns."""
     counts = np.array(rows if rows is not None else [1] * len(cells))
     prompt = np.repeat(np.arange(len(cells)), counts)
     turn = np.concatenate([np.arange(count) for count in counts])
     place = np.empty(len(prompt), dtype=np.int64)
     place[np.lexsort((prompt, turn))] = np.arange(len(prompt))
-    return Units(
+    return CellUnits(
         prompt=prompt,
         place=place,
         prompt_cell=np.array(cells),
@@ -30,7 +30,7 @@ def prompts(
     )
 
 
-def spend(units: Units, budgets: Sequence[int]) -> tuple[list[int], list[str]]:
+def spend(units: CellUnits, budgets: Sequence[int]) -> tuple[list[int], list[str]]:
     found = choose(units, quotas(units, np.array(budgets), floor=0.001, tau=0.5))
     return np.flatnonzero(found.keep).tolist(), found.reason.tolist()
 
@@ -79,11 +79,6 @@ def test_each_side_spends_its_own_budget() -> None:
     units = prompts([0, 0, 0, 1, 1, 2, 2], side=[0, 1, 1])
     quota = quotas(units, np.array([1, 3]), floor=0.001, tau=0.5)
     assert quota[:, 0].tolist() == [1, 2, 1]
-
-
-def test_ranks_by_hand() -> None:
-    found = rank_within(np.array([1, 0, 1, 1]), np.array([9, 5, 2, 4]))
-    assert found.tolist() == [3, 1, 1, 2]
 
 
 @given(

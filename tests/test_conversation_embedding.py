@@ -102,7 +102,7 @@ def test_even_means_stay_as_they_are(tmp_path: Path) -> None:
     embedder: Any = load_embedder(runtime.models["m"], "cpu")
     texts = ["the cat sat", "a mat"]
     before = embedder.embed(texts).vectors
-    weighted = embedder.weighted_by_place(100).embed(texts).vectors
+    weighted = embedder.for_conversations(100).embed(texts).vectors
     assert np.array_equal(embedder.embed(texts).vectors, before)
     assert not np.allclose(weighted, before, atol=1e-3)
 

@@ -9,7 +9,6 @@ from siftline.selectors.vectors.units import (
     best_of_units,
     embedded_units,
     nearest_similarity,
-    order_by,
     rank_rows,
     turns,
 )
@@ -25,7 +24,7 @@ def corpus() -> Corpus:
 
 
 def test_a_prompt_has_the_vector_and_the_number_of_its_rows() -> None:
-    units = embedded_units(corpus(), "prompt", "prompt_embedding", seed=3)
+    units = embedded_units(corpus(), "prompt", "prompt", seed=3)
     assert len(units) == 3
     for row, name in enumerate(PROMPTS):
         unit = units.of_row[row]
@@ -36,14 +35,12 @@ def test_a_prompt_has_the_vector_and_the_number_of_its_rows() -> None:
 
 
 def test_the_order_depends_on_keys_and_seed_alone() -> None:
-    first = embedded_units(corpus(), "row", "prompt_embedding", seed=3)
+    first = embedded_units(corpus(), "row", "prompt", seed=3)
     order = [4, 2, 0, 1, 3]
-    second = embedded_units(take(corpus(), order), "row", "prompt_embedding", seed=3)
+    second = embedded_units(take(corpus(), order), "row", "prompt", seed=3)
     assert second.of_row.tolist() == first.of_row[order].tolist()
     assert np.array_equal(first.vectors, second.vectors)
-    orders = {
-        tuple(embedded_units(corpus(), "row", "prompt_embedding", s).of_row) for s in range(9)
-    }
+    orders = {tuple(embedded_units(corpus(), "row", "prompt", s).of_row) for s in range(9)}
     assert len(orders) > 3
 
 
@@ -51,12 +48,12 @@ def test_the_first_units_are_a_random_sample() -> None:
     prompts = [f"p{number:04d}" for number in range(2000)]
     table = embedding(np.ones((2000, 1)))
     pool = corpus_of(prompts, tables={"prompt_embedding": table})
-    units = embedded_units(pool, "prompt", "prompt_embedding", seed=0)
+    units = embedded_units(pool, "prompt", "prompt", seed=0)
     assert units.first_row[:400].mean() == pytest.approx(1000, abs=90)  # three standard errors
 
 
 def test_turns_go_through_the_rows_of_each_prompt() -> None:
-    units = embedded_units(corpus(), "prompt", "prompt_embedding", seed=0)
+    units = embedded_units(corpus(), "prompt", "prompt", seed=0)
     turn = turns(units, [f"r{n}" for n in range(5)], seed=0)
     assert {turn[0], turn[3]} == {turn[1], turn[4]} == {0, 1}
     assert turn[2] == 0
@@ -65,7 +62,7 @@ def test_turns_go_through_the_rows_of_each_prompt() -> None:
 
 
 def test_rows_are_ranked_in_turns_and_prompts_with_all_their_rows() -> None:
-    units = embedded_units(corpus(), "prompt", "prompt_embedding", seed=0)
+    units = embedded_units(corpus(), "prompt", "prompt", seed=0)
     a, b, c = units.of_row[:3]
     order, turn = np.array([b, c, a]), np.array([0, 0, 0, 1, 1])
     assert rank_rows(units, order, "row", 5, turn, NOBODY).tolist() == [3, 1, 2, 5, 4]
@@ -75,7 +72,7 @@ def test_rows_are_ranked_in_turns_and_prompts_with_all_their_rows() -> None:
 
 
 def test_rows_that_are_chosen_already_are_not_ranked() -> None:
-    units = embedded_units(corpus(), "prompt", "prompt_embedding", seed=0)
+    units = embedded_units(corpus(), "prompt", "prompt", seed=0)
     b, c = units.of_row[[1, 2]]
     # Row 0 of prompt a is chosen: its other row is the first of the second turn.
     rank = rank_rows(units, np.array([b, c]), "row", 4, np.array([0, 0, 0, 1, 1]), np.array([0]))
@@ -83,10 +80,9 @@ def test_rows_that_are_chosen_already_are_not_ranked() -> None:
 
 
 def test_the_best_of_each_unit_and_none_where_nothing_is_known() -> None:
-    units = embedded_units(corpus(), "prompt", "prompt_embedding", seed=0)
+    units = embedded_units(corpus(), "prompt", "prompt", seed=0)
     best = best_of_units(units, np.array([1.0, np.nan, np.nan, -3.0, 2.0]))
     assert best[units.of_row[:3]] == pytest.approx([1.0, 2.0, np.nan], nan_ok=True)
-    assert order_by(np.array([1.0, np.nan, 3.0, 1.0])).tolist() == [2, 0, 3, 1]
 
 
 def test_nearest_similarity_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,7 @@ class Stub:
 
 def test_batches_keep_to_the_budget_longest_first() -> None:
     stub, seen = Stub(), list[tuple[int, ...]]()
-    embedder = SentenceEmbedder(stub, "stub")
+    embedder = SentenceEmbedder(cast(Any, stub), "stub")
     stub.batches.clear()
     found = embedder.embed(TEXTS, max_batch_tokens=8, on_batch=lambda *done: seen.append(done))
     # Tokens, cut at 4: 2, 4, 2, 0, 4. Two rows of 4 fill the budget, the others fit together.
@@ -46,7 +46,7 @@ def test_batches_keep_to_the_budget_longest_first() -> None:
 
 
 def test_a_vector_that_is_not_finite_is_an_error() -> None:
-    embedder = SentenceEmbedder(Stub(np.nan), "stub")
+    embedder = SentenceEmbedder(cast(Any, Stub(np.nan)), "stub")
     with pytest.raises(ModelError, match="not finite"):
         embedder.embed(["a"])
 

@@ -9,6 +9,8 @@ from corpora import corpus_of, kept, likelihood, reasons, statistics
 from pydantic import ValidationError
 
 from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import RecipeError
+from siftline.pipelines.recipe import parse_recipe
 from siftline.selectors.grape import Grape
 
 
@@ -157,3 +159,14 @@ def test_a_large_pool_agrees_with_a_plain_loop() -> None:
 def test_bad_fields(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Grape(model="target", **fields)
+
+
+def test_an_original_source_that_no_input_has_is_refused() -> None:
+    data = {
+        "name": "r",
+        "inputs": [{"path": "a.csv", "source": "chat"}],
+        "models": {"m": {"name": "builtin:smollm2"}},
+        "stages": [{"kind": "grape", "model": "m", "k": "match_original", "original": ["chta"]}],
+    }
+    with pytest.raises(RecipeError, match=r"no input has the source 'chta'\. Did you mean 'chat'"):
+        parse_recipe(data, "r")

@@ -34,7 +34,13 @@ BELOW = {
 # Inside a room: what the modules of a folder may import of that room, beside their own folder.
 INSIDE = {
     "models/store": (),
-    "selectors/quotas": ("selectors.budget", "selectors.mixture.groups"),
+    "selectors/quotas": (
+        "selectors.arrays",
+        "selectors.budget",
+        "selectors.choices",
+        "selectors.mixture.groups",
+        "selectors.ranking",
+    ),
 }
 # Of pipelines, what the reports read a run through.
 READ_BY_REPORTS = ("manifest", "record")

@@ -232,11 +232,11 @@ def test_state_that_leaks_from_row_to_row_is_noticed(
 ) -> None:
     def leaking(pack: Any, *_: Any) -> Any:  # every token sees all that stands before it
         everything = torch.arange(len(pack.ids))
-        return (attention.GroupLayout(1, len(everything), None, 0, None, None),)
+        return (layout.GroupLayout(1, len(everything), None, 0, None, None),)
 
-    from siftline.models.engine import attention
+    from siftline.models.engine import forward, layout
 
-    monkeypatch.setattr(attention, "layout_of", leaking)
+    monkeypatch.setattr(forward, "layout_of", leaking)
     assert engine().network.longest_packed == 0
     assert "would differ by" in caplog.text
 

@@ -73,9 +73,12 @@ def test_checkpoints_are_somewhere_in_the_training(checkpoints: Any) -> None:
 
 
 def test_random_weights_learn_faster_unless_a_rate_is_stated() -> None:
-    assert ProxyTraining().course(False).learning_rate == 2e-5
-    assert ProxyTraining(from_scratch="tiny").course(False).learning_rate == 1e-3
-    assert ProxyTraining(from_scratch="tiny", learning_rate=0.5).course(False).learning_rate == 0.5
+    assert ProxyTraining().hyperparameters(False).learning_rate == 2e-5
+    assert ProxyTraining(from_scratch="tiny").hyperparameters(False).learning_rate == 1e-3
+    assert (
+        ProxyTraining(from_scratch="tiny", learning_rate=0.5).hyperparameters(False).learning_rate
+        == 0.5
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -96,6 +99,7 @@ def test_checkpoints_load_with_a_tokenizer_of_their_own(
             assert {str(each.dtype) for each in stored.values()} == {f"torch.{dtype}"}
             assert "lm_head.weight" not in stored  # it is the embedding, once
         (row,) = model.log_likelihood([pair], score_eos=True).rows
+        assert row.sum_logprob is not None
         found.append(row.sum_logprob)
     assert found == sorted(found)  # it learns
     assert len(set(found)) == 4

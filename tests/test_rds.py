@@ -8,6 +8,8 @@ from corpora import corpus_of, embedding, kept
 
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RecipeError
+from siftline.contracts.method import local_roles_of
+from siftline.pipelines.recipe import parse_recipe
 from siftline.scorers.conversation_embedding import ConversationEmbedding
 from siftline.selectors.rds import RdsPlus
 
@@ -130,4 +132,15 @@ def test_diagnosis_by_hand() -> None:
 
 def test_the_conversations_are_embedded() -> None:
     assert method(max_tokens=99).scorers()[0] == ConversationEmbedding(model="m", max_tokens=99)
-    assert method().local_roles() == ("m",)
+    assert local_roles_of(method()) == {"m"}
+
+
+def test_a_target_that_no_input_has_is_refused() -> None:
+    data = {
+        "name": "r",
+        "inputs": [{"path": "a.csv", "source": "goal"}],
+        "models": {"m": {"name": "builtin:smollm2"}},
+        "stages": [{"kind": "rds_plus", "model": "m", "targets": ["gaol"], "budget": 3}],
+    }
+    with pytest.raises(RecipeError, match=r"no input has the source 'gaol'\. Did you mean 'goal'"):
+        parse_recipe(data, "r")

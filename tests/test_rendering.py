@@ -4,8 +4,9 @@ import jinja2
 import pytest
 
 from siftline.contracts.errors import ModelError
+from siftline.contracts.examples import Message
 from siftline.models.likelihood import Pair
-from siftline.models.rendering import Message, Template, render
+from siftline.models.rendering import Template, render
 from siftline.models.toy import ToyLanguageModel
 
 CHATML = (
@@ -27,7 +28,7 @@ class Chat(ToyLanguageModel):
     def refuse(message: str) -> Never:
         raise ValueError(message)
 
-    def render_chat(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
         return self.template.render(messages=messages, add_generation_prompt=generation_prompt)
 
 

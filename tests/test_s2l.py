@@ -15,7 +15,7 @@ from corpora import corpus_of, kept, reasons, statistics, take
 from pools import asked, save_tiny, table_of
 from pydantic import ValidationError
 
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.errors import InputError, RecipeError
 from siftline.contracts.runtime import Runtime
 from siftline.models.likelihood import OK
@@ -108,6 +108,10 @@ def test_every_row_of_the_pool_has_a_reason_and_a_cluster() -> None:
     verdicts = method(budget=3).decide(corpus)
     assert Counter(reasons(verdicts).values()) == {"selected": 3, "over_quota": 3}
     assert len(set(corpus.column("s2l.cluster").to_pylist())) == 3
+
+
+def test_an_empty_pool() -> None:
+    assert method(budget=3).decide(corpus_of([])).equals(VERDICTS.empty_table())
 
 
 def test_fewer_rows_than_clusters() -> None:

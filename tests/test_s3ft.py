@@ -1,7 +1,8 @@
-"""Tests of S3FT: reasons by hand, what is asked of which rows, the scorers, and whole runs."""
+"""Tests of S3FT: reasons by hand, what is asked of which rows, and whole runs."""
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +13,18 @@ import pytest
 from corpora import corpus_of, reasons, take
 from hypothesis import given
 from hypothesis import strategies as st
-from scripted import Scripted, playing, said, texts
-from test_execution import why_no_sandbox
+from sandboxes import needs_sandbox
+from scripted import Scripted, said, texts
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.method import REVISED, roles_of
 from siftline.contracts.runtime import Runtime
-from siftline.contracts.scorer import Scorer
 from siftline.filters.s3ft import S3ft
 from siftline.models import loading
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
-from siftline.scorers.correction import Candidate
-from siftline.scorers.equivalence import (
-    EQUIVALENCE,
-    GOLD,
-    PARAPHRASE,
-    Gold,
-    OwnEquivalence,
-    Paraphrase,
-    ParaphraseEquivalence,
-    meta_text,
-)
 from siftline.scorers.judges.comparers import Judge, Numeric
-from siftline.scorers.judges.execution import Execution
 
 METHOD = S3ft(model="m", judge=Numeric())
 Value = float | str | None
@@ -138,6 +126,31 @@ def test_rows_without_a_judge_are_left_alone() -> None:
     assert [request.rows.tolist() for request in method.follow(fresh)] == [
         [True, True, False, False, False]
     ]
+
+
+def test_a_task_that_was_never_read_is_refused() -> None:
+    method = S3ft(model="m", judge=Numeric(), tasks=("sums", "poem"))
+    corpus = corpus_of(list("abc"), task=["sums", "poems", None])
+    message = "s3ft.tasks: nothing of the name 'poem' was read. Did you mean 'poems'?"
+    for verb in (method.follow, method.decide):
+        with pytest.raises(RecipeError, match=re.escape(message)):
+            verb(corpus)
+    null = S3ft(model="m", judge=Numeric(), tasks=("not stated",))  # it would match no row
+    with pytest.raises(RecipeError, match="'not stated' was read"):
+        null.follow(corpus)
+
+
+def test_a_task_whose_rows_are_all_dropped_is_no_mistake(tmp_path: Path) -> None:
+    rows = [{**dict.fromkeys(EXAMPLES.names), "id": task, "task": task} for task in ("a", "b")]
+    table = pa.Table.from_pylist(rows, schema=EXAMPLES)
+    pq.write_table(table, tmp_path / "part-00000.parquet")
+    method = S3ft(model="m", judge=Numeric(), tasks=("a",))
+    left = Corpus.open(tmp_path).filter(np.array([False, True]))
+    assert method.follow(left) == ()
+    assert reasons(method.decide(left)) == {"b": "no_judge"}
+    unknown = method.model_copy(update={"tasks": ("a", "c")})
+    with pytest.raises(RecipeError, match="'c' was read"):
+        unknown.follow(left)
 
 
 def test_own_answers_are_capped_in_each_source_by_content() -> None:
@@ -260,247 +273,6 @@ def test_the_judge_takes_the_template_of_the_method() -> None:
     assert judge_of(plain)["template"] == "plain"
     own = S3ft(model="m", judge=Judge(model="j", template="chat"), template="plain")
     assert judge_of(own)["template"] == "chat"
-
-
-# The scorers
-
-SUM = "What is 2 and 2?"
-
-
-def rows_of(*conversations: Sequence[tuple[str, str]], **columns: Any) -> pa.Table:
-    """Return rows, each with its metadata; a conversation of one turn answers the sum."""
-    metadata = columns.pop("metadata", [{}] * len(conversations))
-    records = [
-        {
-            "id": f"r{row}",
-            "content_hash": f"h{row}",
-            "prompt_id": f"p{row}",
-            "messages": [{"role": role, "content": content} for role, content in turns],
-            "source": "s",
-            "metadata": json.dumps(metadata[row]),
-        }
-        for row, turns in enumerate(conversations)
-    ]
-    rows = pa.Table.from_pylist(records, schema=EXAMPLES)
-    for name, values in columns.items():
-        rows = rows.append_column(name, pa.array(values))
-    return rows
-
-
-def pairs(*golds: str, prompt: str = SUM, **columns: Any) -> pa.Table:
-    return rows_of(*[[("user", prompt), ("assistant", gold)] for gold in golds], **columns)
-
-
-def statuses(scorer: Scorer, rows: pa.Table, runtime: Runtime | None = None) -> list[Any]:
-    table = scorer.score(rows, runtime or Runtime()).table
-    assert table["content_hash"].equals(rows["content_hash"])
-    found: list[Any] = table["status"].to_pylist()
-    return found
-
-
-def answered(*answers: str) -> list[dict[str, str | None]]:
-    """Return the struct column of answers; one in brackets is a status."""
-    return [
-        {"status": text[1:-1], "text": None, "origin": "m"}
-        if text.startswith("<")
-        else {"status": "ok", "text": text, "origin": "m"}
-        for text in answers
-    ]
-
-
-CALLS = {"tool_calls": [None, [{"type": "function", "function": {"name": "f"}}]]}
-
-
-def test_a_gold_answer_must_have_what_the_judge_compares() -> None:
-    rows = pairs("It is 4.", "Four.", " ", "It is 4.", metadata=[{}, {}, {}, CALLS])
-    assert Gold(judge=Numeric()).score(rows, Runtime()).table.schema == GOLD
-    assert statuses(Gold(judge=Numeric()), rows) == [
-        "ok",
-        "no_answer",
-        "empty_response",
-        "tool_calls",
-    ]
-    asked = Gold(judge=Judge(model="j"), pattern=r"\d")
-    assert statuses(asked, rows) == ["ok", "wrong_format", "empty_response", "tool_calls"]
-
-
-def own(answers: Sequence[str], rows: pa.Table, gold: Gold, runtime: Runtime) -> list[Any]:
-    given = rows.append_column("candidate", pa.array(answered(*answers)))
-    given = given.append_column("gold", pa.array([{"status": "ok"}] * len(rows)))
-    scored = OwnEquivalence(answer=Candidate(model="m"), gold=gold).score(given, runtime)
-    assert scored.table.schema == EQUIVALENCE
-    assert scored.table["content_hash"].equals(rows["content_hash"])
-    return list(zip(*scored.table.to_pydict().values(), strict=True))
-
-
-def test_final_numbers_are_compared() -> None:
-    gold = "2 and 2, that is 2 + 2 = 4, for 17 children.\n#### 4"
-    answers = ["So 4.0.", "It is 22.", "No idea.", "<cut>", "The answer is 4", gold]
-    found = own(answers, pairs(*[gold] * 6), Gold(judge=Numeric()), Runtime())
-    assert found == [
-        ("h0", "ok", 1.0),
-        ("h1", "ok", 0.0),
-        ("h2", "ok", 0.0),  # no number, where the gold answer has one, is wrong
-        ("h3", "cut", None),
-        ("h4", "ok", 1.0),
-        ("h5", "ok", 1.0),
-    ]
-
-
-def test_a_marked_number_counts_before_the_last_one() -> None:
-    answers = ["Answer: 4\nCheck: 4 is 2 and 2", "Answer: 5\nCheck: 5 is not 4"]
-    found = own(answers, pairs("#### 4", "#### 4"), Gold(judge=Numeric()), Runtime())
-    assert [value for _, _, value in found] == [1.0, 0.0]
-
-
-def test_a_format_is_asked_of_every_answer() -> None:
-    rows = pairs("Well: #### 4", "Well: #### 4")
-    found = own(["#### 4", "It is 4"], rows, Gold(judge=Numeric(), pattern="####"), Runtime())
-    assert found == [("h0", "ok", 1.0), ("h1", "wrong_format", None)]
-
-
-def test_a_model_judges_and_what_it_does_not_say_is_no_verdict(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def choose(turns: Any) -> Any:
-        (question,) = texts([turns])
-        assert question.startswith("Question:\nWho?\n\nFirst answer:\nAnna\n\nSecond answer:\n")
-        weights: dict[str, Any] = {"Anne": [0.6, 0.2], "Bob": [0.0, 0.9]}
-        return next((each for name, each in weights.items() if name in question), "special_token")
-
-    model = Scripted(choose=choose)
-    runtime = playing(model, monkeypatch, "j")
-    rows = pairs("Anna", "Anna", "Anna", "Anna", prompt="Who?")
-    answers = ["Anne", "Bob", "<|end|", "Anna"]
-    rows_and_answers = rows.append_column(
-        "paraphrase",
-        pa.array([{"status": "ok", "text": text, "origin": "m"} for text in answers]),
-    ).append_column("gold", pa.array([{"status": "ok"}] * 4))
-    scorer = ParaphraseEquivalence(
-        answer=Paraphrase(model="m"), gold=Gold(judge=Judge(model="j", template="plain"))
-    )
-    scored = scorer.score(rows_and_answers, runtime)
-    assert scored.table["status"].to_pylist() == ["ok", "ok", "no_answer", "ok"]
-    assert scored.table["agreement"].to_pylist() == [pytest.approx(0.75), 0.0, None, 1.0]
-    assert len(model.chosen) == 3  # the gold answer to the letter needs no judge
-    assert scored.usage.model_calls == 1
-
-
-@pytest.mark.skipif(bool(why_no_sandbox()), reason=why_no_sandbox() or "there is a sandbox")
-def test_code_is_held_to_the_tests_of_its_row() -> None:
-    judge = Execution(tests="tests", allow_execution=True, seconds=5)
-    right, wrong = "def f(n):\n    return n + 1", "def f(n):\n    return n"
-    tests = {"tests": ["assert f(1) == 2"]}
-    vacuous = {"tests": "def check(f):\n    assert f(1) == 2"}  # which nobody calls
-    metadata = [tests, tests, vacuous, {}, {"tests": "assert f(1) == 1"}, tests]
-    golds = [right, wrong, right, right, wrong, "It adds one."]
-    rows = pairs(*golds, metadata=metadata)
-    assert statuses(Gold(judge=judge), rows) == [
-        "ok",
-        "gold_fails",
-        "empty_tests",
-        "no_answer",
-        "ok",
-        "gold_fails",
-    ]
-    given = rows.take([0, 0, 4, 4, 0])
-    answers = [f"Sure:\n```python\n{right}\n```", wrong, right, wrong, "I cannot."]
-    found = own(answers, given, Gold(judge=judge), Runtime())
-    assert [(status, value) for _, status, value in found] == [
-        ("ok", 1.0),
-        ("ok", 0.0),
-        ("ok", 0.0),
-        ("ok", 1.0),
-        ("ok", 0.0),
-    ]
-
-
-def paraphrased(reply: Callable[[Any], Any], rows: pa.Table, patch: pytest.MonkeyPatch) -> Any:
-    model = Scripted(reply)
-    runtime = playing(model, patch, "m")
-    scored = Paraphrase(model="m", max_tokens=9, template="plain").score(rows, runtime)
-    assert scored.table.schema == PARAPHRASE
-    return model, scored.table.to_pylist()
-
-
-def test_a_paraphrase_is_refused_where_it_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    replies: dict[str, Any] = {
-        "good": said(" It makes 4. \n"),
-        "cut": said("It makes", finish="length"),
-        "cut meta": said("The reference answer is", finish="length"),
-        "empty": said(" \n"),
-        "empty and cut": said(" \n", finish="length"),
-        "same": said("It is 4.\n"),
-        "meta": said("As the reference says, it is 4."),
-        "too long": "prompt_too_long",
-    }
-    rows = rows_of(*[[("user", name), ("assistant", " It is 4. ")] for name in replies])
-    model, found = paraphrased(
-        lambda turns: replies[str(texts([turns])[0]).partition("\n")[0]], rows, monkeypatch
-    )
-    assert [(row["content_hash"], row["status"], row["text"]) for row in found] == [
-        ("h0", "ok", "It makes 4."),
-        ("h1", "cut", "It makes"),
-        ("h2", "cut", "The reference answer is"),
-        ("h3", "empty_candidate", None),
-        ("h4", "empty_candidate", None),
-        ("h5", "unchanged", "It is 4."),
-        ("h6", "meta_text", "As the reference says, it is 4."),
-        ("h7", "prompt_too_long", None),
-    ]
-    assert {row["origin"] for row in found[:-1]} == {"builtin:toy"}
-    assert model.samplings[0].temperature == 0
-    assert model.samplings[0].max_tokens == 9
-
-
-def test_the_reference_stands_in_a_turn_by_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    system, first = ("system", "Be brief."), ("user", "Hello?")
-    dialogue = [system, first, ("assistant", "Hi."), ("user", "Two and two?")]
-    tool = [first, ("assistant", ""), ("tool", "4")]
-    rows = rows_of(*[[*turns, ("assistant", " GOLD ")] for turns in (dialogue, tool)])
-    model, _ = paraphrased(lambda turns: said("words"), rows, monkeypatch)
-    one, two = [[(turn["role"], turn["content"]) for turn in turns] for turns in model.generated]
-    assert one[:3] == dialogue[:3]
-    assert one[3][0] == "user"
-    assert one[3][1].startswith("Two and two?\n\nAnswer the task above in your own words.")
-    assert one[3][1].endswith("\n\nGOLD")
-    assert two[:3] == tool
-    assert two[3][0] == "user"
-    assert two[3][1].startswith("Answer the task above")
-    assert len(one) == len(two) == 4
-
-
-@pytest.mark.parametrize(
-    ("text", "meta"),
-    [
-        ("The reference answer says 4.", True),
-        ("As the provided solution shows, 4.", True),
-        ("Based on the GIVEN\nanswer: 4.", True),
-        ("It is 4, like in the original response.", True),
-        ("According to the reference, 4.", True),
-        ("The answer you provided is right: 4.", True),
-        ("In my own words: 4.", True),
-        ("Here is a paraphrased version: 4.", True),
-        ("Rephrasing it, 4.", True),
-        ("The answer is 4.", False),
-        ("Given two solutions, the answer is their sum: 4.", False),
-        ("The reference frame moves at 4 m/s relative to the reference point.", False),
-        ("The solution given by the formula is 4.", False),
-        ("He wrote the text in his own words.", False),
-    ],
-)
-def test_text_about_a_reference_is_known(text: str, meta: bool) -> None:
-    turns: Any = [{"role": "user", "content": SUM}, {"role": "assistant", "content": "4"}]
-    assert meta_text(text, turns) is meta
-
-
-@pytest.mark.parametrize("place", ["user", "assistant"])
-def test_words_of_the_row_itself_are_not_about_a_reference(place: str) -> None:
-    contents = {"user": "Sum up.", "assistant": "It is long."}
-    contents[place] = "The Original\ntext has been reworded."
-    turns: Any = [{"role": role, "content": content} for role, content in contents.items()]
-    assert not meta_text("Somebody rewords what the original text said.", turns)
-    assert meta_text("Somebody reworded the original answer.", turns)
 
 
 # Whole runs
@@ -627,8 +399,13 @@ def test_what_the_toy_never_ends_is_never_taken(tmp_path: Path) -> None:
 def test_a_second_stage_judges_by_itself(tmp_path: Path, model: Scripted) -> None:
     write(tmp_path)
     strict = {"judge": NUMERIC, "pattern": "makes|It is"}
-    result = go(tmp_path, {"judge": NUMERIC, "sources": ["elsewhere"]}, strict)
-    assert result.stages[0].reasons_kept == {"no_judge": 14}
+    other = {"instruction": "Who?", "output": "Nobody."}
+    (tmp_path / "other.jsonl").write_text(json.dumps(other) + "\n", encoding="utf-8")
+    data = recipe_of({"judge": NUMERIC, "sources": ["other"]}, strict)
+    data["inputs"].append({"path": "other.jsonl", "source": "other"})
+    recipe = parse_recipe(data, "recipe.yaml")
+    result = run(recipe, tmp_path, tmp_path / "runs", Runtime(shard_rows=5, device="cpu"))
+    assert result.stages[0].reasons_kept == {"no_judge": 14, "unjudged_no_answer": 1}
     assert result.stages[1].reasons_kept["own_answer"] == 4
     assert result.stages[1].reasons_kept["gold"] == 8  # "Together they are" has the wrong form
     assert result.stages[1].diagnosis["paraphrases_by_status"] == {
@@ -652,7 +429,7 @@ def write_code(folder: Path, test: str) -> None:
     (folder / "data.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-@pytest.mark.skipif(bool(why_no_sandbox()), reason=why_no_sandbox() or "there is a sandbox")
+@needs_sandbox
 def test_mended_tests_are_run_again_and_no_model_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,9 +16,9 @@ import pytest
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
+from siftline.models.fingerprint import fingerprint
 from siftline.models.generation import Sample, Sampling
 from siftline.models.likelihood import Pair
-from siftline.models.loading import fingerprint
 
 pytest.importorskip("openai")
 

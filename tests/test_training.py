@@ -11,22 +11,24 @@ from tiny_models import engine, tiny_model
 
 from siftline.contracts import progress
 from siftline.contracts.errors import ModelError
+from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import Encoded
-from siftline.models.rendering import Message
 from siftline.models.training import loop as training
-from siftline.models.training.loop import Course, Lesson, lessons, train
+from siftline.models.training import rows as rows_module
+from siftline.models.training.loop import Hyperparameters, train
+from siftline.models.training.rows import TrainingRow, training_rows
 
 torch = pytest.importorskip("torch")
 
 # Prompts of 2, 4, 1 and 3 tokens; what follows is learned.
 ROWS = [
-    Lesson((5, 6, 7, 8, 1), ((2, 5),)),
-    Lesson((9, 5, 7, 6, 30, 31, 32, 33, 34, 1), ((4, 10),)),
-    Lesson((40, 41, 1), ((1, 3),)),
-    Lesson((50, 51, 52, 53, 54, 55, 1), ((3, 4), (5, 7))),
+    TrainingRow((5, 6, 7, 8, 1), ((2, 5),)),
+    TrainingRow((9, 5, 7, 6, 30, 31, 32, 33, 34, 1), ((4, 10),)),
+    TrainingRow((40, 41, 1), ((1, 3),)),
+    TrainingRow((50, 51, 52, 53, 54, 55, 1), ((3, 4), (5, 7))),
 ]
-COURSE = Course(learning_rate=0.01, epochs=3, batch_rows=2, warmup=0.2)
+HYPERPARAMETERS = Hyperparameters(learning_rate=0.01, epochs=3, batch_rows=2, warmup=0.2)
 
 
 def nothing(step: int) -> None:
@@ -36,12 +38,12 @@ def nothing(step: int) -> None:
 def go(
     model: Any,
     folder: Path,
-    rows: Sequence[Lesson] = ROWS,
-    course: Course = COURSE,
+    rows: Sequence[TrainingRow] = ROWS,
+    hyperparameters: Hyperparameters = HYPERPARAMETERS,
     stops: Sequence[int] = (6,),
     on_stop: Callable[[int], None] = nothing,
 ) -> Usage:
-    return train(model, rows, course, stops=stops, on_stop=on_stop, folder=folder)
+    return train(model, rows, hyperparameters, stops=stops, on_stop=on_stop, folder=folder)
 
 
 def talk(*contents: str) -> list[Message]:
@@ -55,7 +57,7 @@ def losses_in(folder: Path) -> dict[str, float]:
     return found
 
 
-def mean_cross_entropy(model: Any, rows: Sequence[Lesson]) -> float:
+def mean_cross_entropy(model: Any, rows: Sequence[TrainingRow]) -> float:
     """Return the loss by one plain forward pass for each row, token by token."""
     model.eval()
     found = []
@@ -73,14 +75,19 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_learned_tokens(
     kind: str, tmp_path: Path
 ) -> None:
     expected = mean_cross_entropy(tiny_model(kind), ROWS)
-    go(tiny_model(kind), tmp_path, course=COURSE._replace(batch_rows=4), stops=[1])
+    go(
+        tiny_model(kind),
+        tmp_path,
+        hyperparameters=HYPERPARAMETERS._replace(batch_rows=4),
+        stops=[1],
+    )
     assert losses_in(tmp_path) == {"1": pytest.approx(expected, abs=2e-5)}
 
 
 def test_responses_and_their_end_tokens_are_learned_and_prompts_are_not() -> None:
     model = engine()
-    (found,) = lessons([talk("the cat?", "sat on.")], "plain", model, 100)
-    assert isinstance(found, Lesson)
+    (found,) = training_rows([talk("the cat?", "sat on.")], "plain", model, 100)
+    assert isinstance(found, TrainingRow)
     ((start, end),) = found.spans
     assert model.tokenizer.decode(found.ids[:start]) == "Question: the cat?\nAnswer:"
     assert model.tokenizer.decode(found.ids[start:end]) == " sat on.<end>"
@@ -103,8 +110,8 @@ def test_all_assistant_turns_of_a_conversation_are_learned(
     model = engine()
     model.tokenizer.chat_template = CHAT
     turns = talk("the cat", "sat", "on the", "mat")
-    (found,) = lessons([turns], template, model, 100)
-    assert isinstance(found, Lesson)
+    (found,) = training_rows([turns], template, model, 100)
+    assert isinstance(found, TrainingRow)
     texts = [model.tokenizer.decode(found.ids[start:end]) for start, end in found.spans]
     assert texts == learned
 
@@ -113,30 +120,30 @@ def test_an_earlier_turn_that_reads_otherwise_later_is_not_learned() -> None:
     last = Encoded((2, 3, 4, 5, 6, 7, 1), 5, 2, True)
     kept = Encoded((2, 3, 4, 1), 1, 2, True)  # what follows takes the place of its end token
     merged = Encoded((2, 3, 9, 1), 1, 2, True)
-    assert training._lesson([kept, last]) == Lesson(last.ids, ((1, 3), (5, 7)))
-    assert training._lesson([merged, last]) == Lesson(last.ids, ((5, 7),))
-    assert training._lesson(["empty_response", last]) == Lesson(last.ids, ((5, 7),))
+    assert rows_module._training_row([kept, last]) == TrainingRow(last.ids, ((1, 3), (5, 7)))
+    assert rows_module._training_row([merged, last]) == TrainingRow(last.ids, ((5, 7),))
+    assert rows_module._training_row(["empty_response", last]) == TrainingRow(last.ids, ((5, 7),))
 
 
 def test_what_cannot_be_learned_has_a_status_and_what_is_too_long_is_cut() -> None:
     model = engine()
     talks = [talk("the", answer) for answer in (" ", "sat " * 40)]
-    empty, long = lessons(talks, "plain", model, 20)
+    empty, long = training_rows(talks, "plain", model, 20)
     assert empty == "empty_response"
-    assert isinstance(long, Lesson)
+    assert isinstance(long, TrainingRow)
     assert len(long.ids) == 20
     assert long.spans[0][1] == 20
-    assert lessons(talks[1:], "plain", model, 4) == ["prompt_too_long"]
-    (whole,) = lessons(talks[1:], "plain", model, 10**6)  # the model's window counts
-    assert isinstance(whole, Lesson)
+    assert training_rows(talks[1:], "plain", model, 4) == ["prompt_too_long"]
+    (whole,) = training_rows(talks[1:], "plain", model, 10**6)  # the model's window counts
+    assert isinstance(whole, TrainingRow)
     assert len(whole.ids) <= model.window
 
 
-def gradients(rows: Sequence[Lesson], max_tokens: int) -> tuple[list[Any], float, int]:
-    learner = training._Learner(tiny_model("Llama").train(), rows, COURSE)
-    learner.max_tokens = max_tokens
-    loss, passes = learner._backward(rows)
-    return [weight.grad for weight in learner.named.values()], loss, passes
+def gradients(rows: Sequence[TrainingRow], max_tokens: int) -> tuple[list[Any], float, int]:
+    optimisation = training._Optimisation(tiny_model("Llama").train(), rows, HYPERPARAMETERS)
+    optimisation.max_tokens = max_tokens
+    loss, passes = optimisation._backward(rows)
+    return [weight.grad for weight in optimisation.named.values()], loss, passes
 
 
 def test_the_batches_of_a_step_do_not_change_its_gradients() -> None:
@@ -151,31 +158,31 @@ def test_the_batches_of_a_step_do_not_change_its_gradients() -> None:
 
 
 def test_every_epoch_goes_through_all_rows_in_an_order_of_its_own() -> None:
-    rows = [Lesson((n, 1), ((1, 2),)) for n in range(7)]
-    course = Course(0.1, epochs=2, batch_rows=3)
-    learner = training._Learner(tiny_model("Llama"), rows, course)
-    assert course.steps(7) == 6
-    drawn = [[row.ids[0] for row in learner._rows_of(step)] for step in range(6)]
+    rows = [TrainingRow((n, 1), ((1, 2),)) for n in range(7)]
+    hyperparameters = Hyperparameters(0.1, epochs=2, batch_rows=3)
+    optimisation = training._Optimisation(tiny_model("Llama"), rows, hyperparameters)
+    assert hyperparameters.steps(7) == 6
+    drawn = [[row.ids[0] for row in optimisation._rows_of(step)] for step in range(6)]
     assert [len(each) for each in drawn] == [3, 3, 1, 3, 3, 1]
     epochs = [[row for each in part for row in each] for part in (drawn[:3], drawn[3:])]
     assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(7))
     assert epochs[0] != epochs[1]
-    assert [course.learned(7, step) for step in range(7)] == [0, 3, 6, 7, 10, 13, 14]
+    assert [hyperparameters.learned(7, step) for step in range(7)] == [0, 3, 6, 7, 10, 13, 14]
 
 
 def test_the_learning_rate_rises_and_then_falls_as_a_cosine() -> None:
-    course = Course(learning_rate=3.0, epochs=1, batch_rows=1, warmup=0.2)
-    rates = [course.rate(step, 10) for step in range(10)]
+    hyperparameters = Hyperparameters(learning_rate=3.0, epochs=1, batch_rows=1, warmup=0.2)
+    rates = [hyperparameters.rate(step, 10) for step in range(10)]
     assert rates[:3] == pytest.approx([1.0, 2.0, 3.0])
     assert rates[6] == pytest.approx(1.5)  # half way down
     assert rates[9] == pytest.approx(1.5 * (1 + math.cos(7 / 8 * math.pi)))
-    assert Course(2.0, 1, 1, warmup=0).rate(0, 10) == 2.0
+    assert Hyperparameters(2.0, 1, 1, warmup=0).rate(0, 10) == 2.0
 
 
 def test_a_step_moves_weights_by_its_learning_rate(tmp_path: Path) -> None:
     before, model = tiny_model("Llama"), tiny_model("Llama")
     go(model, tmp_path, stops=[1])
-    rate = COURSE.rate(0, 6)
+    rate = HYPERPARAMETERS.rate(0, 6)
     moves = [
         float((one - other).detach().abs().max())
         for one, other in zip(model.parameters(), before.parameters(), strict=True)
@@ -222,7 +229,7 @@ def test_chance_is_a_matter_of_the_seed(tmp_path: Path) -> None:
         folder = tmp_path / str(number)
         folder.mkdir()
         torch.manual_seed(number)
-        go(start(), folder, course=COURSE._replace(seed=seed), stops=[2])
+        go(start(), folder, hyperparameters=HYPERPARAMETERS._replace(seed=seed), stops=[2])
         found.append(losses_in(folder))
     assert found[0] == found[1] != found[2]
 
@@ -241,10 +248,10 @@ def test_a_step_that_does_not_fit_is_cut_into_smaller_batches(
     (tmp_path / "roomy").mkdir()
     (tmp_path / "small").mkdir()
     roomy, small = tiny_model("Llama"), tiny_model("Llama")
-    course = COURSE._replace(batch_rows=4)
-    spent = go(roomy, tmp_path / "roomy", course=course, stops=[2])
+    hyperparameters = HYPERPARAMETERS._replace(batch_rows=4)
+    spent = go(roomy, tmp_path / "roomy", hyperparameters=hyperparameters, stops=[2])
     limited(monkeypatch, tokens=20)
-    tight = go(small, tmp_path / "small", course=course, stops=[2])
+    tight = go(small, tmp_path / "small", hyperparameters=hyperparameters, stops=[2])
     assert spent.model_calls == 2
     assert tight.model_calls == 6  # 10, 7 + 5 and 3 tokens wide: 16 at most, found by halving
     for one, other in zip(roomy.parameters(), small.parameters(), strict=True):
@@ -255,20 +262,20 @@ def test_a_step_that_is_begun_again_forgets_the_gradients_so_far(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected, _, _ = gradients(ROWS, 1000)
-    plain, calls = training._Learner._loss, list[int]()
+    plain, calls = training._Optimisation._loss, list[int]()
 
-    def loss(self: Any, batch: Sequence[Lesson]) -> Any:
+    def loss(self: Any, batch: Sequence[TrainingRow]) -> Any:
         calls.append(len(batch))
         if len(calls) == 2:
             raise torch.OutOfMemoryError
         return plain(self, batch)
 
-    monkeypatch.setattr(training._Learner, "_loss", loss)
-    learner = training._Learner(tiny_model("Llama").train(), ROWS, COURSE)
-    learner.max_tokens = 20
-    learner._halving(ROWS, 0)
+    monkeypatch.setattr(training._Optimisation, "_loss", loss)
+    optimisation = training._Optimisation(tiny_model("Llama").train(), ROWS, HYPERPARAMETERS)
+    optimisation.max_tokens = 20
+    optimisation._halving(ROWS, 0)
     assert calls == [2, 2, 1, 1, 2]  # the second batch fails, then 10 tokens at once
-    for one, other in zip(expected, learner.named.values(), strict=True):
+    for one, other in zip(expected, optimisation.named.values(), strict=True):
         torch.testing.assert_close(one, other.grad, rtol=1e-4, atol=1e-6)
 
 
@@ -277,19 +284,19 @@ def test_a_row_that_does_not_fit_is_an_error(
 ) -> None:
     limited(monkeypatch, tokens=9)
     with pytest.raises(ModelError, match="A row of 10 tokens does not fit the memory of cpu"):
-        go(tiny_model("Llama"), tmp_path, course=COURSE._replace(batch_rows=4))
+        go(tiny_model("Llama"), tmp_path, hyperparameters=HYPERPARAMETERS._replace(batch_rows=4))
 
 
 def limited(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
     """Let a batch of more padded tokens fail as on a GPU, after its gradients have been added."""
-    plain = training._Learner._loss
+    plain = training._Optimisation._loss
 
-    def loss(self: Any, batch: Sequence[Lesson]) -> Any:
+    def loss(self: Any, batch: Sequence[TrainingRow]) -> Any:
         if len(batch) * max(len(row.ids) for row in batch) > tokens:
             raise torch.OutOfMemoryError
         return plain(self, batch)
 
-    monkeypatch.setattr(training._Learner, "_loss", loss)
+    monkeypatch.setattr(training._Optimisation, "_loss", loss)
 
 
 def test_divergence_is_an_error_and_makes_no_checkpoint(tmp_path: Path) -> None:

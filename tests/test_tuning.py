@@ -69,7 +69,9 @@ def surprise(base: Path, folder: Path | None) -> float:
     spec = ModelSpec(name=str(base), dtype="float32")
     model = load_tuned(spec, folder, "cpu") if folder else open_language_model(spec, "cpu")
     (row,) = model.log_likelihood([Pair(f"Question: {QUESTIONS[0]}\nAnswer:", f" {ANSWER}")]).rows
-    return float(-row.sum_logprob / row.scored_tokens)
+    assert row.sum_logprob is not None
+    assert row.scored_tokens
+    return -row.sum_logprob / row.scored_tokens
 
 
 @pytest.mark.parametrize("weights", ["lora", "full"])

@@ -1,10 +1,11 @@
-"""Responses of a local model: prompts sorted, batched by the room for keys and values, sampled."""
+"""The responses of a local model: sampled in batches that fit the room for keys and values."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
@@ -15,7 +16,7 @@ from siftline.models.generation import Sample, Sampling, stream
 from siftline.models.likelihood import BATCH_TOKENS
 from siftline.models.rendering import Prompt
 
-# Bytes of keys and values on a CPU, and their share of a GPU's memory.
+# Bytes of all keys and values: on a CPU in all, on a GPU as a share of its memory.
 _CPU_CACHE = 2**30
 _GPU_CACHE_SHARE = 0.3
 # Samples at once: each has a row of logits.
@@ -26,10 +27,10 @@ class Question(NamedTuple):
     """A prompt, ready to be answered.
 
     Attributes:
-        number: In the caller's list.
-        prompt: As text.
-        ids: Its tokens.
-        limit: The most tokens of a response that fit.
+        number: Its number in the caller's list.
+        prompt: The rendered prompt.
+        ids: The tokens of the prompt.
+        limit: The most tokens that a response may have.
     """
 
     number: int
@@ -38,12 +39,12 @@ class Question(NamedTuple):
     limit: int
 
 
-class Job(NamedTuple):
-    """Some of the samples of one prompt.
+class SamplePortion(NamedTuple):
+    """Some of the samples of one prompt, which are drawn together.
 
     Attributes:
         question: The prompt.
-        samples: Numbers of the samples.
+        samples: The numbers of the samples.
     """
 
     question: Question
@@ -51,7 +52,7 @@ class Job(NamedTuple):
 
     @property
     def places(self) -> int:
-        """Tokens whose keys and values are kept."""
+        """The number of tokens whose keys and values are kept."""
         return len(self.samples) * (len(self.question.ids) + self.question.limit)
 
 
@@ -59,10 +60,12 @@ class Answers:
     """The answers of a model to the prompts of one call.
 
     Attributes:
-        usage: What has been spent so far.
+        usage: The forward passes and tokens so far.
     """
 
-    def __init__(self, network: Network, tokenizer: Any, sampling: Sampling) -> None:
+    def __init__(
+        self, network: Network, tokenizer: PreTrainedTokenizerBase, sampling: Sampling
+    ) -> None:
         self.usage = Usage()
         self._network = network
         self._tokenizer = tokenizer
@@ -78,13 +81,14 @@ class Answers:
         """Return the samples of each question, by its number.
 
         Args:
-            questions: In any order: the batches depend on the set of them.
-            on_done: Called with the number of prompts that are finished, and tokens.
+            questions: The prompts, in any order: the batches depend on their set only.
+            on_done: Called after a batch with the numbers of prompts that are finished and of
+                tokens.
 
         Raises:
             ModelError: A single sample does not fit the device's memory.
         """
-        found: dict[int, list[Sample]] = {each.number: [] for each in questions}
+        answers: dict[int, list[Sample]] = {each.number: [] for each in questions}
         waiting = list(self._batches(questions))[::-1]
         while waiting:
             batch = waiting.pop()
@@ -99,69 +103,72 @@ class Answers:
                 waiting += parts[::-1]
             else:
                 tokens = 0
-                for job, samples in zip(batch, drawn, strict=True):
-                    found[job.question.number] += [self._text(job, each) for each in samples]
-                    tokens += len(job.question.ids) + sum(len(each.ids) for each in samples)
-                finished = [job for job in batch if job.samples.stop == self._sampling.n]
+                for portion, samples in zip(batch, drawn, strict=True):
+                    question = portion.question
+                    answers[question.number] += [self._text(question, each) for each in samples]
+                    tokens += len(question.ids) + sum(len(each.ids) for each in samples)
+                finished = [each for each in batch if each.samples.stop == self._sampling.n]
                 on_done(len(finished), tokens)
                 continue
             torch.cuda.empty_cache()
-        return found
+        return answers
 
-    def _batches(self, questions: Sequence[Question]) -> Iterator[list[Job]]:
-        batch: list[Job] = []
+    def _batches(self, questions: Sequence[Question]) -> Iterator[list[SamplePortion]]:
+        batch: list[SamplePortion] = []
         for question in sorted(questions, key=lambda each: (-len(each.ids), each.ids)):
-            for job in self._jobs(question):
-                if batch and not self._fits(batch, job):
+            for portion in self._portions(question):
+                if batch and not self._fits(batch, portion):
                     yield batch
                     batch = []
-                batch.append(job)
+                batch.append(portion)
         if batch:
             yield batch
 
-    def _fits(self, batch: Sequence[Job], job: Job) -> bool:
-        """Return whether a job can join a batch, whose first job is its longest."""
+    def _fits(self, batch: Sequence[SamplePortion], portion: SamplePortion) -> bool:
+        """Return whether a portion can join a batch, whose first portion is its longest."""
         count = len(batch) + 1
         return (
-            len(job.samples) == len(batch[0].samples)
-            and count * len(job.samples) <= self._samples
+            len(portion.samples) == len(batch[0].samples)
+            and count * len(portion.samples) <= self._samples
             and count * batch[0].places <= self._places
         )
 
-    def _jobs(self, question: Question) -> Iterator[Job]:
+    def _portions(self, question: Question) -> Iterator[SamplePortion]:
         """Part the samples of a prompt where they do not fit together."""
         size = min(self._samples, self._places // (len(question.ids) + question.limit))
         for start in range(0, self._sampling.n, max(1, size)):
             stop = min(start + max(1, size), self._sampling.n)
-            yield Job(question, range(start, stop))
+            yield SamplePortion(question, range(start, stop))
 
-    def _sample(self, batch: Sequence[Job]) -> list[list[Drawn]]:
-        """Return the samples of each job."""
-        size = max(job.question.limit for job in batch)
+    def _sample(self, batch: Sequence[SamplePortion]) -> list[list[Drawn]]:
+        """Return the samples of each portion."""
+        questions = [portion.question for portion in batch]
+        size = max(question.limit for question in questions)
         numbers = np.array(
             [
-                stream(self._sampling.seed, job.question.prompt.text, number, size)
-                for job in batch
-                for number in job.samples
+                stream(self._sampling.seed, portion.question.prompt.text, number, size)
+                for portion in batch
+                for number in portion.samples
             ]
         )
-        longest = max(len(job.question.ids) + job.question.limit for job in batch)
+        longest = max(len(question.ids) + question.limit for question in questions)
         drawn, passes = sample(
             decoder_for(self._network, longest, BATCH_TOKENS),
-            [job.question.ids for job in batch],
+            [question.ids for question in questions],
             numbers,
-            [job.question.limit for job in batch],
+            [question.limit for question in questions],
             self._stops,
             self._sampling.temperature,
             self._sampling.top_p,
         )
-        tokens = sum(len(job.question.ids) for job in batch) + sum(len(each.ids) for each in drawn)
+        tokens = sum(len(each.ids) for each in questions) + sum(len(each.ids) for each in drawn)
         self.usage = self.usage.plus(Usage(passes, tokens))
         count = len(batch[0].samples)
         return [drawn[start : start + count] for start in range(0, len(drawn), count)]
 
-    def _text(self, job: Job, drawn: Drawn) -> Sample:
-        prompt = job.question.prompt
+    def _text(self, question: Question, drawn: Drawn) -> Sample:
+        """Return a sample as text, ended where its template says that a response ends."""
+        prompt = question.prompt
         text = self._tokenizer.decode(drawn.ids, skip_special_tokens=True)
         text = str(text).removeprefix(prompt.opening)
         ended = drawn.stopped
@@ -170,7 +177,8 @@ class Answers:
         return Sample(text, len(drawn.ids) + drawn.stopped, "stop" if ended else "length")
 
 
-def _halves(batch: Sequence[Job]) -> list[list[Job]]:
+def _halves(batch: Sequence[SamplePortion]) -> list[list[SamplePortion]]:
+    """Cut a batch into two, or return the same one where it is a single sample."""
     if len(batch) > 1:
         half = (len(batch) + 1) // 2
         return [list(batch[:half]), list(batch[half:])]
@@ -179,16 +187,16 @@ def _halves(batch: Sequence[Job]) -> list[list[Job]]:
         return [list(batch)]
     half = (samples.start + samples.stop + 1) // 2
     parts = (range(samples.start, half), range(half, samples.stop))
-    return [[Job(question, part)] for part in parts]
+    return [[SamplePortion(question, part)] for part in parts]
 
 
-def _stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Return the tokens that end a response: the model's, and its tokenizer's."""
-    found = {tokenizer.eos_token_id}
+    tokens = {tokenizer.eos_token_id}
     for config in (getattr(model, "generation_config", None), model.config):
         ends = getattr(config, "eos_token_id", None)
-        found |= set(ends) if isinstance(ends, list) else {ends}
-    return frozenset(int(each) for each in found - {None})
+        tokens |= set(ends) if isinstance(ends, list) else {ends}
+    return frozenset(int(token) for token in tokens if token is not None)
 
 
 def _cache_bytes(device: torch.device) -> int:
@@ -197,9 +205,9 @@ def _cache_bytes(device: torch.device) -> int:
     return _CPU_CACHE
 
 
-def _bytes_per_token(model: Any) -> int:
+def _bytes_per_token(model: PreTrainedModel) -> int:
     """Return the bytes of the keys and values of a token, as far as a configuration says."""
-    config = model.config.get_text_config()
+    config: Any = model.config.get_text_config()
     heads = config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
     key_heads = getattr(config, "num_key_value_heads", None) or heads

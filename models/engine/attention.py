@@ -13,124 +13,27 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import torch
 import transformers
 
-from siftline.models.engine.packing import Group, Pack
+from siftline.models.engine.layout import FlashLayout, GroupLayout, Layout
 
-# The name under which `transformers` knows it.
 NAME = "siftline_packed"
+"""The name of this attention in the interface of `transformers`."""
+
 # Queries in one block: enough for a matrix product at full rate, few enough to skip the future.
 _BLOCK = 128
 # Scores held at once by one block, for all heads and spans of a group.
 _SCORES_AT_ONCE = 2**25
 
 
-class GroupLayout(NamedTuple):
-    """A group of spans, as indices into the pack.
-
-    Attributes:
-        spans: How many.
-        width: Tokens of the longest.
-        gather: [spans * width] places of their tokens, padded with the span's first; None where
-            they follow one another without padding.
-        start: Place of the first token.
-        scatter: [tokens] which of the `spans * width` are no padding; None where all are.
-        prefix: Start and length of the prefix, or None.
-    """
-
-    spans: int
-    width: int
-    gather: torch.Tensor | None
-    start: int
-    scatter: torch.Tensor | None
-    prefix: tuple[int, int] | None
-
-
-class FlashLayout(NamedTuple):
-    """A pack as one call of the variable-length kernel: keys are gathered, prefixes repeated.
-
-    Attributes:
-        keys: [all keys] places of the keys of all spans, those of prefixes each time.
-        query_ends: [spans + 1] int32, cumulative lengths of the queries.
-        key_ends: [spans + 1] int32, cumulative lengths of the keys.
-        longest_query: In tokens.
-        longest_key: In tokens.
-        order: [tokens] places of the queries, span by span.
-        back: [tokens] the inverse of `order`.
-    """
-
-    keys: torch.Tensor
-    query_ends: torch.Tensor
-    key_ends: torch.Tensor
-    longest_query: int
-    longest_key: int
-    order: torch.Tensor
-    back: torch.Tensor
-
-
-_layout: ContextVar[tuple[GroupLayout, ...] | FlashLayout] = ContextVar("layout")
-
-
-def layout_of(
-    pack: Pack, device: torch.device, flash: bool
-) -> tuple[GroupLayout, ...] | FlashLayout:
-    """Return the layout of a pack for the kernel of a device."""
-    if flash:
-        return _flash_layout(pack, device)
-    return tuple(_group_layout(group, device) for group in pack.groups)
-
-
-def _group_layout(group: Group, device: torch.device) -> GroupLayout:
-    lengths = np.array([span.length for span in group.spans])
-    starts = np.array([span.start for span in group.spans])
-    width = int(lengths.max())
-    places = np.arange(width)[None, :]
-    inside = places < lengths[:, None]
-    gather = starts[:, None] + places * inside
-    follows = bool(inside.all() and (np.diff(gather.ravel()) == 1).all())
-    prefix = (group.prefix.start, group.prefix.length) if group.prefix else None
-    return GroupLayout(
-        len(lengths),
-        width,
-        None if follows else torch.from_numpy(gather.ravel()).to(device),
-        int(starts[0]),
-        None if inside.all() else torch.from_numpy(np.flatnonzero(inside)).to(device),
-        prefix,
-    )
-
-
-def _flash_layout(pack: Pack, device: torch.device) -> FlashLayout:
-    spans = [(group.prefix, span) for group in pack.groups for span in group.spans]
-    queries = [np.arange(span.start, span.start + span.length) for _, span in spans]
-    keys = [
-        np.concatenate([np.arange(prefix.start, prefix.start + prefix.length), own])
-        if prefix
-        else own
-        for (prefix, _), own in zip(spans, queries, strict=True)
-    ]
-    order = np.concatenate(queries)
-
-    def ends(parts: list[Any]) -> torch.Tensor:
-        lengths = [0, *(len(part) for part in parts)]
-        return torch.from_numpy(np.cumsum(lengths, dtype=np.int32)).to(device)
-
-    return FlashLayout(
-        torch.from_numpy(np.concatenate(keys)).to(device),
-        ends(queries),
-        ends(keys),
-        max(map(len, queries)),
-        max(map(len, keys)),
-        torch.from_numpy(order).to(device),
-        torch.from_numpy(np.argsort(order)).to(device),
-    )
+_layout: ContextVar[Layout] = ContextVar("layout")
 
 
 @contextmanager
-def laid_out(layout: tuple[GroupLayout, ...] | FlashLayout) -> Iterator[None]:
+def laid_out(layout: Layout) -> Iterator[None]:
     """Use a layout for the forward passes inside the block."""
     token = _layout.set(layout)
     try:
@@ -140,7 +43,7 @@ def laid_out(layout: tuple[GroupLayout, ...] | FlashLayout) -> Iterator[None]:
 
 
 class KeyValueCache(Protocol):
-    """What takes part in attention to keep keys and values from one forward pass to the next."""
+    """A cache that attends itself, with keys and values kept from earlier forward passes."""
 
     def attend(
         self,
@@ -150,7 +53,18 @@ class KeyValueCache(Protocol):
         value: torch.Tensor,
         scale: float,
     ) -> torch.Tensor:
-        """Attend in one layer; shapes as for :func:`packed_attention`."""
+        """Attend in one layer.
+
+        Args:
+            layer: Number of the layer.
+            query: As for :func:`packed_attention`.
+            key: As for :func:`packed_attention`.
+            value: As for :func:`packed_attention`.
+            scale: As for :func:`packed_attention`.
+
+        Returns:
+            As :func:`packed_attention` does.
+        """
         ...
 
 
@@ -178,7 +92,7 @@ def packed_attention(
         query: [1, heads, tokens, size].
         key: [1, key heads, tokens, size].
         value: [1, key heads, tokens, value size].
-        scale: Of the scores.
+        scale: Factor of the scores before the softmax.
 
     Returns:
         [1, tokens, heads, value size].
@@ -204,7 +118,7 @@ def _flash(
 ) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn  # not in every torch that is allowed
 
-    found = varlen_attn(
+    mixed = varlen_attn(
         q[layout.order],
         k[layout.keys],
         v[layout.keys],
@@ -216,7 +130,7 @@ def _flash(
         window_size=(-1, 0),  # causal, the last query sees the last key
         enable_gqa=q.shape[1] != k.shape[1],
     )
-    return found[layout.back]
+    return mixed[layout.back]
 
 
 def _attend_group(
@@ -238,16 +152,15 @@ def _attend_group(
 
     # [key heads, spans, heads per key head, width, size]
     queries = (own(q) * scale).view(*shape, heads // key_heads, -1).permute(2, 0, 3, 1, 4)
-    keys = (
-        own(k).view(*shape, -1).permute(2, 0, 1, 3).contiguous()
-    )  # [key heads, spans, width, size]
+    # [key heads, spans, width, size]
+    keys = own(k).view(*shape, -1).permute(2, 0, 1, 3).contiguous()
     values = own(v).view(*shape, -1).permute(2, 0, 1, 3).contiguous()
     past = None
     if group.prefix:
         start, length = group.prefix
         past = tuple(each[start : start + length].transpose(0, 1) for each in (k, v))
-    found = _attend(queries, keys, values, past)
-    flat = found.permute(1, 3, 0, 2, 4).reshape(group.spans * group.width, heads, -1)
+    mixed = _attend(queries, keys, values, past)
+    flat = mixed.permute(1, 3, 0, 2, 4).reshape(group.spans * group.width, heads, -1)
     if group.scatter is not None:
         flat = flat.index_select(0, group.scatter)
     if group.gather is None:
@@ -266,7 +179,8 @@ def _attend(
         q: [key heads, spans, heads per key head, width, size], scaled.
         k: [key heads, spans, width, size].
         v: [key heads, spans, width, value size].
-        past: [key heads, past, size] and [key heads, past, value size].
+        past: Keys and values of the prefix that all spans share, [key heads, past, size] and
+            [key heads, past, value size]; None where there is none.
 
     Returns:
         [key heads, spans, heads per key head, width, value size].
@@ -278,7 +192,7 @@ def _attend(
     block = max(1, min(_BLOCK, width, room))
     future = torch.full((block, block), -math.inf, dtype=q.dtype, device=q.device).triu(1)
     k, v = k.flatten(0, 1), v.flatten(0, 1)
-    found = []
+    blocks = []
     for start in range(0, width, block):
         stop = min(start + block, width)
         rows = stop - start
@@ -289,8 +203,8 @@ def _attend(
             mixed = torch.bmm(scores.softmax(-1).view(batch, repeats * rows, stop), v[:, :stop])
         else:
             mixed = _with_past(part, scores, v[:, :stop], past, key_heads)
-        found.append(mixed.view(key_heads, spans, repeats, rows, -1))
-    return torch.cat(found, dim=3) if len(found) > 1 else found[0]
+        blocks.append(mixed.view(key_heads, spans, repeats, rows, -1))
+    return torch.cat(blocks, dim=3) if len(blocks) > 1 else blocks[0]
 
 
 def _with_past(

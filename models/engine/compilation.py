@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from siftline.models.store.files import cache_folder
 
-# Floating-point operations of a call beyond which compiling pays: what the device does in the
-# time in which a gain of a tenth makes up for half a minute.
+# Floating-point operations of a call beyond which compiling pays. It costs half a minute and gains
+# a tenth: this is what the device computes in five minutes.
 _WORTH = {"cpu": 3e14, "cuda": 1e17}
 
 
@@ -21,11 +23,11 @@ class Compilation:
     """The decoder layers of a model, compiled on demand.
 
     Attributes:
-        worth: Floating-point operations of a call from which compiling pays.
-        possible: False once compiling has failed.
+        worth: Number of floating-point operations of a call from which compiling pays.
+        possible: Whether the layers can be compiled; false once compiling has failed.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: PreTrainedModel) -> None:
         names = set(getattr(model, "_no_split_modules", None) or ())
         self._layers = [each for each in model.modules() if type(each).__name__ in names]
         self.worth = _WORTH.get(model.device.type, float("inf"))
@@ -33,7 +35,7 @@ class Compilation:
         self.possible = bool(self._layers)
 
     def pays(self, operations: float) -> bool:
-        """Return whether compiling pays for so many floating-point operations."""
+        """Return whether compiling pays for a call of so many floating-point operations."""
         return self.possible and operations >= self.worth
 
     @contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 
@@ -23,23 +24,38 @@ _GROWTH = 64
 
 
 class Decoder(Protocol):
-    """The state of the samples of one batch."""
+    """The samples of one batch, and what the model has computed for them so far."""
 
     def start(self, prompts: Sequence[tuple[int, ...]], samples: int) -> torch.Tensor:
         """Read prompts, each for several samples.
 
+        Args:
+            prompts: The tokens of each prompt.
+            samples: Number of samples of each prompt.
+
         Returns:
-            [prompts * samples, vocabulary] float32, logits of the first tokens; those of one
+            [prompts * samples, vocabulary] float32, the logits of the first tokens; those of one
             prompt follow one another.
         """
         ...
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Add one token to each sample; return logits of the next: [samples, vocabulary]."""
+        """Add one token to each sample.
+
+        Args:
+            tokens: [samples] the tokens.
+
+        Returns:
+            [samples, vocabulary] float32, the logits of the next tokens.
+        """
         ...
 
     def keep(self, samples: torch.Tensor) -> None:
-        """Go on with some of the samples only: [kept] their numbers."""
+        """Drop all samples but some.
+
+        Args:
+            samples: [kept] the numbers of the samples to go on with.
+        """
         ...
 
 
@@ -48,8 +64,8 @@ def decoder_for(network: Network, longest: int, max_batch_tokens: int) -> Decode
 
     Args:
         network: The model.
-        longest: Tokens of the longest prompt and its response.
-        max_batch_tokens: Of prompts, in one forward pass.
+        longest: Number of tokens of the longest prompt and its response together.
+        max_batch_tokens: The most tokens of prompts in one forward pass.
     """
     limit = network.longest_packed
     if limit is None or longest <= limit:
@@ -58,7 +74,7 @@ def decoder_for(network: Network, longest: int, max_batch_tokens: int) -> Decode
 
 
 class BufferedDecoder:
-    """Keys and values in buffers, for models that can be run on packs."""
+    """A decoder with keys and values in its own buffers, for models that can be run on packs."""
 
     def __init__(self, network: Network, max_batch_tokens: int) -> None:
         self._network = network
@@ -85,13 +101,12 @@ class BufferedDecoder:
                 on_device(each, device)
                 for each in (self._reading.ids, self._reading.positions, self._reading.sources)
             )
-            found = self._network.next_logits(ids, positions, sources, self, self._reading)
-            logits.append(found)
+            logits.append(self._network.next_logits(ids, positions, sources, self, self._reading))
         self._reading = None
         self._lay(np.array([len(ids) for ids in prompts]), samples)
         return torch.cat(logits).repeat_interleave(samples, dim=0)
 
-    def _lay(self, lengths: Any, samples: int) -> None:
+    def _lay(self, lengths: npt.NDArray[np.int64], samples: int) -> None:
         """Turn the parts into buffers."""
         device = self._network.device
         longest = int(lengths.max())
@@ -126,7 +141,7 @@ class BufferedDecoder:
 
     @torch.inference_mode()
     def keep(self, samples: torch.Tensor) -> None:
-        """Go on with some of the samples; see :class:`Decoder`."""
+        """Drop all samples but some; see :class:`Decoder`."""
         self._lengths = self._lengths[samples]
         self._longest = int(self._lengths.max())
         for layer, (keys, values) in self._buffers.items():
@@ -144,8 +159,8 @@ class BufferedDecoder:
         new = key[0].transpose(0, 1), value[0].transpose(0, 1)  # [tokens, key heads, size]
         if self._reading:
             self._parts.setdefault(layer, []).append(new)
-            found: torch.Tensor = attention.packed_attention(query, key, value, scale)
-            return found
+            mixed: torch.Tensor = attention.packed_attention(query, key, value, scale)
+            return mixed
         keys, values = self._buffers[layer]
         if self._longest > keys.shape[2]:
             keys, values = (pad(each, (0, 0, 0, _GROWTH)) for each in (keys, values))
@@ -166,7 +181,7 @@ class BufferedDecoder:
 
 
 class PaddedDecoder:
-    """The cache of `transformers`, prompts padded on the left."""
+    """A decoder on the cache of `transformers`, with prompts padded on the left."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -202,12 +217,12 @@ class PaddedDecoder:
 
     @torch.inference_mode()
     def keep(self, samples: torch.Tensor) -> None:
-        """Go on with some of the samples; see :class:`Decoder`."""
+        """Drop all samples but some; see :class:`Decoder`."""
         self._past.batch_select_indices(samples)
         self._mask, self._lengths = self._mask[samples], self._lengths[samples]
 
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        found = self._network.model(
+        output = self._network.model(
             input_ids=ids,
             attention_mask=self._mask,
             position_ids=positions,
@@ -215,6 +230,6 @@ class PaddedDecoder:
             use_cache=True,
             logits_to_keep=1,
         )
-        self._past = found.past_key_values
-        logits: torch.Tensor = found.logits[:, -1].float()
+        self._past = output.past_key_values
+        logits: torch.Tensor = output.logits[:, -1].float()
         return logits

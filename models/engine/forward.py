@@ -2,16 +2,15 @@
 
 A pack has no padding, and prompts in it run once (siftline.models.engine.packing). Whether a model
 can be run on packs is tried when it is loaded: a few rows are scored packed, with and without a
-shared prompt, and alone. A model whose scores differ (hybrid and linear-attention models carry state from
-row to row) is run on padded rows from then on, and a log line says so. Padding is on the right: a
-causal model does not look there, so it changes no score and needs no mask.
+shared prompt, and alone. A model whose scores differ (hybrid and linear-attention models carry
+state from row to row) is run on padded rows from then on, and a log line says so. Padding is on the
+right: a causal model does not look there, so it changes no score and needs no mask.
 
 The vocabulary projection, the largest matrix of a small model, is applied at response positions
 only (siftline.models.engine.projection); where a model changes its logits afterwards, by a cap or a
 scale, its own projection is used instead.
 """
 
-import importlib.util
 import logging
 import math
 from collections.abc import Iterator, Sequence
@@ -21,9 +20,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers import PreTrainedModel
 
 from siftline.models.engine import attention
+from siftline.models.engine.capabilities import (
+    attention_limit,
+    has_flash_kernel,
+    has_plain_projection,
+    scattered_tokens,
+    weight_counts,
+)
 from siftline.models.engine.compilation import Compilation
+from siftline.models.engine.layout import layout_of
 from siftline.models.engine.packing import Pack, pack, plan_packs
 from siftline.models.engine.prepacking import can_prepack, prepack
 from siftline.models.engine.projection import Projection, logsumexp
@@ -43,32 +51,34 @@ class Network:
     """A causal model, ready for forward passes.
 
     Attributes:
-        device: Where it is.
+        model: The model of `transformers`.
+        name: The model's name in the recipe, for messages.
+        device: The device that it is on.
         projection: Its vocabulary projection; None when its logits are anything more than
             `lm_head(hidden states)`.
-        body: Weights that each token is multiplied with, the projection apart.
-        head: Weights of the projection.
-        longest_packed: Tokens of the longest row that may go into a pack; 0 when the model cannot
-            be run on packs, None when there is no limit.
+        body: Number of weights that each token is multiplied with, without the projection.
+        head: Number of weights of the projection.
+        longest_packed: Number of tokens of the longest row that may go into a pack; 0 when the
+            model cannot be run on packs, None when there is no limit.
         too_many: The smallest number of tokens of a forward pass that was too large for the
             device's memory; infinite until one is.
     """
 
-    def __init__(self, model: Any, name: str) -> None:
+    def __init__(self, model: PreTrainedModel, name: str) -> None:
         self.too_many = math.inf
-        self.model = model.eval()
+        self.model: PreTrainedModel = model.eval()
         self.name = name
         self.device: torch.device = model.device
-        self.body, self.head = _sizes(model)
+        self.body, self.head = weight_counts(model)
         self.projection: Projection | None = None
-        if _is_plain_projection(model):
+        if has_plain_projection(model):
             self.projection = Projection(model.get_output_embeddings())
         if can_prepack(self.device, model.dtype):
             prepack(model.base_model)
         self._compilation = Compilation(model)
         self._tried_compiled = False
-        self._flash = _has_flash(model)
-        self.longest_packed: int | None = _attention_limit(model.config.get_text_config())
+        self._flash = has_flash_kernel(model)
+        self.longest_packed: int | None = attention_limit(model)
         if reason := self._canary():
             _log.warning(
                 "The rows of '%s' are padded instead of packed, and share no prompts: %s.",
@@ -78,15 +88,15 @@ class Network:
             self.longest_packed = 0
 
     def compile_from(self, operations: float) -> None:
-        """Compile the layers for calls of so many floating-point operations and more."""
+        """Compile the layers for calls of at least so many floating-point operations."""
         self._compilation.worth = operations
 
     def compiles_for(self, tokens: int, scored: int) -> bool:
-        """Return whether packs of so many tokens in all should be run through compiled layers.
+        """Return whether the packs of a call should be run through compiled layers.
 
         Args:
-            tokens: That go through the model.
-            scored: How many of them are projected onto the vocabulary.
+            tokens: Number of tokens that go through the model, over all packs.
+            scored: Number of those that are projected onto the vocabulary.
         """
         if not self._compilation.pays(2.0 * self.body * tokens + 2.0 * self.head * scored):
             return False
@@ -103,14 +113,14 @@ class Network:
 
         Args:
             rows: The pack.
-            compiled: Use compiled layers; see :meth:`compiles_for`.
+            compiled: Whether to use compiled layers; see :meth:`compiles_for`.
         """
         ids, positions, sources, targets = (
             on_device(each, self.device)
             for each in (rows.ids, rows.positions, rows.sources, rows.targets)
         )
         inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
-        layout = attention.layout_of(rows, self.device, self._flash)
+        layout = layout_of(rows, self.device, self._flash)
         layers = self._compilation.enabled() if compiled else nullcontext()
         with attention.laid_out(layout), _packed_attention(self.model), layers:
             if self.projection:
@@ -127,7 +137,7 @@ class Network:
             rows: A pack in which no prompts are shared.
         """
         ids, positions = (on_device(each, self.device) for each in (rows.ids, rows.positions))
-        layout = attention.layout_of(rows, self.device, self._flash)
+        layout = layout_of(rows, self.device, self._flash)
         with attention.laid_out(layout), _packed_attention(self.model):
             states = self.model.base_model(
                 input_ids=ids[None], position_ids=positions[None], use_cache=False
@@ -146,20 +156,20 @@ class Network:
         cache: attention.KeyValueCache,
         rows: Pack | None = None,
     ) -> torch.Tensor:
-        """Return logits of what follows some tokens, keys and values being kept in a cache.
+        """Return the logits after some tokens, keys and values being kept in a cache.
 
         Args:
-            ids: [tokens] on the device.
-            positions: [tokens] of each in its row.
-            sources: [wanted] places of the tokens.
-            cache: Takes part in the attention of every layer.
-            rows: The pack that the tokens are; None leaves the attention to the cache.
+            ids: [tokens] the tokens, on the device.
+            positions: [tokens] the position of each token in its row.
+            sources: [wanted] places in `ids` of the tokens whose logits are wanted.
+            cache: Attends in every layer.
+            rows: The pack of these tokens; None where the cache needs none.
 
         Returns:
             [wanted, vocabulary] float32.
         """
         inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
-        layout = attention.layout_of(rows, self.device, self._flash) if rows else ()
+        layout = layout_of(rows, self.device, self._flash) if rows else ()
         with attention.laid_out(layout), attention.cached(cache), _packed_attention(self.model):
             if self.projection is None:
                 logits: torch.Tensor = self.model(**inputs, logits_to_keep=sources).logits[0]
@@ -169,7 +179,11 @@ class Network:
 
     @torch.inference_mode()
     def score_padded(self, rows: Sequence[Encoded]) -> torch.Tensor:
-        """Return the log-probability of each scored token of the rows, one row after the other."""
+        """Return the log-probability of each scored token of rows, which are padded.
+
+        Returns:
+            [scored] float32, in nats, one row after the other.
+        """
         width = max(len(row.ids) for row in rows)
         padded = np.zeros((len(rows), width), dtype=np.int64)  # any token will do as padding
         for number, row in enumerate(rows):
@@ -190,9 +204,8 @@ class Network:
 
     def _canary(self, compiled: bool = False) -> str | None:
         """Score a few rows packed, shared and alone; return what is wrong with packing, if any."""
-        vocabulary = self.model.config.get_text_config().vocab_size
         size = min(24, (self.longest_packed or 48) // 2)
-        ids = (np.arange(4 * size) * 7919 % vocabulary).tolist()  # spread out by a prime
+        ids = scattered_tokens(self.model, 4 * size).tolist()
         prompt, first, second, other = (
             ids[start : start + size] for start in range(0, 4 * size, size)
         )
@@ -213,21 +226,14 @@ class Network:
 
     def _difference(self, rows: Sequence[Encoded], share: bool, compiled: bool) -> float:
         plan = plan_packs(rows, 4096, share)
-        layout = pack(plan.batches[0], rows, plan.riders)
-        packed = self.score_pack(layout, compiled)
-        alone = torch.cat([self.score_padded([rows[row]]) for row, _ in layout.rows])
+        laid = pack(plan.batches[0], rows, plan.riders)
+        packed = self.score_pack(laid, compiled)
+        alone = torch.cat([self.score_padded([rows[row]]) for row, _ in laid.rows])
         return float((packed - alone).abs().mean())
 
 
-def _sizes(model: Any) -> tuple[int, int]:
-    """Return the numbers of weights in a model's matrices, without and of the projection."""
-    head = model.get_output_embeddings().weight.numel()
-    table = model.get_input_embeddings().weight.numel()
-    return sum(each.numel() for each in model.base_model.parameters()) - table, head
-
-
 @contextmanager
-def _packed_attention(model: Any) -> Iterator[None]:
+def _packed_attention(model: PreTrainedModel) -> Iterator[None]:
     """Let a model use the attention for packs inside the block."""
     usual = model.config._attn_implementation
     model.set_attn_implementation(attention.NAME)
@@ -235,47 +241,6 @@ def _packed_attention(model: Any) -> Iterator[None]:
         yield
     finally:
         model.set_attn_implementation(usual)
-
-
-def _has_flash(model: Any) -> bool:
-    """Return whether the variable-length flash kernel can serve the model."""
-    half = model.dtype in (torch.bfloat16, torch.float16)
-    return (
-        model.device.type == "cuda"
-        and half
-        and importlib.util.find_spec("torch.nn.attention.varlen") is not None
-    )
-
-
-def _attention_limit(config: Any) -> int | None:
-    """Return how long a row may be before a model stops attending to all of it.
-
-    Attention over packs knows no sliding window and no chunks; shorter rows do not need them.
-    """
-    limits = [
-        int(limit)
-        for name in ("sliding_window", "attention_chunk_size")
-        if (limit := getattr(config, name, None))
-    ]
-    return min(limits, default=None)
-
-
-@torch.inference_mode()
-def _is_plain_projection(model: Any) -> bool:
-    """Return whether logits are `lm_head(hidden states)`, by trying it on a few tokens.
-
-    It is not so where logits are scaled or capped (Granite, Gemma 2, Cohere). The same operations
-    on the same shapes give the same bits, so nothing short of equality will do: a cap is nearly
-    the identity on small logits.
-    """
-    head = model.get_output_embeddings()
-    if not isinstance(head, torch.nn.Linear) or model.base_model is model:
-        return False
-    vocabulary = model.config.get_text_config().vocab_size
-    ids = torch.arange(16, device=model.device)[None] * 7919 % vocabulary  # spread out by a prime
-    expected = model(ids, use_cache=False).logits
-    own = head(model.base_model(ids, use_cache=False)[0])
-    return bool(torch.equal(own.float(), expected.float()))
 
 
 def _normalised(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

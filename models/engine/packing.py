@@ -1,4 +1,4 @@
-"""Which rows go through the model together: packs of rows without padding, prompts run once.
+"""The plan of which rows go through the model together: packs without padding, prompts run once.
 
 A pack is one flat sequence of tokens. Each of its rows is a span of its own; rows that begin with
 the same prompt share one span for it, so that n responses to a prompt of P tokens cost P + sum(R)
@@ -33,8 +33,8 @@ class Span(NamedTuple):
     """Tokens in a row of a pack.
 
     Attributes:
-        start: In the pack.
-        length: In tokens.
+        start: Place of its first token in the pack.
+        length: Number of its tokens.
     """
 
     start: int
@@ -45,8 +45,8 @@ class Group(NamedTuple):
     """Spans of similar length that attend to themselves, and all to one prefix.
 
     Attributes:
-        prefix: What precedes each of them; None if nothing does.
-        spans: Each causal in itself.
+        prefix: The span that precedes each of them; None if none does.
+        spans: The spans, in each of which a token attends to those before it.
     """
 
     prefix: Span | None
@@ -58,11 +58,11 @@ class Pack(NamedTuple):
 
     Attributes:
         ids: [tokens] int64, the computed tokens of all spans.
-        positions: [tokens] int64, of each token in its row.
+        positions: [tokens] int64, the position of each token in its row.
         groups: The spans, in no particular order; together they cover `ids`.
         sources: [scored] int64, the place in `ids` from which each scored token is predicted.
         targets: [scored] int64, the scored tokens.
-        rows: The rows that are scored, each with the number of its scored tokens: they take
+        rows: For each scored row, its number and the number of its scored tokens. The rows take
             `sources` and `targets` one after the other.
     """
 
@@ -75,13 +75,13 @@ class Pack(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """Rows that go through the model together whatever else does.
+    """Rows that always go through the model together, because they share a prompt; or one row.
 
     Attributes:
-        prefix: Tokens at the beginning that they share; 0 for a single row.
+        prefix: Number of tokens at the beginning that the rows share; 0 for a single row.
         rows: Numbers of the rows whose tokens are computed.
-        tokens: How many tokens are computed.
-        longest: Computed tokens of the longest row.
+        tokens: Number of computed tokens.
+        longest: Number of computed tokens of the longest row.
     """
 
     prefix: int
@@ -90,26 +90,26 @@ class Unit(NamedTuple):
     longest: int
 
 
-class Plan(NamedTuple):
-    """How rows go through the model.
+class PackPlan(NamedTuple):
+    """The packs in which some rows go through the model.
 
     Attributes:
-        batches: Units by forward pass.
-        riders: By row that is computed, the rows that are read off it, itself included.
+        batches: The units of each pack.
+        riders: For each row that is computed, the rows that are read off it, itself included.
     """
 
     batches: list[list[Unit]]
     riders: dict[int, list[int]]
 
 
-def plan_packs(rows: Sequence[Encoded], max_tokens: int, share: bool = True) -> Plan:
+def plan_packs(rows: Sequence[Encoded], max_tokens: int, share: bool = True) -> PackPlan:
     """Plan the packs for rows.
 
     Args:
         rows: Tokenised pairs.
-        max_tokens: Of one pack; a single row may exceed it, and so may a shared prompt with the
-            responses that fit without it.
-        share: Compute what rows have in common once.
+        max_tokens: The most tokens of one pack. A single row may exceed it, and so may a shared
+            prompt with the responses that fit without it.
+        share: Whether to compute once what rows have in common.
     """
     order = sorted(
         range(len(rows)),
@@ -123,11 +123,16 @@ def plan_packs(rows: Sequence[Encoded], max_tokens: int, share: bool = True) -> 
             groups[shared if share else row].append(row)
     units = [unit for members in groups.values() for unit in _units(rows, members, max_tokens)]
     units.sort(key=lambda unit: -unit.longest)  # stable: equals stay in the order of their tokens
-    return Plan(fill(units, max_tokens), riders)
+    return PackPlan(fill(units, max_tokens), riders)
 
 
 def fill(units: Iterable[Unit], max_tokens: int) -> list[list[Unit]]:
-    """Put units, in their order, into batches of at most so many tokens where possible."""
+    """Put units, in their order, into batches.
+
+    Args:
+        units: The units.
+        max_tokens: The most tokens of one batch; a single unit may exceed it.
+    """
     batches: list[list[Unit]] = []
     room = 0
     for unit in units:
@@ -146,16 +151,16 @@ def _computed(row: Encoded) -> tuple[int, ...]:
 
 def _riders(rows: Sequence[Encoded], order: Sequence[int]) -> dict[int, list[int]]:
     """Return the rows to be computed, in order, each with those that are beginnings of it."""
-    found: dict[int, list[int]] = {}
+    riders: dict[int, list[int]] = {}
     carrier = -1
     # In lexicographic order, what extends a row follows it at once.
     for row in reversed(order):
         ids = _computed(rows[row])
         if carrier < 0 or rows[carrier].ids[: len(ids)] != ids:
             carrier = row
-            found[row] = []
-        found[carrier].append(row)
-    return found
+            riders[row] = []
+        riders[carrier].append(row)
+    return riders
 
 
 def _units(rows: Sequence[Encoded], members: Sequence[int], max_tokens: int) -> list[Unit]:
@@ -187,10 +192,14 @@ def _shared(rows: Sequence[Encoded], members: Sequence[int], prompt: int) -> Uni
 
 
 def split(batch: Sequence[Unit], rows: Sequence[Encoded]) -> list[list[Unit]]:
-    """Cut a batch in two that each need about half the memory.
+    """Cut a batch into two that need about half the memory each.
+
+    Args:
+        batch: The units of the batch.
+        rows: All rows, by number.
 
     Returns:
-        Two batches, or one where nothing can be cut.
+        Two batches, or the same one where it holds a single row.
     """
     if len(batch) > 1:
         half = (len(batch) + 1) // 2
@@ -204,7 +213,13 @@ def split(batch: Sequence[Unit], rows: Sequence[Encoded]) -> list[list[Unit]]:
 
 
 def pack(batch: Sequence[Unit], rows: Sequence[Encoded], riders: dict[int, list[int]]) -> Pack:
-    """Lay the tokens of a batch out."""
+    """Lay out the tokens of a batch as a pack.
+
+    Args:
+        batch: The units of the batch.
+        rows: All rows, by number.
+        riders: As in :class:`PackPlan`.
+    """
     ids: list[int] = []
     positions: list[int] = []
     groups: list[Group] = []

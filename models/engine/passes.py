@@ -1,8 +1,8 @@
-"""Rows on their way through a network, batch by batch.
+"""The rows of a call on their way through a network, batch by batch.
 
-A batch that does not fit the device's memory is cut in two, and what is as large is cut beforehand
-from then on. The results of a batch are fetched when the next one is on its way, so that a GPU
-computes while the host lays out what follows.
+A batch that does not fit the device's memory is cut in two; from then on, batches of that size are
+cut beforehand. The results of a batch are fetched when the next one is on its way, so that a GPU
+computes while the host lays out the batch after it.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,10 +25,10 @@ _TOKENS = {"cuda": 65536}
 
 
 class Passes:
-    """The rows of one call.
+    """The forward passes of the rows of one call.
 
     Attributes:
-        usage: What has been spent so far.
+        usage: The forward passes and tokens so far.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class Passes:
 
     def _run_packed(self, numbers: Sequence[int]) -> None:
         rows = [self._rows[number] for number in numbers]
-        found = plan_packs(rows, self._budget, self._share_prompts)
+        packs = plan_packs(rows, self._budget, self._share_prompts)
         compiled = self._network.compiles_for(
-            sum(map(_tokens, found.batches)), sum(row.scored_tokens for row in rows)
+            sum(map(_tokens, packs.batches)), sum(row.scored_tokens for row in rows)
         )
 
         def score(batch: list[Unit]) -> None:
-            laid = pack(batch, rows, found.riders)
+            laid = pack(batch, rows, packs.riders)
             logprobs = self._network.score_pack(laid, compiled)
             finished = [(numbers[row], count) for row, count in laid.rows]
             self._finish(finished, logprobs, len(laid.ids))
 
-        self._halving(found.batches, score, lambda batch: split(batch, rows), _tokens)
+        self._halving(packs.batches, score, lambda batch: split(batch, rows), _tokens)
 
     def _run_padded(self, numbers: Sequence[int]) -> None:
         lengths = [len(self._rows[number].ids) for number in numbers]
@@ -104,9 +104,9 @@ class Passes:
         """Count a batch, and fetch the results of the one before.
 
         Args:
-            rows: Number and scored tokens of each row.
-            logprobs: Of their tokens, one row after the other.
-            tokens: How many went through the model.
+            rows: For each row, its number and the number of its scored tokens.
+            logprobs: [scored] log-probabilities of those tokens, one row after the other.
+            tokens: Number of tokens that went through the model.
         """
         self._fetch()
         self._pending = (rows, logprobs)

@@ -2,8 +2,8 @@
 
 An alternative to a sentence embedder that sees texts as the target model does. The vectors of
 causal models lie close together, so compare them with one another only, never with a threshold
-made for sentence embedders. The mean is even, or each token weighs as much as its place: later
-ones have seen more of the text.
+made for sentence embedders. All tokens weigh the same, or the i-th token weighs i, because later
+tokens have seen more of the text.
 """
 
 import copy
@@ -28,7 +28,7 @@ class MeanStateEmbedder:
     """A causal model as an embedder; see :class:`siftline.models.embedding.Embedder`.
 
     Attributes:
-        dimensions: Of a vector.
+        dimensions: The number of components of a vector.
     """
 
     def __init__(self, model: TransformerModel) -> None:
@@ -44,11 +44,11 @@ class MeanStateEmbedder:
         self._limit = min(model.window, self._network.longest_packed or model.window)
         self._lock = threading.Lock()
 
-    def weighted_by_place(self, max_tokens: int) -> "MeanStateEmbedder":
+    def for_conversations(self, max_tokens: int) -> "MeanStateEmbedder":
         """Return an embedder of the same model in which the i-th token of a text weighs i.
 
         Args:
-            max_tokens: Of a text; what is longer is cut, as at the model's window.
+            max_tokens: A longer text is cut there, as at the model's window.
         """
         other = copy.copy(self)  # with the same lock, since the model is the same
         other._weighted = True
@@ -93,7 +93,7 @@ class MeanStateEmbedder:
     def _states(self, rows: Pack) -> torch.Tensor:
         """Return the last hidden states of a pack: [tokens, hidden] float32.
 
-        The network returns their even means only; what they are made from is caught on the way.
+        The network returns only their unweighted means; the states are caught on the way.
         """
         caught: list[torch.Tensor] = []
 
@@ -109,16 +109,14 @@ class MeanStateEmbedder:
 
     def _encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Tokenise texts, cut to the limit; the last token of a row is not computed."""
-        prompts = [Prompt(text, "", special=False, ending=None) for text in texts]
-        found = []
-        for ids in self._model.pairs.encode_prompts(prompts):
-            ids = ids or self._nothing()
-            kept = ids[: self._limit]
-            found.append(Encoded((*kept, 0), len(kept), 1, False))
-        return found
+        rows = []
+        for ids in self._model.pairs.encode_prompts([Prompt.of_text(text) for text in texts]):
+            kept = (ids or self._end_token())[: self._limit]
+            rows.append(Encoded((*kept, 0), len(kept), 1, False))
+        return rows
 
-    def _nothing(self) -> tuple[int, ...]:
-        """Return what stands for a text without tokens: the end token."""
+    def _end_token(self) -> tuple[int, ...]:
+        """Return the end token, which stands for a text without tokens."""
         end = self._model.tokenizer.eos_token_id
         if end is None:
             raise ModelError(
@@ -132,8 +130,8 @@ def weighted_means(states: torch.Tensor, positions: npt.NDArray[np.int64]) -> to
     """Return means of states in which the i-th of a row, from 1, weighs i / sum(i).
 
     Args:
-        states: [tokens, hidden] of rows that lie one after the other, without padding.
-        positions: [tokens] of each token in its row, from 0.
+        states: [tokens, hidden] the states of rows, one row after the other, without padding.
+        positions: [tokens] the position of each token in its row, from 0.
 
     Returns:
         [rows, hidden].

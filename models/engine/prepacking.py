@@ -18,7 +18,7 @@ class PrepackedWeight:
     """One weight, ready for products.
 
     Attributes:
-        outputs: Its output features.
+        outputs: Number of its output features.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
@@ -28,16 +28,16 @@ class PrepackedWeight:
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """Return `states @ weight.T + bias`: [..., outputs]."""
-        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
             states, self._packed, self._bias, "none", [], ""
         )
-        return found
+        return product
 
 
 # An operator of its own, so that a compiled model calls it as it is.
 @torch.library.custom_op("siftline::prepacked_linear", mutates_args=())
 def prepacked_linear(states: torch.Tensor, key: torch.Tensor, outputs: int) -> torch.Tensor:
-    """Return the product of states with the weight of a key: [..., outputs]."""
+    """Return the product of states with the weight that has a key: [..., outputs]."""
     return _weights[int(key)](states)
 
 
@@ -50,8 +50,8 @@ class PrepackedLinear(torch.nn.Module):
     """A linear layer with a prepacked weight.
 
     Attributes:
-        in_features: Of its input.
-        out_features: Of its output.
+        in_features: Number of features of its input.
+        out_features: Number of features of its output.
     """
 
     def __init__(self, layer: torch.nn.Linear) -> None:
@@ -67,23 +67,23 @@ class PrepackedLinear(torch.nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Return the layer's output: [..., out_features]."""
         if torch.compiler.is_compiling():
-            found: torch.Tensor = prepacked_linear(states, self._key, self.out_features)
-            return found
+            product: torch.Tensor = prepacked_linear(states, self._key, self.out_features)
+            return product
         return self._weight(states)
 
 
 def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
-    """Return whether products of this type on this device gain by it."""
+    """Return whether matrix products of a type on a device are faster with prepacked weights."""
     return (
         device.type == "cpu"
         and dtype == torch.bfloat16
-        and bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+        and bool(torch.backends.mkldnn.is_available())
         and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     )
 
 
 def prepack(module: torch.nn.Module) -> None:
-    """Replace the linear layers of a module, in place."""
+    """Replace the plain bfloat16 linear layers of a module by prepacked ones, in place."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if _is_plain(child):

@@ -36,9 +36,9 @@ class Projection:
         """Return the log-probability of one token after each state.
 
         Args:
-            states: [scored, hidden].
-            targets: [scored] tokens.
-            compiled: Reduce with a compiled kernel.
+            states: [scored, hidden] hidden states.
+            targets: [scored] the tokens.
+            compiled: Whether to take the logsumexp with a compiled kernel.
 
         Returns:
             [scored] float32, in nats.
@@ -62,9 +62,9 @@ class Projection:
         for number, product in enumerate(self._products):
             logits = product(states)
             inside = targets - number * self._columns
-            found = logits.gather(1, inside.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
+            own = logits.gather(1, inside.clamp(0, logits.shape[1] - 1)[:, None])[:, 0]
             here = (inside >= 0) & (inside < logits.shape[1])
-            chosen = torch.where(here, found.float(), chosen)
+            chosen = torch.where(here, own.float(), chosen)
             totals.append(reduce(logits))
         return chosen - torch.stack(totals).logsumexp(dim=0)
 
@@ -76,7 +76,7 @@ def _product(
 
 
 def logsumexp(logits: torch.Tensor) -> torch.Tensor:
-    """Return the logarithm of the sum of exponentials of each row, in float32.
+    """Return the logarithm of the sum of exponentials of each row: [rows] float32.
 
     PyTorch's own makes two more copies of the logits, which cost as much as the arithmetic.
     """
@@ -87,7 +87,7 @@ def logsumexp(logits: torch.Tensor) -> torch.Tensor:
 
 @cache
 def _compiled_logsumexp() -> Callable[[torch.Tensor], torch.Tensor]:
-    found: Callable[[torch.Tensor], torch.Tensor] = torch.compile(
+    compiled: Callable[[torch.Tensor], torch.Tensor] = torch.compile(
         lambda logits: logits.float().logsumexp(dim=1), dynamic=True
     )
-    return found
+    return compiled

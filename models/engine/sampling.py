@@ -23,8 +23,8 @@ class Drawn(NamedTuple):
     """The tokens of one sample.
 
     Attributes:
-        ids: Without the one that ended it.
-        stopped: The model ended it.
+        ids: The tokens, without the one that ended the sample.
+        stopped: Whether the model ended the sample.
     """
 
     ids: list[int]
@@ -38,8 +38,8 @@ def draw(
 
     Args:
         logits: [rows, vocabulary] float32.
-        numbers: [rows] float64 in [0, 1).
-        temperature: 0 takes the likeliest.
+        numbers: [rows] float64, random numbers in [0, 1).
+        temperature: Temperature of the softmax; 0 takes the likeliest token.
         top_p: Draw from the smallest set of likeliest tokens that holds this probability.
 
     Returns:
@@ -62,10 +62,10 @@ def draw(
 def _invert(weights: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
     cumulative = weights.cumsum(dim=1, dtype=torch.float64)
     wanted = numbers * cumulative[:, -1]
-    found = torch.searchsorted(cumulative, wanted[:, None], right=True)[:, 0]
+    tokens = torch.searchsorted(cumulative, wanted[:, None], right=True)[:, 0]
     # A number next to one may meet the end by rounding; the last token of any weight takes it.
     last = weights.shape[1] - 1 - (weights.flip(1) > 0).int().argmax(dim=1)
-    return torch.minimum(found, last)
+    return torch.minimum(tokens, last)
 
 
 @torch.inference_mode()
@@ -81,11 +81,11 @@ def sample(
     """Sample responses to a batch of prompts.
 
     Args:
-        decoder: A fresh one.
-        prompts: Tokens of each.
+        decoder: A decoder that has not been used.
+        prompts: The tokens of each prompt.
         numbers: [prompts * samples, tokens] random numbers in [0, 1).
         limits: The most tokens of a response, by prompt.
-        stops: Tokens that end a response.
+        stops: The tokens that end a response.
         temperature: As for :func:`draw`.
         top_p: As for :func:`draw`.
 

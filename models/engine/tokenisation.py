@@ -1,7 +1,7 @@
-"""Pairs of texts as tokens, with the boundary between prompt and response."""
+"""Prompts and responses as tokens, with the boundary between the two."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from siftline.contracts.errors import ModelError
 from siftline.models.likelihood import (
@@ -14,16 +14,21 @@ from siftline.models.likelihood import (
 )
 from siftline.models.rendering import Prompt
 
+if TYPE_CHECKING:  # an optional dependency, and slow to import
+    from transformers import PreTrainedTokenizerBase
+
 
 class PairTokenizer:
     """A tokenizer of `transformers`, as the scoring contract uses it.
 
     Attributes:
+        tokenizer: The tokenizer of `transformers`.
+        name: The model's name in the recipe, for messages.
         head: The special tokens that it puts before a text, such as BOS.
         special_tokens: The texts of its control tokens.
     """
 
-    def __init__(self, tokenizer: Any, name: str) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase", name: str) -> None:
         self.tokenizer = tokenizer
         self.name = name
         self.head = _opening_tokens(tokenizer)
@@ -33,6 +38,14 @@ class PairTokenizer:
         self, pairs: Sequence[Pair], window: int, score_eos: bool
     ) -> list[Encoded | ResponseLikelihood]:
         """Tokenise pairs, and find the boundary in each.
+
+        Args:
+            pairs: Prompts and responses.
+            window: The most tokens of prompt and response together.
+            score_eos: Whether the token that ends the response is to be scored too.
+
+        Returns:
+            One per pair: the tokens to score, or a result whose status says why there are none.
 
         Raises:
             ModelError: An end token is to be scored, and the tokenizer has none.
@@ -54,8 +67,9 @@ class PairTokenizer:
 
     def encode_prompts(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...] | None]:
         """Tokenise prompts that are to be continued; None where the tokenizer fails."""
-        found = self._tokenise([each.text for each in prompts], [each.special for each in prompts])
-        return [None if ids is None else tuple(self._open(ids)) for ids in found]
+        texts, special = [each.text for each in prompts], [each.special for each in prompts]
+        rows = self._tokenise(texts, special)
+        return [None if ids is None else tuple(self._open(ids)) for ids in rows]
 
     def _open(self, ids: list[int]) -> list[int]:
         """Put the tokens in front that every sequence starts with, unless they are there."""
@@ -63,7 +77,8 @@ class PairTokenizer:
 
     def _end(self, pair: Pair) -> int:
         if pair.end is not None:
-            return int(self.tokenizer.convert_tokens_to_ids(pair.end))
+            end: Any = self.tokenizer.convert_tokens_to_ids(pair.end)  # one token, so one number
+            return int(end)
         if self.tokenizer.eos_token_id is None:
             raise ModelError(
                 f"The tokenizer of '{self.name}' has no end token; turn score_eos off."
@@ -72,7 +87,7 @@ class PairTokenizer:
 
     def _tokenise(self, texts: list[str], special: list[bool]) -> list[list[int] | None]:
         """Tokenise texts without adding special tokens; None where the tokenizer fails."""
-        found: list[list[int] | None] = [None] * len(texts)
+        tokenised: list[list[int] | None] = [None] * len(texts)
         for parse in (False, True):
             rows = [row for row, each in enumerate(special) if each == parse]
             if not rows:
@@ -82,18 +97,18 @@ class PairTokenizer:
             except Exception:  # whatever it is, it must be pinned to its row
                 several = [self._ids_or_none(texts[row], parse) for row in rows]
             for row, ids in zip(rows, several, strict=True):
-                found[row] = ids
-        return found
+                tokenised[row] = ids
+        return tokenised
 
     def _ids(self, texts: list[str], parse: bool) -> Sequence[list[int] | None]:
-        found: Sequence[list[int]] = self.tokenizer(
+        tokenised: Sequence[list[int]] = self.tokenizer(
             texts,
             add_special_tokens=False,
             split_special_tokens=not parse,
             return_attention_mask=False,
             verbose=False,
         )["input_ids"]
-        return found
+        return tokenised
 
     def _ids_or_none(self, text: str, parse: bool) -> list[int] | None:
         try:
@@ -102,12 +117,12 @@ class PairTokenizer:
             return None
 
 
-def _special_tokens(tokenizer: Any) -> tuple[str, ...]:
+def _special_tokens(tokenizer: "PreTrainedTokenizerBase") -> tuple[str, ...]:
     added = tokenizer.added_tokens_decoder.values()
     return tuple(sorted(str(token) for token in added if token.special))
 
 
-def _opening_tokens(tokenizer: Any) -> list[int]:
+def _opening_tokens(tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     """Return the special tokens that the tokenizer puts before a text, such as BOS."""
     bare = tokenizer("a", add_special_tokens=False)["input_ids"]
     opened = tokenizer("a")["input_ids"]

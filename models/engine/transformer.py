@@ -1,23 +1,24 @@
-"""The scoring engine on local weights: `transformers` models on CPU or CUDA.
+"""The engine: a language model of `transformers` on CPU or CUDA that scores and answers.
 
 Rows go through the model in packs without padding, those with the same prompt together
-(siftline.models.engine.packing); a model that cannot be run on packs gets padded batches
-(siftline.models.engine.forward). Sums are in float64.
+(siftline.models.engine.packing). A model that cannot be run on packs gets padded batches
+(siftline.models.engine.forward). Sums of log-probabilities are in float64.
 """
 
 import math
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 import jinja2
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from siftline.contracts.errors import ModelError
+from siftline.contracts.examples import Message
 from siftline.models.engine.answering import Answers, Question
 from siftline.models.engine.forward import Network
 from siftline.models.engine.passes import Passes
 from siftline.models.engine.tokenisation import PairTokenizer
-from siftline.models.generation import Choices, Conversation, Generations, Sampling
+from siftline.models.generation import Conversation, Generations, OptionProbabilities, Sampling
 from siftline.models.likelihood import (
     EMPTY_PROMPT,
     PROMPT_TOO_LONG,
@@ -29,36 +30,42 @@ from siftline.models.likelihood import (
     ResponseLikelihood,
     check_window,
 )
-from siftline.models.rendering import Prompt, Template, render_prompt
+from siftline.models.rendering import Prompt, Template, as_dicts, render_prompt
 
 # Tokenizers say "no limit" with a number of this size or more.
 _NO_LIMIT = 10**9
 
 
 class TransformerModel:
-    """A causal language model of `transformers`, ready to score.
+    """A causal language model of `transformers` with its tokenizer.
+
+    It serves one thread at a time; another waits.
 
     Attributes:
-        name: As the recipe names it, for messages.
-        window: The most tokens that it accepts.
+        name: The model's name in the recipe, for messages.
+        tokenizer: The tokenizer of `transformers`.
+        pairs: The tokenizer as the scoring contract uses it.
+        network: The weights, ready for forward passes.
+        window: The most tokens that it accepts, prompt and response together.
         special_tokens: The texts of its control tokens.
-        network: The model itself.
-        share_prompts: Compute what rows have in common once.
+        share_prompts: Whether to compute once what rows have in common.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, name: str) -> None:
+    def __init__(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
+    ) -> None:
         self.name = name
         self.tokenizer = tokenizer
         self.pairs = PairTokenizer(tokenizer, name)
         self.network = Network(model, name)
-        self.window = _window(model.config, tokenizer)
+        self.window = _window(model, tokenizer)
         self.special_tokens = self.pairs.special_tokens
         self.share_prompts = True
         # Neither a tokenizer's settings nor a device's memory can be used by two threads.
         self._tokenizing = threading.Lock()
         self._computing = threading.Lock()
 
-    def render_chat(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
         """Render messages; see :class:`siftline.models.likelihood.LanguageModel`.
 
         Raises:
@@ -72,7 +79,7 @@ class TransformerModel:
             )
         try:
             text = self.tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=generation_prompt
+                as_dicts(messages), tokenize=False, add_generation_prompt=generation_prompt
             )
         except jinja2.TemplateError as error:
             raise ValueError(str(error)) from error
@@ -94,7 +101,15 @@ class TransformerModel:
     def encode(
         self, pairs: Sequence[Pair], *, max_tokens: int | None = None, score_eos: bool = False
     ) -> list[Encoded | ResponseLikelihood]:
-        """Tokenise responses for :meth:`score`, of this model or of others with its tokenizer.
+        """Tokenise responses for :meth:`score`, of this model or of another with its tokenizer.
+
+        Args:
+            pairs: Prompts and responses.
+            max_tokens: As for :meth:`log_likelihood`.
+            score_eos: As for :meth:`log_likelihood`.
+
+        Returns:
+            One per pair: the tokens to score, or a result whose status says why there are none.
 
         Raises:
             ModelError: `max_tokens` exceeds the window, or there is no end token to score.
@@ -110,7 +125,16 @@ class TransformerModel:
         max_batch_tokens: int | None = None,
         on_batch: OnBatch | None = None,
     ) -> Likelihoods:
-        """Score tokenised responses; see :meth:`log_likelihood`."""
+        """Score tokenised responses.
+
+        Args:
+            coded: The result of :meth:`encode`.
+            max_batch_tokens: As for :meth:`log_likelihood`.
+            on_batch: As for :meth:`log_likelihood`.
+
+        Raises:
+            ModelError: A single row does not fit the device's memory.
+        """
         rows = [each for each in coded if isinstance(each, Encoded)]
         if on_batch and len(rows) < len(coded):
             on_batch(len(coded) - len(rows), 0)
@@ -142,15 +166,15 @@ class TransformerModel:
         on_batch: OnBatch | None = None,
     ) -> Generations:
         """Sample responses; see :class:`siftline.models.generation.Generator`."""
-        report = on_batch or (lambda prompts, tokens: None)
+        report = on_batch or _nothing
         rendered = [render_prompt(prompt, template, self) for prompt in prompts]
         asked = self._questions(rendered, sampling.max_tokens)
         questions = [each for each in asked if isinstance(each, Question)]
         report(len(asked) - len(questions), 0)
         answers = Answers(self.network, self.tokenizer, sampling)
         with self._computing:
-            found = answers.to(questions, report)
-        rows = [found[each.number] if isinstance(each, Question) else each for each in asked]
+            samples = answers.to(questions, report)
+        rows = [samples[each.number] if isinstance(each, Question) else each for each in asked]
         return Generations(rows, answers.usage)
 
     def _questions(self, rendered: Sequence[Prompt | str], max_tokens: int) -> list[Question | str]:
@@ -159,20 +183,20 @@ class TransformerModel:
             tokens = iter(
                 self.pairs.encode_prompts([each for each in rendered if isinstance(each, Prompt)])
             )
-        found: list[Question | str] = []
+        questions: list[Question | str] = []
         for number, prompt in enumerate(rendered):
             if isinstance(prompt, str):
-                found.append(prompt)
+                questions.append(prompt)
             elif (ids := next(tokens)) is None:
-                found.append(TOKENIZER_ERROR)
+                questions.append(TOKENIZER_ERROR)
             elif not ids:
-                found.append(EMPTY_PROMPT)
+                questions.append(EMPTY_PROMPT)
             elif len(ids) >= self.window:
-                found.append(PROMPT_TOO_LONG)
+                questions.append(PROMPT_TOO_LONG)
             else:
                 limit = min(max_tokens, self.window - len(ids))
-                found.append(Question(number, prompt, ids, limit))
-        return found
+                questions.append(Question(number, prompt, ids, limit))
+        return questions
 
     def choose(
         self,
@@ -181,7 +205,7 @@ class TransformerModel:
         *,
         template: Template = "chat",
         on_batch: OnBatch | None = None,
-    ) -> Choices:
+    ) -> OptionProbabilities:
         """Weigh options; see :class:`siftline.models.generation.Generator`."""
         rendered = [render_prompt(prompt, template, self) for prompt in prompts]
         pairs = [
@@ -198,25 +222,27 @@ class TransformerModel:
             for each in self.encode(pairs)
         ]
         check_options(options, coded)
-        report = on_batch or (lambda prompts, tokens: None)
+        report = on_batch or _nothing
         scored = self.score(coded, on_batch=lambda rows, tokens: report(0, tokens))
         report(len(prompts), 0)
         results = iter(scored.rows)
         rows: list[list[float] | str] = []
         for prompt in rendered:
-            found = [next(results) for _ in options] if isinstance(prompt, Prompt) else []
-            bad = [each.status for each in found if each.sum_logprob is None]
-            status = prompt if isinstance(prompt, str) else next(iter(bad), None)
-            rows.append(status or [math.exp(each.sum_logprob or 0.0) for each in found])
-        return Choices(rows, scored.usage)
+            if isinstance(prompt, str):
+                rows.append(prompt)
+                continue
+            weighed = [next(results) for _ in options]
+            bad = [each.status for each in weighed if each.sum_logprob is None]
+            rows.append(bad[0] if bad else [math.exp(each.sum_logprob or 0.0) for each in weighed])
+        return OptionProbabilities(rows, scored.usage)
 
 
 def check_options(options: Sequence[str], coded: Sequence[Encoded | ResponseLikelihood]) -> None:
     """Check that options can be told apart by their first tokens.
 
     Args:
-        options: As texts.
-        coded: The options after the first prompt, then after the second, and so on.
+        options: The texts of the options.
+        coded: The tokenised options after the first prompt, then after the second, and so on.
 
     Raises:
         ModelError: Two of them begin with the same token after some prompt.
@@ -230,14 +256,18 @@ def check_options(options: Sequence[str], coded: Sequence[Encoded | ResponseLike
             if other != number:
                 raise ModelError(
                     f"The options {options[other]!r} and {options[number]!r} begin with the same "
-                    "token, so their "
-                    "probabilities cannot be told apart; use options such as 'A' and 'B'."
+                    "token, so their probabilities cannot be told apart; use options such as 'A' "
+                    "and 'B'."
                 )
 
 
-def _window(config: Any, tokenizer: Any) -> int:
+def _nothing(prompts: int, tokens: int) -> None:
+    """Stand for a callback that is not wanted."""
+
+
+def _window(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the most tokens that a model accepts: what its positions and tokenizer allow."""
-    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     limits = [
         int(limit)
         for limit in (positions, tokenizer.model_max_length)

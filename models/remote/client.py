@@ -2,7 +2,7 @@
 
 What the `openai` client retries by itself (429, 5xx, lost connections, timeouts; with growing
 pauses, or those that the server asks for) is left to it. An answer that is no JSON is retried
-here. Whatever remains is an error of the run: the answers so far are in the ledger, and the next
+here. Any other failure is an error of the run: the answers so far are in the ledger, and the next
 run goes on from there.
 """
 
@@ -33,12 +33,12 @@ _TOO_LONG = re.compile(
 )
 
 
-class Request(NamedTuple):
-    """A request.
+class ServerRequest(NamedTuple):
+    """A request to a server.
 
     Attributes:
-        path: Below the server's base, such as `/chat/completions`.
-        body: As JSON, without the model.
+        path: Path below the server's base, such as `/chat/completions`.
+        body: The JSON object that is sent, without the model's name.
     """
 
     path: str
@@ -53,7 +53,8 @@ class Client:
     """A model on a server.
 
     Attributes:
-        usage: Requests sent and tokens spent so far; what the ledger answered costs nothing.
+        usage: Requests sent and tokens spent so far; a request that the ledger answers costs
+            nothing.
     """
 
     def __init__(self, spec: ModelSpec, server: ServerSpec) -> None:
@@ -77,22 +78,27 @@ class Client:
 
     def ask(
         self,
-        requests: Sequence[Request],
+        requests: Sequence[ServerRequest],
         check: Callable[[dict[str, Any]], None],
         on_answer: Callable[[int], None] = lambda number: None,
     ) -> list[dict[str, Any] | TooLongError]:
         """Send requests, several at once, and return the answers in their order.
 
         Args:
-            requests: Equal ones are sent once.
-            check: Raises ModelError when an answer lacks what was asked for; it is not kept then.
+            requests: The requests; equal ones are sent once.
+            check: Raises ModelError when an answer lacks what was asked for; the answer is not
+                kept then.
             on_answer: Called with the number of each request that is answered.
+
+        Returns:
+            One per request: the JSON object that the server sent, or the error that says that the
+            prompt is too long.
 
         Raises:
             ModelError: A request failed for good, or the limit of tokens is reached. All that was
                 answered is kept.
         """
-        found: dict[int, dict[str, Any] | TooLongError] = {}
+        answers: dict[int, dict[str, Any] | TooLongError] = {}
         same: dict[str, list[int]] = {}
         for number, request in enumerate(requests):
             same.setdefault(json.dumps(request, sort_keys=True), []).append(number)
@@ -104,15 +110,15 @@ class Client:
             try:
                 for done in as_completed(waiting):
                     for number in waiting[done]:
-                        found[number] = done.result()
+                        answers[number] = done.result()
                         on_answer(number)
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        return [found[number] for number in range(len(requests))]
+        return [answers[number] for number in range(len(requests))]
 
     def _answer(
-        self, request: Request, check: Callable[[dict[str, Any]], None]
+        self, request: ServerRequest, check: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any] | TooLongError:
         body = {"model": self._name, **request.body}
         wanted = {"path": request.path, "body": body}

@@ -1,4 +1,4 @@
-"""Answers of servers, kept: an answered request is never sent twice.
+"""The answers of servers, kept on disk, so that an answered request is never sent twice.
 
 A SQLite file holds the body of every answer by a digest of its request. It survives a killed run,
 and several processes can use it at once.
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class Ledger:
-    """The answers in one file, which is made when it is not there."""
+    """The answers in one SQLite file, which is made when it is not there."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

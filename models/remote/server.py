@@ -1,47 +1,49 @@
 """A language model behind an OpenAI-compatible server.
 
-Chat completions serve generation and choices, completions with `echo` and `logprobs` serve
-likelihoods, where the server has them. Servers ignore what they do not know; so every answer is
-checked for what was asked for, and what is missing is an error, or asked for in another way.
+Chat completions serve generation and the weighing of options. Completions with `echo` and
+`logprobs`, where the server has them, serve likelihoods. Servers ignore what they do not know; so
+every answer is checked for what was asked for. What is missing is an error, or is asked for in
+another way.
 """
 
 import logging
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from siftline.contracts.errors import ModelError
+from siftline.contracts.examples import Message
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.contracts.runtime import Usage
 from siftline.models.generation import (
-    LENGTH,
-    STOP,
-    Choices,
     Conversation,
     Generations,
+    OptionProbabilities,
     Sample,
     Sampling,
 )
 from siftline.models.likelihood import (
-    BOUNDARY,
-    EMPTY_PROMPT,
     EMPTY_RESPONSE,
-    NOT_FINITE,
-    OK,
-    PROMPT_TOO_LONG,
     Likelihoods,
     OnBatch,
     Pair,
     ResponseLikelihood,
 )
-from siftline.models.remote.client import Client, Request, TooLongError
-from siftline.models.rendering import Template, plain_prompt
+from siftline.models.remote.answers import (
+    Answer,
+    echoed_logprobs,
+    echoes_logprobs,
+    likelihood_in,
+    option_probabilities,
+    require_choices,
+    samples_in,
+    top_logprobs,
+)
+from siftline.models.remote.client import Client, ServerRequest, TooLongError
+from siftline.models.rendering import Template, as_dicts, plain_prompt
 
 _log = logging.getLogger(__name__)
 
-CONTENT_FILTER = "content_filter"  # the server withheld the response
-OPTION_UNLIKELY = "option_unlikely"  # an option that may count is not among the reported tokens
 # Nobody knows the window of a model on a server: it says so when a prompt exceeds it.
 _WINDOW = 10**9
 _CHAT, _TEXT = "/chat/completions", "/completions"
@@ -50,16 +52,15 @@ _REPETITION = " ".join(["one two three four five six seven"] * 8)
 _FORESEEN = -2.0
 # The most that the protocol allows.
 _TOP_LOGPROBS = 20
-# Of the options together: what an option may weigh that a server does not report.
-_NEGLIGIBLE = 0.01
 
 
 class ServerModel:
     """A model on a server; see the protocols LanguageModel and Generator.
 
     Attributes:
-        window: Unknown, and so without limit.
-        special_tokens: Unknown, and so none: the server's template is trusted with them.
+        window: Without limit, because a server does not tell its model's window.
+        special_tokens: Empty, because a server does not tell them: its template is trusted to keep
+            them out of the messages.
     """
 
     window = _WINDOW
@@ -71,7 +72,7 @@ class ServerModel:
         self._one_by_one = False
         self._echo_checked = False
 
-    def render_chat(self, messages: list[dict[str, str]], generation_prompt: bool) -> str:
+    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
         """Refuse: the chat template is on the server.
 
         Raises:
@@ -96,33 +97,52 @@ class ServerModel:
         """
         before = self._client.usage
         path = _CHAT if template == "chat" else _TEXT
-        asked = [_question(prompt, template) | _options(sampling) for prompt in prompts]
+        requests = [
+            ServerRequest(path, _prompt_body(prompt, template) | _sampling_body(sampling))
+            for prompt in prompts
+        ]
         first = 1 if self._one_by_one else sampling.n
-        requests = [Request(path, {**body, "n": first} if first > 1 else body) for body in asked]
+        several = [
+            request._replace(body={**request.body, "n": first}) if first > 1 else request
+            for request in requests
+        ]
         report = _reporting(on_batch if first == sampling.n else None)
-        answers = self._client.ask(requests, _has_choices, report)
-        found = [_samples(answer) for answer in answers]
-        missing: list[tuple[int, int]] = [
+        answers = self._client.ask(several, require_choices, report)
+        rows = [samples_in(answer) for answer in answers]
+        self._add_missing(rows, requests, sampling)
+        if on_batch and first < sampling.n:
+            on_batch(len(prompts), 0)
+        return Generations(rows, _spent(before, self._client.usage))
+
+    def _add_missing(
+        self, rows: list[list[Sample] | str], requests: Sequence[ServerRequest], sampling: Sampling
+    ) -> None:
+        """Ask for the samples that a server did not give, one by one, and add them to the rows.
+
+        Args:
+            rows: One per prompt: the samples so far, or a status.
+            requests: One per prompt: the request for a single sample.
+            sampling: How many samples there are to be.
+        """
+        missing = [
             (row, number)
-            for row, samples in enumerate(found)
+            for row, samples in enumerate(rows)
             if not isinstance(samples, str)
             for number in range(len(samples), sampling.n)
         ]
-        if missing:
-            self._say_one_by_one()
-            more = [
-                Request(path, {**asked[row], "seed": sampling.seed + 1_000_003 * number})
-                for row, number in missing
-            ]
-            for (row, _), answer in zip(missing, self._client.ask(more, _has_choices), strict=True):
-                samples, extra = found[row], _samples(answer)
-                if isinstance(samples, str) or isinstance(extra, str):
-                    found[row] = samples if isinstance(samples, str) else extra
-                else:
-                    found[row] = [*samples, *extra[:1]]
-        if on_batch and first < sampling.n:
-            on_batch(len(prompts), 0)
-        return Generations(found, _spent(before, self._client.usage))
+        if not missing:
+            return
+        self._say_one_by_one()
+        more = []
+        for row, number in missing:
+            path, body = requests[row]
+            more.append(ServerRequest(path, {**body, "seed": sampling.seed + 1_000_003 * number}))
+        for (row, _), answer in zip(missing, self._client.ask(more, require_choices), strict=True):
+            samples, extra = rows[row], samples_in(answer)
+            if isinstance(samples, str) or isinstance(extra, str):
+                rows[row] = samples if isinstance(samples, str) else extra
+            else:
+                rows[row] = [*samples, *extra[:1]]
 
     def _say_one_by_one(self) -> None:
         if not self._one_by_one:
@@ -140,7 +160,7 @@ class ServerModel:
         *,
         template: Template = "chat",
         on_batch: OnBatch | None = None,
-    ) -> Choices:
+    ) -> OptionProbabilities:
         """Weigh options; see :class:`siftline.models.generation.Generator`.
 
         Raises:
@@ -152,14 +172,16 @@ class ServerModel:
             raise ModelError("A server weighs options in template 'chat' only.")
         before = self._client.usage
         settings = {"max_tokens": 1, "logprobs": True, "top_logprobs": _TOP_LOGPROBS}
-        requests = [Request(_CHAT, _question(prompt, "chat") | settings) for prompt in prompts]
-        answers = self._client.ask(requests, self._has_top_logprobs, _reporting(on_batch))
-        rows = [_weigh(answer, options) for answer in answers]
-        return Choices(rows, _spent(before, self._client.usage))
+        requests = [
+            ServerRequest(_CHAT, _prompt_body(prompt, "chat") | settings) for prompt in prompts
+        ]
+        answers = self._client.ask(requests, self._require_top_logprobs, _reporting(on_batch))
+        rows = [option_probabilities(answer, options) for answer in answers]
+        return OptionProbabilities(rows, _spent(before, self._client.usage))
 
-    def _has_top_logprobs(self, answer: dict[str, Any]) -> None:
-        _has_choices(answer)
-        if not _top_logprobs(answer):
+    def _require_top_logprobs(self, answer: Answer) -> None:
+        require_choices(answer)
+        if not top_logprobs(answer):
             raise ModelError(
                 f"The server of '{self._name}' was asked for 'top_logprobs' and gave none; options "
                 "need a server that reports them, or local weights."
@@ -184,22 +206,22 @@ class ServerModel:
             raise ModelError("A server cannot score the end token; turn score_eos off.")
         before = self._client.usage
         self._check_echo()
-        rows = [number for number, pair in enumerate(pairs) if pair.response.strip()]
-        if on_batch and len(rows) < len(pairs):
-            on_batch(len(pairs) - len(rows), 0)
-        requests = [_echo(pairs[row].prompt + pairs[row].response) for row in rows]
-        answers = self._client.ask(requests, self._has_echo, _reporting(on_batch))
-        found = [ResponseLikelihood(EMPTY_RESPONSE)] * len(pairs)
-        for row, answer in zip(rows, answers, strict=True):
-            found[row] = _likelihood(pairs[row], answer, max_tokens)
-        return Likelihoods(found, _spent(before, self._client.usage))
+        asked = [number for number, pair in enumerate(pairs) if pair.response.strip()]
+        if on_batch and len(asked) < len(pairs):
+            on_batch(len(pairs) - len(asked), 0)
+        requests = [_echo(pairs[row].prompt + pairs[row].response) for row in asked]
+        answers = self._client.ask(requests, self._require_echo, _reporting(on_batch))
+        rows = [ResponseLikelihood(EMPTY_RESPONSE)] * len(pairs)
+        for row, answer in zip(asked, answers, strict=True):
+            rows[row] = likelihood_in(pairs[row], answer, max_tokens)
+        return Likelihoods(rows, _spent(before, self._client.usage))
 
     def _check_echo(self) -> None:
-        """Score a text that repeats itself, which tells whether values belong to their tokens."""
+        """Check, on a text that repeats itself, that values belong to the tokens beside them."""
         if self._echo_checked:
             return
-        (answer,) = self._client.ask([_echo(_REPETITION)], self._has_echo)
-        values = [] if isinstance(answer, TooLongError) else _values(answer)
+        (answer,) = self._client.ask([_echo(_REPETITION)], self._require_echo)
+        values = [] if isinstance(answer, TooLongError) else echoed_logprobs(answer)
         later = [-math.inf if value is None else value for value in values[len(values) // 2 : -2]]
         mean = math.fsum(later) / max(1, len(later))
         if mean < _FORESEEN:
@@ -211,33 +233,28 @@ class ServerModel:
             )
         self._echo_checked = True
 
-    def _has_echo(self, answer: dict[str, Any]) -> None:
-        _has_choices(answer)
-        logprobs = answer["choices"][0].get("logprobs") or {}
-        if not logprobs.get("token_logprobs") or not logprobs.get("text_offset"):
+    def _require_echo(self, answer: Answer) -> None:
+        require_choices(answer)
+        if not echoes_logprobs(answer):
             raise ModelError(
                 f"The server of '{self._name}' was asked for 'echo' with 'logprobs' and gave none; "
                 "likelihoods need a server that has them (vLLM, llama.cpp), or local weights."
             )
 
 
-def _values(answer: dict[str, Any]) -> list[float | None]:
-    found: list[float | None] = answer["choices"][0]["logprobs"]["token_logprobs"]
-    return found
-
-
-def _echo(text: str) -> Request:
+def _echo(text: str) -> ServerRequest:
+    """Return a request for the log-probabilities of a text's own tokens."""
     settings = {"echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0}
-    return Request(_TEXT, {"prompt": text, **settings})
+    return ServerRequest(_TEXT, {"prompt": text, **settings})
 
 
-def _question(prompt: Conversation, template: Template) -> dict[str, Any]:
+def _prompt_body(prompt: Conversation, template: Template) -> dict[str, Any]:
     if template == "plain":
         return {"prompt": plain_prompt(prompt), "stop": ["\nQuestion:"]}
-    return {"messages": [{"role": turn["role"], "content": turn["content"]} for turn in prompt]}
+    return {"messages": as_dicts(prompt)}
 
 
-def _options(sampling: Sampling) -> dict[str, Any]:
+def _sampling_body(sampling: Sampling) -> dict[str, Any]:
     return {
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
@@ -252,98 +269,3 @@ def _reporting(on_batch: OnBatch | None) -> Callable[[int], None]:
 
 def _spent(before: Usage, after: Usage) -> Usage:
     return Usage(after.model_calls - before.model_calls, after.tokens - before.tokens)
-
-
-def _has_choices(answer: dict[str, Any]) -> None:
-    choices = answer.get("choices")
-    if not isinstance(choices, list) or not choices:
-        raise ModelError(
-            "The server's answer has no 'choices'; expected the protocol of OpenAI, got the fields "
-            f"{sorted(answer)}."
-        )
-
-
-def _samples(answer: dict[str, Any] | TooLongError) -> list[Sample] | str:
-    """Return the responses in an answer, or the status that says why there are none."""
-    if isinstance(answer, TooLongError):
-        return PROMPT_TOO_LONG
-    choices = answer["choices"]
-    tokens = (answer.get("usage") or {}).get("completion_tokens") if len(choices) == 1 else None
-    found = []
-    for choice in choices:
-        reason = choice.get("finish_reason")
-        text = (choice.get("message") or {}).get("content") if "message" in choice else None
-        text = choice.get("text") if text is None else text
-        if reason == CONTENT_FILTER:
-            return CONTENT_FILTER
-        if reason == LENGTH and text is None:  # all tokens went into thinking
-            text = ""
-        if reason not in (STOP, LENGTH) or not isinstance(text, str):
-            raise ModelError(
-                f"The server's answer ended with {reason!r}; expected a text that ended with "
-                "'stop' or 'length'."
-            )
-        found.append(Sample(text, tokens, reason))
-    return found
-
-
-def _top_logprobs(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    content = (answer["choices"][0].get("logprobs") or {}).get("content") or []
-    found: list[dict[str, Any]] = content[0].get("top_logprobs") or [] if content else []
-    return found
-
-
-def _weigh(answer: dict[str, Any] | TooLongError, options: Sequence[str]) -> list[float] | str:
-    """Return the probability of each option: of the tokens that are it, spaces apart.
-
-    An option that is not reported is less likely than the least of those reported. Where that
-    bound is below :data:`_NEGLIGIBLE` of the other options it counts as zero.
-    """
-    if isinstance(answer, TooLongError):
-        return PROMPT_TOO_LONG
-    weights: defaultdict[str, float] = defaultdict(float)
-    reported = _top_logprobs(answer)
-    for each in reported:
-        weights[str(each["token"]).strip()] += math.exp(each["logprob"])
-    found = [weights.get(option.strip(), 0.0) for option in options]
-    bound = min(math.exp(each["logprob"]) for each in reported)
-    if 0.0 in found and bound > _NEGLIGIBLE * sum(found):
-        return OPTION_UNLIKELY
-    return found
-
-
-def _likelihood(
-    pair: Pair, answer: dict[str, Any] | TooLongError, max_tokens: int | None
-) -> ResponseLikelihood:
-    """Read the score of a response off an echoed prompt."""
-    if isinstance(answer, TooLongError):
-        return ResponseLikelihood(PROMPT_TOO_LONG)
-    text_offset = answer["choices"][0]["logprobs"]["text_offset"]
-    end = len(pair.prompt) + len(pair.response)
-    # What the server has generated after the text does not count.
-    offsets = [offset for offset in text_offset if offset < end]
-    if len(pair.prompt) not in offsets:
-        return ResponseLikelihood(BOUNDARY)
-    start = offsets.index(len(pair.prompt))
-    if start == 0:
-        return ResponseLikelihood(EMPTY_PROMPT, prompt_tokens=0, response_tokens=len(offsets))
-    stop = min(len(offsets), max_tokens or len(offsets))
-    if start >= stop:
-        return ResponseLikelihood(
-            PROMPT_TOO_LONG,
-            prompt_tokens=start,
-            response_tokens=len(offsets) - start,
-            truncated=True,
-        )
-    values = _values(answer)[start:stop]
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    finite = len(known) == len(values)
-    return ResponseLikelihood(
-        status=OK if finite else NOT_FINITE,
-        sum_logprob=math.fsum(known) if finite else None,
-        scored_tokens=len(values) if finite else None,
-        prompt_tokens=start,
-        response_tokens=len(offsets) - start,
-        truncated=stop < len(offsets),
-        eos_scored=False,
-    )

@@ -18,9 +18,9 @@ class Wheel(NamedTuple):
     """Where a wheel keeps a model.
 
     Attributes:
-        package: Import name.
-        folder: Of the model, inside the package.
-        requirement: What to give to pip.
+        package: Name by which the wheel's package is imported.
+        folder: Folder of the model inside the package.
+        requirement: The requirement to install with pip.
     """
 
     package: str
@@ -54,8 +54,8 @@ def builtin_folder(name: str) -> Path:
         hint = nearest(name, (*WHEELS, TOY))
         raise ModelError(f"There is no built-in model '{PREFIX}{name}'.{hint}")
     wheel = WHEELS[name]
-    found = importlib.util.find_spec(wheel.package)
-    locations = found.submodule_search_locations if found else None
+    package = importlib.util.find_spec(wheel.package)
+    locations = package.submodule_search_locations if package else None
     if not locations:
         raise ModelError(
             f"The model '{PREFIX}{name}' is not installed; its files come in a wheel: "

@@ -1,4 +1,4 @@
-"""Weights that come as GGUF, unpacked once into what loads fast.
+"""Weights that come as GGUF, unpacked once into safetensors, which load fast.
 
 It takes `transformers` about 20 seconds to read SmolLM2 from GGUF, and one second from safetensors.
 So the first use writes a folder of bfloat16 safetensors, tokenizer included, to the cache.
@@ -22,7 +22,7 @@ def loadable_folder(folder: Path) -> Path:
     """Return a folder that `transformers` loads fast: this one, or its conversion in the cache.
 
     Args:
-        folder: Of a model, in safetensors or in one file of GGUF.
+        folder: Folder of a model, in safetensors or in one file of GGUF.
 
     Raises:
         ModelError: A package that reads GGUF is missing.

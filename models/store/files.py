@@ -16,7 +16,7 @@ from siftline.contracts.model_spec import ModelSpec
 from siftline.models.store.builtin import TOY, WHEELS, builtin_folder, builtin_name
 from siftline.models.store.packages import require
 
-# What weights, architecture and tokenizer are read from. No pickles.
+# The files that weights, architecture and tokenizer are read from. No pickles.
 _WEIGHTS = ("*.safetensors", "*.gguf")
 _SETTINGS = (
     "config.json",
@@ -37,12 +37,12 @@ _OTHER_FORMATS = ("onnx/*", "openvino/*", "original/*")
 
 
 class ModelFolder(NamedTuple):
-    """Where a model lies.
+    """The folder of a model.
 
     Attributes:
         name: Hub id or built-in name; `folder` for a folder, whose path says nothing.
         revision: The commit of a Hub model, otherwise an empty string.
-        folder: Its files.
+        folder: Path of the folder.
     """
 
     name: str
@@ -91,12 +91,12 @@ def is_embedder(folder: Path) -> bool:
     return (folder / "modules.json").is_file()
 
 
-def digest_of(found: ModelFolder, with_code: bool = False) -> str:
+def digest_of(model: ModelFolder, with_code: bool = False) -> str:
     """Return a SHA-256 over weights, configuration and tokenizer of a model.
 
     Args:
-        found: The model.
-        with_code: Take its Python files in as well.
+        model: The model.
+        with_code: Include its Python files.
 
     Returns:
         64 hex digits, which do not depend on where the folder is.
@@ -104,17 +104,17 @@ def digest_of(found: ModelFolder, with_code: bool = False) -> str:
     Raises:
         ModelError: The folder has no weights.
     """
-    weights = {path for pattern in _WEIGHTS for path in found.folder.glob(pattern)}
+    weights = {path for pattern in _WEIGHTS for path in model.folder.glob(pattern)}
     if not weights:
         raise ModelError(
-            f"There are no safetensors weights in '{found.folder}'; "
+            f"There are no safetensors weights in '{model.folder}'; "
             "save the model with safe_serialization, or use another revision of it."
         )
     patterns = (*_SETTINGS, *_CODE) if with_code else _SETTINGS
-    others = {path for pattern in patterns for path in found.folder.glob(pattern)}
+    others = {path for pattern in patterns for path in model.folder.glob(pattern)}
     total = hashlib.sha256()
     for path in sorted(weights | others):
-        name = path.relative_to(found.folder).as_posix()
+        name = path.relative_to(model.folder).as_posix()
         total.update(f"{name} {file_digest(path)}\n".encode())
     return total.hexdigest()
 

@@ -1,4 +1,4 @@
-"""The packages of the extras, without which everything but what needs them works."""
+"""The packages of the extras, which are imported only where they are needed."""
 
 import importlib
 
@@ -9,8 +9,8 @@ def require(*packages: str, extra: str = "models", purpose: str = "Running a mod
     """Import packages of an extra.
 
     Args:
-        packages: Names of modules.
-        extra: That brings them.
+        packages: Names by which they are imported.
+        extra: Name of the extra that installs them.
         purpose: What needs them, for the message.
 
     Raises:

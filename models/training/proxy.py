@@ -9,7 +9,7 @@ anew for scoring, which overwrites trained embeddings; ours is saved with each c
 import json
 import shutil
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field, field_validator
@@ -22,19 +22,26 @@ from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.share import Share
 from siftline.contracts.trainer import Trainer
-from siftline.models.loading import open_language_model, open_weights, resolve_device, resolve_dtype
+from siftline.models.devices import resolve_device, resolve_dtype
+from siftline.models.loading import open_language_model, open_weights
 from siftline.models.rendering import Template
 from siftline.models.store.packages import require
-from siftline.models.training.loop import Course, Lesson, lessons, own_randomness, train
+from siftline.models.training.loop import Hyperparameters, own_randomness, train
+from siftline.models.training.rows import TrainingRow, training_rows
+
+if TYPE_CHECKING:  # these import torch, which is optional and slow to import
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from siftline.models.engine.transformer import TransformerModel
 
 Shape = Literal["tiny", "mini", "small", "base"]
-# Width, layers and heads of a Llama; `base` is as Pythia-70M, the paper's proxy, inside.
 SHAPES: dict[str, tuple[int, int, int]] = {
     "tiny": (64, 2, 2),
     "mini": (128, 4, 4),
     "small": (256, 6, 4),
     "base": (512, 6, 8),
 }
+"""Width, layers and heads of a Llama; `base` has those of Pythia-70M, the paper's proxy."""
 _PRETRAINED_RATE = 2e-5  # the released code's
 _SCRATCH_RATE = 1e-3  # ours; random weights hardly move at 2e-5
 
@@ -46,21 +53,21 @@ class ProxyTraining(Config):
         from_scratch: Start from random weights of a named shape, with the model's tokenizer:
             `tiny` (64 wide, 2 layers), `mini` (128, 4), `small` (256, 6), `base` (512, 6). None
             starts from the model's own weights.
-        epochs: Passes over the rows.
-        learning_rate: At its peak; None takes 2e-5, from scratch 1e-3.
-        batch_rows: Rows in one step.
-        warmup: Share of the steps over which the rate rises.
-        weight_decay: AdamW's.
-        max_tokens: A longer row is cut there, or at the model's window if that is smaller; one
+        epochs: Number of passes over the rows.
+        learning_rate: Learning rate at its peak; None takes 2e-5, from scratch 1e-3.
+        batch_rows: Number of rows in one step.
+        warmup: Share of the steps over which the learning rate rises.
+        weight_decay: Weight decay of AdamW.
+        max_tokens: A longer row is cut there, or at the model's window if that is smaller; a row
             whose prompt fills it is left out.
-        checkpoints: How many, evenly spread over the training, the last one at its end; or the
-            parts of the training after which they are made, such as `[0.1, 0.5, 1.0]`.
-        every_steps: A checkpoint each time so many steps are made, instead of `checkpoints`.
-        share: Of the rows that are learned from, drawn at random. The cheap mode of GRAPE's
-            authors is 0.05 with four epochs.
-        template: How rows are rendered.
-        seed: Of the rows that are drawn, of their order, and of random weights. The recipe's does
-            not count here: another choice from the same losses trains nothing.
+        checkpoints: The number of checkpoints, evenly spread over the training, the last one at its
+            end; or the parts of the training after which they are made, such as `[0.1, 0.5, 1.0]`.
+        every_steps: Number of steps between checkpoints; it replaces `checkpoints`.
+        share: Share of the rows that the proxy learns from, drawn at random. The cheap mode of
+            GRAPE's authors is 0.05 with four epochs.
+        template: The template that renders the rows.
+        seed: Seed of the draw of rows, of their order, and of random weights. It is not the seed
+            of the recipe, so that a recipe with another seed uses the same losses.
     """
 
     from_scratch: Shape | None = None
@@ -89,22 +96,26 @@ class ProxyTraining(Config):
         return value
 
     def stops(self, steps: int) -> list[int]:
-        """Return after how many steps the checkpoints are made.
+        """Return the numbers of steps after which the checkpoints are made, ascending.
 
         Args:
-            steps: Of the whole training; where there are fewer than checkpoints, each is one.
+            steps: Number of steps of the whole training. Where it is smaller than the number of
+                checkpoints, there is one after each step.
         """
         if self.every_steps is not None:
-            found = set(range(self.every_steps, steps + 1, self.every_steps)) or {steps}
-            return sorted(found)
+            return list(range(self.every_steps, steps + 1, self.every_steps)) or [steps]
         count = self.checkpoints
         parts = [n / count for n in range(1, count + 1)] if isinstance(count, int) else count
         return sorted({max(1, round(part * steps)) for part in parts})
 
-    def course(self, bfloat16: bool) -> Course:
-        """Return the course of the training."""
+    def hyperparameters(self, bfloat16: bool) -> Hyperparameters:
+        """Return the hyperparameters of the training.
+
+        Args:
+            bfloat16: Whether to multiply in bfloat16.
+        """
         default = _SCRATCH_RATE if self.from_scratch else _PRETRAINED_RATE
-        return Course(
+        return Hyperparameters(
             learning_rate=self.learning_rate or default,
             epochs=self.epochs,
             batch_rows=self.batch_rows,
@@ -120,7 +131,7 @@ class Proxy(Trainer):
 
     Attributes:
         model: Role of a local language model.
-        training: How it is trained.
+        training: The settings of its training.
     """
 
     revision: ClassVar[int] = 2
@@ -136,45 +147,47 @@ class Proxy(Trainer):
         require("torch", "transformers", "safetensors")
         spec = runtime.spec(self.model)
         place = resolve_device(runtime.device)
-        scorer = open_language_model(spec, place)
-        rows = self._rows(corpus, scorer)
+        engine = open_language_model(spec, place)
+        rows = self._rows(corpus, engine)
         if not rows:
             raise ModelError(
                 f"No row can be learned from by '{spec.name}'; expected prompts of less than "
                 f"{self.training.max_tokens} tokens with a response."
             )
-        kind = resolve_dtype(spec, place)
-        course = self.training.course(bfloat16=kind == "bfloat16")
-        steps = course.steps(len(rows))
+        dtype = resolve_dtype(spec, place)
+        hyperparameters = self.training.hyperparameters(bfloat16=dtype == "bfloat16")
+        steps = hyperparameters.steps(len(rows))
         stops = self.training.stops(steps)
-        progress.start(f"training {spec.name}", course.learned(len(rows), stops[-1]))
-        tokenizer = scorer.tokenizer
-        del scorer  # before its weights are loaded once more, in float32
+        progress.start(f"training {spec.name}", hyperparameters.learned(len(rows), stops[-1]))
+        tokenizer = engine.tokenizer
+        del engine  # before its weights are loaded once more, in float32
         model = self._start(spec, place, tokenizer)
-        told = {"rows": len(rows), "steps": steps, "checkpoints": stops}
-        (folder / "training.json").write_text(json.dumps(told) + "\n", encoding="utf-8")
+        record = {"rows": len(rows), "steps": steps, "checkpoints": stops}
+        (folder / "training.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
         usage = train(
             model,
             rows,
-            course,
+            hyperparameters,
             stops=stops,
-            on_stop=lambda step: _write_checkpoint(model, tokenizer, kind, folder, step),
+            on_stop=lambda step: _write_checkpoint(model, tokenizer, dtype, folder, step),
             folder=folder,
         )
         progress.finish()
         return usage
 
-    def _rows(self, corpus: Corpus, scorer: Any) -> list[Lesson]:
-        """Return what can be learned, ordered by content."""
+    def _rows(self, corpus: Corpus, engine: "TransformerModel") -> list[TrainingRow]:
+        """Return the rows that can be learned from, ordered by content."""
         shards = [shard.select(["content_hash", "messages"]) for shard in corpus.iter_shards()]
         table = pa.concat_tables(shards).sort_by([("content_hash", "ascending")])
         training = self.training
-        found = lessons(
-            table["messages"].to_pylist(), training.template, scorer, training.max_tokens
+        rows = training_rows(
+            table["messages"].to_pylist(), training.template, engine, training.max_tokens
         )
-        return [each for each in found if isinstance(each, Lesson)]
+        return [row for row in rows if isinstance(row, TrainingRow)]
 
-    def _start(self, spec: ModelSpec, place: str, tokenizer: Any) -> Any:
+    def _start(
+        self, spec: ModelSpec, place: str, tokenizer: "PreTrainedTokenizerBase"
+    ) -> "PreTrainedModel":
         """Return the weights that training starts from, in float32."""
         shape = self.training.from_scratch
         if shape is None:
@@ -197,31 +210,41 @@ class Proxy(Trainer):
         with own_randomness():
             torch.manual_seed(self.training.seed)
             model: Any = transformers.LlamaForCausalLM(config)
-            return model.float().to(place)
+            weights: PreTrainedModel = model.float().to(place)
+        return weights
 
 
 def checkpoints_in(folder: Path) -> list[Path]:
     """Return the folders of a proxy's checkpoints, the first one first.
 
+    Args:
+        folder: The folder that :meth:`Proxy.fit` wrote to.
+
     Raises:
-        ModelError: One that the training has promised is missing.
+        ModelError: A checkpoint that the training has recorded is missing.
     """
-    told = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    found = [folder / _name(step) for step in told["checkpoints"]]
-    missing = [path.name for path in found if not (path / "config.json").exists()]
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    checkpoints = [folder / _name(step) for step in record["checkpoints"]]
+    missing = [path.name for path in checkpoints if not (path / "config.json").exists()]
     if missing:
         raise ModelError(
             f"The checkpoints {', '.join(missing)} are missing in '{folder}'; remove that folder, "
             "and the proxy is trained again."
         )
-    return found
+    return checkpoints
 
 
 def _name(step: int) -> str:
     return f"step-{step:07d}"
 
 
-def _write_checkpoint(model: Any, tokenizer: Any, kind: str, folder: Path, step: int) -> None:
+def _write_checkpoint(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    dtype: str,
+    folder: Path,
+    step: int,
+) -> None:
     """Write weights, in the type that they are scored in, and tokenizer; whole or not at all."""
     import torch
 
@@ -230,7 +253,7 @@ def _write_checkpoint(model: Any, tokenizer: Any, kind: str, folder: Path, step:
     shutil.rmtree(path, ignore_errors=True)
     # Tied weights are one tensor; casting each by itself would make two.
     weights = {value.data_ptr(): value for value in model.state_dict().values()}
-    made = {place: value.to(getattr(torch, kind)) for place, value in weights.items()}
+    made = {place: value.to(getattr(torch, dtype)) for place, value in weights.items()}
     cast = {name: made[value.data_ptr()] for name, value in model.state_dict().items()}
     model.save_pretrained(temporary, state_dict=cast)
     tokenizer.save_pretrained(temporary)

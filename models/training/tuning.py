@@ -9,7 +9,7 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import pyarrow as pa
 from pydantic import Field
@@ -17,31 +17,40 @@ from pydantic import Field
 from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.trainer import Trainer
-from siftline.models.loading import load_language_model, open_weights, resolve_device, resolve_dtype
+from siftline.models.devices import resolve_device, resolve_dtype
+from siftline.models.loading import load_transformer, open_weights
 from siftline.models.rendering import Template
 from siftline.models.store.packages import require
-from siftline.models.training.loop import Course, Lesson, lessons, own_randomness, train
+from siftline.models.training.loop import Hyperparameters, own_randomness, train
+from siftline.models.training.rows import TrainingRow, training_rows
+
+if TYPE_CHECKING:  # optional dependencies, and slow to import
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+_RATES = {"lora": 2e-4, "full": 1e-5}  # a usual one for LoRA; CLEAR's for all weights
 
 
 class Tuning(Trainer):
-    """How a model is fine-tuned.
+    """A trainer that fine-tunes one model for each fold: folders `fold-<number>` of weights.
 
     Attributes:
         model: Role of a local language model.
         weights: `lora` trains small matrices beside the linear layers, `full` all weights, in
             float32.
-        learning_rate: Of AdamW at its peak; None takes CLEAR's 1e-5 for all weights, and 2e-4 (a
-            usual one, not from the paper) for LoRA.
-        epochs: Passes over the rows.
-        batch_rows: Rows in one step.
-        warmup: Share of the steps over which the rate rises.
-        max_tokens: A row is cut there.
-        rank: Of LoRA's matrices; their scale is twice the rank.
-        folds: Models, each trained without the prompts of one fold.
-        template: How rows are rendered; None takes that of the method.
-        seed: Of the order and of LoRA's start.
+        learning_rate: Learning rate of AdamW at its peak; None takes CLEAR's 1e-5 for all weights,
+            and 2e-4 (a usual one, not from the paper) for LoRA.
+        epochs: Number of passes over the rows.
+        batch_rows: Number of rows in one step.
+        warmup: Share of the steps over which the learning rate rises.
+        max_tokens: A longer row is cut there.
+        rank: Rank of LoRA's matrices; their scale is twice the rank.
+        folds: Number of models, each trained without the prompts of one fold.
+        template: The template that renders the rows; None takes that of the method.
+        seed: Seed of the order of the rows and of LoRA's first weights.
     """
 
     revision: ClassVar[int] = 3
@@ -70,40 +79,40 @@ class Tuning(Trainer):
             ModelError: The model is not local, no row can be learned from, or training diverged.
         """
         spec = runtime.spec(self.model)
-        scorer: Any = load_language_model(spec, runtime.device)
-        if not hasattr(scorer, "encode"):
-            raise ModelError(f"'{spec.name}' has no weights here to be tuned; name a local model.")
+        engine = load_transformer(spec, runtime.device)
         columns = ["content_hash", "prompt_id", "messages"]
         shards = [shard.select(columns) for shard in corpus.iter_shards()]
         table = pa.concat_tables(shards).sort_by([("content_hash", "ascending")])
         turns = table["messages"].to_pylist()
-        found = lessons(turns, self.template or "chat", scorer, self.max_tokens)
-        if not any(isinstance(each, Lesson) for each in found):
+        learned = training_rows(turns, self.template or "chat", engine, self.max_tokens)
+        if not any(isinstance(row, TrainingRow) for row in learned):
             raise ModelError(
                 f"No row can be learned from by '{spec.name}'; expected prompts of less than "
                 f"{self.max_tokens} tokens with a response."
             )
-        places = [self.fold_of(prompt) for prompt in table["prompt_id"].to_pylist()]
+        folds = [self.fold_of(prompt) for prompt in table["prompt_id"].to_pylist()]
         usage = Usage()
         for fold in range(self.folds):
             rows = [
-                each
-                for each, place in zip(found, places, strict=True)
-                if isinstance(each, Lesson) and (self.folds == 1 or place != fold)
+                row
+                for row, left_out in zip(learned, folds, strict=True)
+                if isinstance(row, TrainingRow) and (self.folds == 1 or left_out != fold)
             ]
             path = folder / f"fold-{fold}"
             if rows and not path.exists():
                 usage = usage.plus(self._train(spec, rows, runtime, path))
         return usage
 
-    def _train(self, spec: Any, rows: Sequence[Lesson], runtime: Runtime, folder: Path) -> Usage:
+    def _train(
+        self, spec: ModelSpec, rows: Sequence[TrainingRow], runtime: Runtime, folder: Path
+    ) -> Usage:
         """Train one model, and leave its weights in a folder that appears when they are whole."""
         require("torch", "transformers", "peft")
         import torch  # optional dependencies, and slow to import
 
         place = resolve_device(runtime.device)
         full = self.weights == "full"
-        course = Course(
+        hyperparameters = Hyperparameters(
             learning_rate=self.learning_rate or _RATES[self.weights],
             epochs=self.epochs,
             batch_rows=self.batch_rows,
@@ -115,15 +124,15 @@ class Tuning(Trainer):
         building.mkdir(parents=True, exist_ok=True)
         with own_randomness():
             torch.manual_seed(self.seed)
-            model = open_weights(spec, place, full=full)
-            model = model if full else _with_lora(model, self.rank)
+            weights = open_weights(spec, place, full=full)
+            model = weights if full else _with_lora(weights, self.rank)
         progress.start(f"training {spec.name}", self.epochs * len(rows))
         usage = train(
             model,
             rows,
-            course,
-            stops=[course.steps(len(rows))],
-            on_stop=lambda _: model.save_pretrained(building),
+            hyperparameters,
+            stops=[hyperparameters.steps(len(rows))],
+            on_stop=lambda _: model.save_pretrained(str(building)),
             folder=building,
         )
         progress.finish()
@@ -132,10 +141,8 @@ class Tuning(Trainer):
         return usage
 
 
-_RATES = {"lora": 2e-4, "full": 1e-5}
-
-
-def _with_lora(model: Any, rank: int) -> Any:
+def _with_lora(model: "PreTrainedModel", rank: int) -> "PeftModel":
+    """Return a model with LoRA matrices beside its linear layers, which alone are trained."""
     import peft
 
     config = peft.LoraConfig(
@@ -143,4 +150,5 @@ def _with_lora(model: Any, rank: int) -> Any:
     )
     with warnings.catch_warnings():  # peft 0.21 asks transformers 5 by a name that it gives up
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")
-        return peft.get_peft_model(model, config)
+        adapted: PeftModel = peft.get_peft_model(model, config)
+    return adapted

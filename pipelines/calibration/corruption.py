@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from siftline.models.rendering import Message
+from siftline.contracts.examples import Message
 
 Kind = Literal["swapped", "number", "cut", "prompt_sentence"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

@@ -120,7 +120,7 @@ Answers = list[tuple[list[_Turn], str | None]]
 
 def _unzip(turns: list[_Turn]) -> tuple[list[Message], dict[str, list[Any]]]:
     """Split turns into messages, and lists of the extras with one entry per message."""
-    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
+    messages = [Message(role=turn.role, content=turn.content) for turn in turns]
     names = sorted({name for turn in turns for name in turn.extras})
     return messages, {
         name if name in _TURN_EXTRAS else f"turn_{name}": [turn.extras.get(name) for turn in turns]

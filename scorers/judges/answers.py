@@ -35,21 +35,25 @@ def final_answer(text: str) -> str | None:
     places = [(marker, text) for marker in _MARKERS]
     places += [(marker, last) for marker in _LAST_LINE_MARKERS]
     for marker, place in places:
-        found = marker.findall(place)
-        if found:
-            answer: str = found[-1].strip()
-            return answer
+        answers: list[str] = marker.findall(place)
+        if answers:
+            return answers[-1].strip()
     return None
+
+
+def stated_answer(text: str) -> str:
+    """Return what a text marks as its answer, or else the whole text."""
+    return final_answer(text) or text
 
 
 def last_number(text: str) -> Decimal | None:
     """Return the last number in a text, thousands separators removed; None without one."""
-    found = _NUMBER.findall(text)
-    return Decimal(found[-1].replace(",", "").replace("\u2212", "-")) if found else None
+    numbers = _NUMBER.findall(text)
+    return Decimal(numbers[-1].replace(",", "").replace("\u2212", "-")) if numbers else None
 
 
 def same_answer(first: str, second: str) -> bool:
-    """Return whether two answers are one: as numbers, or as text but for case and punctuation."""
+    """Return whether two answers are equal as numbers, or as text but for case and punctuation."""
     one, two = _as_number(first), _as_number(second)
     if one is not None and two is not None:
         return one == two

@@ -1,9 +1,9 @@
 """How much a sampled answer agrees with the dataset's: four ways behind one function.
 
 `nli` is BSDetector's: one minus the mean probability of contradiction in both directions.
-`judge` asks the language model itself, `numeric` compares the last numbers, and `embedding`, the
-default because it needs nothing but a small model, takes the cosine of two sentence vectors: it
-tells whether two texts are about the same thing, and hardly whether they contradict each other.
+`judge` asks the language model itself, and `numeric` compares the last numbers. `embedding` is the
+default because it needs nothing but a small model: it takes the cosine of two sentence vectors,
+which is high for texts about the same thing, even where they contradict each other.
 """
 
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class Agreement(NamedTuple):
     """The result of :func:`agreement`.
 
     Attributes:
-        values: By comparison: 0 contradicts, 1 agrees; None where it cannot be told.
+        values: By comparison: 0 contradicts, 1 agrees; None where the comparer cannot judge.
         usage: What it has cost.
     """
 
@@ -74,7 +74,7 @@ class Nli(RunsModel):
 
 
 class Judge(RunsModel):
-    """The language model's own word on whether the two answers agree.
+    """The judgement of a language model on whether the two answers agree.
 
     Attributes:
         model: Role of a language model.
@@ -117,15 +117,15 @@ def agreement(comparer: Comparer, pairs: Sequence[Comparison], runtime: Runtime)
     if not unique:
         return Agreement([], Usage())
     if isinstance(comparer, Numeric):
-        found = Agreement([_equal_numbers(pair) for pair in unique], Usage())
+        compared = Agreement([_equal_numbers(pair) for pair in unique], Usage())
     elif isinstance(comparer, Embedding):
-        found = _cosines(comparer, unique, runtime)
+        compared = _cosines(comparer, unique, runtime)
     elif isinstance(comparer, Nli):
-        found = _not_contradicted(comparer, unique, runtime)
+        compared = _not_contradicted(comparer, unique, runtime)
     else:
-        found = _judged(comparer, unique, runtime)
-    by_pair = dict(zip(unique, found.values, strict=True))
-    return Agreement([by_pair[pair] for pair in pairs], found.usage)
+        compared = _judged(comparer, unique, runtime)
+    by_pair = dict(zip(unique, compared.values, strict=True))
+    return Agreement([by_pair[pair] for pair in pairs], compared.usage)
 
 
 def _equal_numbers(pair: Comparison) -> float | None:
@@ -150,8 +150,8 @@ def _not_contradicted(comparer: Nli, pairs: Sequence[Comparison], runtime: Runti
     model = load_entailment(runtime.spec(comparer.model), runtime.device)
     ordered = [(pair.reference, pair.sample) for pair in pairs]
     both = ordered + [(sample, reference) for reference, sample in ordered]
-    found, usage = model.contradictions(both, comparer.max_tokens)
-    values = 1 - (found[: len(pairs)] + found[len(pairs) :]) / 2
+    contradicted, usage = model.contradictions(both, comparer.max_tokens)
+    values = 1 - (contradicted[: len(pairs)] + contradicted[len(pairs) :]) / 2
     return Agreement([float(value) for value in values], usage)
 
 
@@ -159,6 +159,6 @@ def _judged(comparer: Judge, pairs: Sequence[Comparison], runtime: Runtime) -> A
     model = load_language_model(runtime.spec(comparer.model), runtime.device)
     reading, template = comparer.reading or "probabilities", comparer.template or "chat"
     questions = [ask(is_consistent(*pair, reading)) for pair in pairs]
-    found = weigh(model, questions, ("A", "B"), reading, template)
-    values = [row[0] if isinstance(row, list) else None for row in found.rows]
-    return Agreement(values, found.usage)
+    judged = weigh(model, questions, ("A", "B"), reading, template)
+    values = [row[0] if isinstance(row, list) else None for row in judged.rows]
+    return Agreement(values, judged.usage)

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from siftline.contracts import progress
+from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
 from siftline.models.generation import Conversation, Generator, Sampling
-from siftline.models.rendering import Message, Template
+from siftline.models.rendering import Template
 
 Reading = Literal["probabilities", "letter"]
+
+YES_NO_UNSURE = ("A", "B", "C")  # the letters of :func:`is_correct`
 
 # With less of the next token's probability on its letters, the model did not answer the question
 # (ours; SmolLM2 has 0.15 to 0.18 with its chat template, 0.004 to 0.018 with a plain one).
@@ -140,16 +143,25 @@ def weigh(
         masses = [None if isinstance(row, str) else sum(row) for row in choices.rows]
         return Judgements([_normalised(row) for row in choices.rows], choices.usage, masses)
     drawn = sampling or Sampling(temperature=0)
-    found = model.generate(questions, drawn, template=template, on_batch=_quiet)
+    replies = model.generate(questions, drawn, template=template, on_batch=_quiet)
     rows: list[list[float] | str | None] = []
-    for row in found.rows:
-        if isinstance(row, str):
-            rows.append(row)
+    for samples in replies.rows:
+        if isinstance(samples, str):
+            rows.append(samples)
             continue
-        read = [letter for sample in row if (letter := letter_of(sample.text, letters))]
+        read = [letter for sample in samples if (letter := letter_of(sample.text, letters))]
         enough = len(read) >= min(FEWEST_REPLIES, drawn.n)
         rows.append([read.count(letter) / len(read) for letter in letters] if enough else None)
-    return Judgements(rows, found.usage, [None] * len(rows))
+    return Judgements(rows, replies.usage, [None] * len(rows))
+
+
+def yes_value(weights: Sequence[float] | None) -> float:
+    """Return what the reply to :func:`is_correct` is worth, in [0, 1]: A 1, B 0, C 0.5.
+
+    Args:
+        weights: Of the three letters, summing to one; None, for no letter, is worth 0.5.
+    """
+    return 0.5 if weights is None else weights[0] + 0.5 * weights[2]
 
 
 def letter_of(text: str, letters: Sequence[str]) -> str | None:
@@ -160,8 +172,8 @@ def letter_of(text: str, letters: Sequence[str]) -> str | None:
         letters: Capitals.
     """
     for pattern in (_MARKED, _ALONE):
-        found = ["".join(match.groups(default="")).upper() for match in pattern.finditer(text)]
-        known = [letter for letter in found if letter in letters]
+        marked = ["".join(match.groups(default="")).upper() for match in pattern.finditer(text)]
+        known = [letter for letter in marked if letter in letters]
         if known:
             return known[-1]
     return None

@@ -4,18 +4,15 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from siftline.contracts.columns import text_column
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.errors import RecipeError, nearest
-from siftline.selectors.mixture.plan import Floats, Groups, Ints, rates, shares
+from siftline.contracts.errors import RecipeError
+from siftline.contracts.names import check_known, ingested_pairs, shown_name
+from siftline.selectors.arrays import Float64s, Ints
+from siftline.selectors.mixture.plan import Groups, rates, shares
 
 By = Literal["source", "task"]
-
-NOT_STATED = "not stated"  # stands for a task that is null
 
 
 class Rule(NamedTuple):
@@ -32,7 +29,7 @@ class Grouped(NamedTuple):
     """Rows in groups.
 
     Attributes:
-        names: [groups] In order; with two levels `source / task`.
+        names: [groups] Their names, in order; with two levels `source / task`.
         labels: [rows] Number of each row's group.
         groups: Their shares and sizes.
     """
@@ -49,9 +46,9 @@ def group(corpus: Corpus, rows: Ints, cost: Ints, rule: Rule) -> Grouped:
 
     Args:
         corpus: All rows.
-        rows: Numbers of those that count.
-        cost: Of these rows, in the budget's unit.
-        rule: How.
+        rows: Numbers of the rows that count.
+        cost: [counted rows] What each costs, in the budget's unit.
+        rule: How groups get their shares.
 
     Raises:
         RecipeError: A weight names what was never read, or the weights leave nothing for a group
@@ -70,39 +67,28 @@ def group(corpus: Corpus, rows: Ints, cost: Ints, rule: Rule) -> Grouped:
     counted = np.minimum(size, rule.cap) if rule.cap else size
     weight = np.zeros(len(keys))
     for place in range(len(parents)):
-        mine = np.flatnonzero(parent == place)
-        weight[mine] = _shares([keys[n][1] for n in mine], size[mine], rule)
+        children = np.flatnonzero(parent == place)
+        weight[children] = _shares([keys[n][1] for n in children], size[children], rule)
     outer = rates(np.bincount(parent, counted, minlength=len(parents)).astype(np.int64))
     stated = [_stated(rule.source_weights or {}, name) for name in parents]
     level = _named_shares("source_weights", parents, outer, stated)
-    names = [f"{_shown(a)} / {_shown(b)}" if _two_levels(rule) else _shown(b) for a, b in keys]
+    keys_shown = [(shown_name(parent), shown_name(name)) for parent, name in keys]
+    names = [f"{a} / {b}" if _two_levels(rule) else b for a, b in keys_shown]
     return Grouped(names, labels, Groups(parent, weight, level, size))
 
 
 _COLUMNS = ("source", "task")
 
 
-def ingested_pairs(corpus: Corpus) -> set[tuple[str, str]]:
-    """Return every (source, task) that was read, whatever was dropped since; '' for null."""
-    tables = [corpus.rows.select(_COLUMNS)]
-    tables += [pq.read_table(path, columns=list(_COLUMNS)) for path in corpus.shards]
-    found = pa.concat_tables(tables).group_by(list(_COLUMNS)).aggregate([])
-    sources, tasks = (found[name].to_pylist() for name in _COLUMNS)
-    return {(source or "", task or "") for source, task in zip(sources, tasks, strict=True)}
+def by_source_and_task(corpus: Corpus) -> tuple[list[str], Ints]:
+    """Return the pairs of source and task, in order, and [rows] the number of each one's pair.
 
-
-def check_known(field: str, names: Mapping[str, float] | tuple[str, ...], known: set[str]) -> None:
-    """Check that names were read.
-
-    Raises:
-        RecipeError: One was not; the nearest is named.
+    A pair is written `source / task`.
     """
-    shown = {_shown(name) for name in known}
-    for name in names:
-        if name not in shown:
-            raise RecipeError(
-                f"{field}: nothing of the name '{name}' was read.{nearest(name, shown)}"
-            )
+    sources, tasks = text_column(corpus, "source"), text_column(corpus, "task")
+    names = [f"{source} / {shown_name(task)}" for source, task in zip(sources, tasks, strict=True)]
+    keys, codes = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
+    return keys.tolist(), codes
 
 
 def _check_names(rule: Rule, pairs: set[tuple[str, str]]) -> None:
@@ -122,31 +108,29 @@ def _key(rule: Rule, source: str, task: str) -> tuple[str, str]:
     return (source if _two_levels(rule) else ""), task
 
 
-def _shown(name: str) -> str:
-    return name or NOT_STATED
-
-
 def _stated(weights: Mapping[str, float], name: str) -> float | None:
-    return weights.get(_shown(name))
+    return weights.get(shown_name(name))
 
 
-def _shares(names: list[str], size: Ints, rule: Rule) -> Floats:
+def _shares(names: list[str], size: Ints, rule: Rule) -> Float64s:
     """Return the shares of the groups of one parent."""
     stated = [_stated(rule.weights, name) for name in names]
     rate = rates(size, rule.cap, rule.temperature)
     if not rate.any() and all(weight is None for weight in stated):
-        return np.full(len(names), 1 / len(names))  # so that what the parent lacks can be told
+        return np.full(
+            len(names), 1 / len(names)
+        )  # so that the report can say what the parent lacks
     return _named_shares("weights", names, rate, stated)
 
 
 def _named_shares(
-    field: str, names: list[str], rate: Floats, stated: list[float | None]
-) -> npt.NDArray[np.float64]:
+    field: str, names: list[str], rate: Float64s, stated: list[float | None]
+) -> Float64s:
     try:
         return shares(rate, stated)
     except ValueError as error:
         without = [
-            _shown(name)
+            shown_name(name)
             for name, weight, share in zip(names, stated, rate, strict=True)
             if weight is None and share > 0
         ]

@@ -1,8 +1,8 @@
-"""The arithmetic of a mixture: shares of groups, a budget in their proportion, rows that spend it.
+"""The arithmetic of a mixture: shares of groups, and a budget spread in their proportion.
 
 Plain numbers and no corpus, so that a mixture can be planned before anything is run. Groups are
-sources, tasks, or tasks within sources (their parents); whoever calls gives them in the order of
-their names, which is what breaks ties.
+sources, tasks, or tasks within sources (their parents), in the order of their names, which breaks
+ties.
 
 The rule for shares is that of T5 and FLAN, which OPT-IML uses (arXiv 2212.12017): in proportion
 to min(size, cap), to the power 1 / temperature. Ours beyond it: stated weights, floors, a maximum
@@ -14,18 +14,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
+from siftline.selectors.arrays import Float64s, Ints
+from siftline.selectors.mixture.spending import RowTimes, take
+from siftline.selectors.quotas.filling import fill
+from siftline.selectors.quotas.largest_remainder import TOLERANCE, largest_remainder
 
-# Rounding errors of sums of up to 1e9 tokens stay below this.
-TOLERANCE = 1e-6
 _SMALLEST = -200.0  # logarithm of a share
 
 
-def rates(sizes: Sequence[int] | Ints, cap: int = 0, temperature: float = 1.0) -> Floats:
+def rates(sizes: Sequence[int] | Ints, cap: int = 0, temperature: float = 1.0) -> Float64s:
     """Return [groups] the examples-proportional shares; all 0 where no group has anything.
 
     Args:
@@ -36,18 +34,18 @@ def rates(sizes: Sequence[int] | Ints, cap: int = 0, temperature: float = 1.0) -
     """
     size = np.asarray(sizes, dtype=np.float64)
     filled = size > 0
-    found: Floats = np.zeros(len(size))
+    rate: Float64s = np.zeros(len(size))
     if not filled.any():
-        return found
+        return rate
     counted = np.minimum(size, cap) if cap else size
     power = np.log(counted[filled]) / temperature
     # Nothing underflows to 0, which would bar a group from giving what others lack.
-    found[filled] = np.exp(np.maximum(power - power.max(), _SMALLEST))
-    found /= found.sum()
-    return found
+    rate[filled] = np.exp(np.maximum(power - power.max(), _SMALLEST))
+    rate /= rate.sum()
+    return rate
 
 
-def shares(rate: Floats, weights: Sequence[float | None]) -> Floats:
+def shares(rate: Float64s, weights: Sequence[float | None]) -> Float64s:
     """Return [groups] shares that sum to one; all 0 where nothing has a weight.
 
     Stated weights are shares of the whole, and groups without one divide what those leave by their
@@ -68,80 +66,33 @@ def shares(rate: Floats, weights: Sequence[float | None]) -> Floats:
         return weight / total if total > 0 else weight
     if total > 1 - TOLERANCE:
         raise ValueError(f"the stated weights sum to {total:g}")
-    found: Floats = weight + (1 - total) * open_rate / open_rate.sum()
-    found /= found.sum()
-    return found
-
-
-def fill(weights: Floats, low: Floats, high: Floats, total: float) -> Floats:
-    """Return [groups] `level * weight`, no less than `low`, no more than `high`, of a given sum.
-
-    The sum is the total, or that of `high` where this is less; lows that exceed the total shrink
-    in proportion. A group of weight 0 gets nothing.
-
-    Args:
-        weights: [groups] Not negative.
-        low: [groups] Fewest.
-        high: [groups] Most; at least `low`.
-        total: To be spread.
-    """
-    free = weights > 0
-    floor = np.where(free, np.minimum(low, high), 0.0)
-    if floor.sum() >= total:
-        return floor * (total / floor.sum()) if total > 0 else np.zeros(len(floor))
-    roof = np.where(free, np.minimum(high, total), 0.0)
-    found = np.zeros(len(weights))
-    while free.any():
-        left = total - found[~free].sum()
-        level = left * (weights[free] / weights[free].sum())
-        bounded = np.clip(level, floor[free], roof[free])
-        excess = bounded.sum() - left
-        # Where floors cost more than roofs save, floors are settled first, and the reverse.
-        settled = bounded > level if excess > 0 else bounded < level
-        if abs(excess) <= TOLERANCE or not settled.any():
-            settled[:] = True
-        rows = np.flatnonzero(free)[settled]
-        found[rows] = bounded[settled]
-        free[rows] = False
-    return found
-
-
-def rounded(level: Floats, room: Floats, total: int) -> Floats:
-    """Return whole numbers by largest remainder, equal ones in the order of the groups.
-
-    Args:
-        level: [groups] Sums to the total.
-        room: [groups] Most, whole numbers.
-        total: The sum.
-    """
-    whole = np.minimum(np.floor(level + TOLERANCE), room)
-    remainder = np.where(whole < room, np.round(level - whole, 6), -1.0)
-    whole[np.argsort(-remainder, kind="stable")[: total - int(whole.sum())]] += 1
-    return whole
+    share: Float64s = weight + (1 - total) * open_rate / open_rate.sum()
+    share /= share.sum()
+    return share
 
 
 class Groups(NamedTuple):
     """The groups of a mixture.
 
     Attributes:
-        parent: [groups] Number of the parent, from 0; all 0 where there is one level.
-        weight: [groups] Share within the parent.
-        parent_weight: [parents] Share of the whole.
+        parent: [groups] Number of each one's parent, from 0; all 0 where there is one level.
+        weight: [groups] Share of each within its parent.
+        parent_weight: [parents] Share of each in the whole.
         size: [groups] What each has, in the budget's unit.
     """
 
     parent: Ints
-    weight: Floats
-    parent_weight: Floats
+    weight: Float64s
+    parent_weight: Float64s
     size: Ints
 
     @property
-    def share(self) -> Floats:
+    def share(self) -> Float64s:
         """[groups] Share of the whole."""
-        found: Floats = self.weight * self.parent_weight[self.parent]
-        return found
+        share: Float64s = self.weight * self.parent_weight[self.parent]
+        return share
 
-    def room(self, epochs: int) -> Floats:
+    def room(self, epochs: int) -> Float64s:
         """Return [groups] what each may give, which is nothing without a weight."""
         return np.where(self.share > 0, epochs * self.size, 0).astype(np.float64)
 
@@ -164,14 +115,14 @@ class Groups(NamedTuple):
             return 0
         return int(np.floor((room[wanted] / share[wanted]).min() + TOLERANCE))
 
-    def spread(self, low: Floats, high: Floats, total: int, whole: bool) -> Floats:
+    def spread(self, low: Float64s, high: Float64s, total: int, whole: bool) -> Float64s:
         """Return [groups] a total spread over parents, and inside each over its groups.
 
         Args:
-            low: [groups] Fewest.
-            high: [groups] Most.
-            total: To be spread; what exceeds the sum of `high` is not.
-            whole: In whole numbers, which `low` and `high` must be too.
+            low: [groups] Least part of each.
+            high: [groups] Most of each.
+            total: What is to be spread; what exceeds the sum of `high` is not.
+            whole: Whether groups get whole numbers; `low` and `high` must then be whole too.
         """
         count = len(self.parent_weight)
         lows, highs = (
@@ -179,28 +130,31 @@ class Groups(NamedTuple):
             for each in (low, high)
         )
         upper = _part(self.parent_weight, lows, highs, total, whole)
-        found = np.zeros(len(self.parent))
+        parts = np.zeros(len(self.parent))
         for number, part in enumerate(upper):
-            mine = self.parent == number
-            found[mine] = _part(self.weight[mine], low[mine], high[mine], float(part), whole)
-        return found
+            child = self.parent == number
+            parts[child] = _part(self.weight[child], low[child], high[child], float(part), whole)
+        return parts
 
 
-def _part(weights: Floats, low: Floats, high: Floats, total: float, whole: bool) -> Floats:
+def _part(weights: Float64s, low: Float64s, high: Float64s, total: float, whole: bool) -> Float64s:
+    """Return [groups] a total spread by weights, in whole numbers if asked."""
     level = fill(weights, low, high, total)
-    return rounded(level, high, round(float(level.sum()))) if whole else level
+    if not whole:
+        return level
+    return largest_remainder(level, high, round(float(level.sum()))).astype(np.float64)
 
 
 class Quotas(NamedTuple):
     """What is asked of each group, and what it gives.
 
     Attributes:
-        asked: [groups] By its share, floors included, whatever it has.
-        given: [groups] When what some lack has gone to others.
+        asked: [groups] What its share asks of each group, floors included, whatever it has.
+        given: [groups] What each group gives, when what some lack has gone to others.
     """
 
-    asked: Floats
-    given: Floats
+    asked: Float64s
+    given: Float64s
 
 
 def quotas(groups: Groups, total: int, *, floor: float, epochs: int, whole: bool) -> Quotas:
@@ -209,9 +163,11 @@ def quotas(groups: Groups, total: int, *, floor: float, epochs: int, whole: bool
     Args:
         groups: The groups.
         total: The budget.
-        floor: Least share of the budget for a group that has a weight; at least one unit.
+        floor: Least share of the budget for a group that has a weight; at least one unit. A group
+            whose own share is larger does not feel it: unlike the floor of
+            :func:`siftline.selectors.quotas.allocation.allocate`, it does not come on top.
         epochs: How often a row may be taken.
-        whole: In whole numbers.
+        whole: Whether groups get whole numbers.
     """
     least = float(max(1, int(floor * total + TOLERANCE))) if floor else 0.0
     low = np.where(groups.share > 0, least, 0.0)
@@ -219,69 +175,6 @@ def quotas(groups: Groups, total: int, *, floor: float, epochs: int, whole: bool
     asked = groups.spread(low, np.full(len(low), float(total)), total, whole)
     given = groups.spread(np.minimum(low, room), room, total, whole)
     return Quotas(asked, given)
-
-
-class Taken(NamedTuple):
-    """The rows that spend a budget.
-
-    Attributes:
-        times: [rows] How often each is taken.
-        whole: [groups] True where every row is taken, once or more often.
-    """
-
-    times: Ints
-    whole: Bools
-
-
-def take(labels: Ints, cost: Ints, quota: Floats, epochs: int, coin: Ints, place: Ints) -> Taken:
-    """Take rows until each group's quota is spent.
-
-    The sum of the costs is at most that of the quotas, and less than one row below it: a row that
-    costs more than what is left of the quota is passed over, and what no row fits into goes to
-    the next group. Groups that give everything come first, so that how often their rows repeat
-    does not depend on `place`.
-
-    Args:
-        labels: [rows] Number of the group, from 0.
-        cost: [rows] In the budget's unit; 1 for rows, so that every quota is met exactly.
-        quota: [groups] To be spent.
-        epochs: How often a row may be taken.
-        coin: [rows] Random order, which decides what repeats once more than the rest.
-        place: [rows] Order in which a group gives rows if it does not give all.
-    """
-    size = np.bincount(labels, cost, minlength=len(quota))
-    whole: Bools = (quota >= size - TOLERANCE) & (size > 0)
-    members = np.split(
-        np.argsort(labels, kind="stable"),
-        np.cumsum(np.bincount(labels, minlength=len(quota)))[:-1],
-    )
-    times = np.zeros(len(labels), dtype=np.int64)
-    left = 0.0
-    for group in [*np.flatnonzero(whole), *np.flatnonzero(~whole & (quota > 0))]:
-        rows = members[group]
-        order = rows[np.argsort((coin if whole[group] else place)[rows], kind="stable")]
-        most = size[group] * (epochs if whole[group] else 1)
-        wanted = min(quota[group] + left, most)
-        passes = int((wanted + TOLERANCE) // size[group]) if whole[group] else 0
-        rest = wanted - passes * size[group]
-        times[order] = passes
-        if rest > TOLERANCE or not whole[group]:
-            times[_fitting(order, cost, rest)] += 1
-        left += quota[group] - float((times[order] * cost[order]).sum())
-    return Taken(times, whole)
-
-
-def _fitting(order: Ints, cost: Ints, room: float) -> Ints:
-    """Return the rows that are taken when each is that still fits, the first ones first."""
-    taken = []
-    while True:
-        order = order[cost[order] <= room + TOLERANCE]
-        first = order[np.cumsum(cost[order]) <= room + TOLERANCE]
-        taken.append(first)
-        if not len(first):
-            return np.concatenate(taken)
-        order = order[len(first) :]
-        room -= float(cost[first].sum())
 
 
 class Mixture(NamedTuple):
@@ -309,7 +202,7 @@ class Mixture(NamedTuple):
     quotas: Quotas
     epochs: int
 
-    def take(self, place: Ints) -> Taken:
+    def take(self, place: Ints) -> RowTimes:
         """Take rows; `place` is the order in which a group gives them if it does not give all."""
         return take(self.labels, self.cost, self.quotas.given, self.epochs, self.coin, place)
 

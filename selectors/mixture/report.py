@@ -1,13 +1,16 @@
-"""What a mixture tells of itself: each group's rows, asked and given, beside a random choice."""
+"""The report of a mixture: what each group has, was asked for and gives, beside a random choice."""
 
 from typing import Any
 
 import numpy as np
 
-from siftline.contracts.columns import text_column, to_float
+from siftline.contracts.columns import to_float
 from siftline.contracts.corpus import Corpus
-from siftline.selectors.mixture.groups import NOT_STATED
-from siftline.selectors.mixture.plan import TOLERANCE, Floats, Ints, Mixture
+from siftline.contracts.figures import DECIMALS
+from siftline.selectors.arrays import Float64s, Ints
+from siftline.selectors.mixture.groups import by_source_and_task
+from siftline.selectors.mixture.plan import Mixture
+from siftline.selectors.quotas.largest_remainder import TOLERANCE
 
 TOKENS = "token_counts.response_tokens"
 NAMED = 3  # groups in a warning
@@ -33,7 +36,7 @@ def mixture_figures(
     size = mixture.groups.size
     columns: dict[str, Any] = {
         "available": size.tolist(),
-        "share": [round(float(share), 4) for share in mixture.groups.share],
+        "share": [round(float(share), DECIMALS) for share in mixture.groups.share],
         "asked": _whole(asked),
         "given": _whole(given),
         "epochs": [round(float(g / s), 2) if s else 0.0 for g, s in zip(given, size, strict=True)],
@@ -54,15 +57,13 @@ def mixture_figures(
     }
 
 
-def _sums(mixture: Mixture, times: Ints) -> Floats:
+def _sums(mixture: Mixture, times: Ints) -> Float64s:
     """Return [groups] what some rows cost."""
-    found: Floats = np.bincount(
-        mixture.labels, times * mixture.cost, minlength=len(mixture.names)
-    ).astype(np.float64)
-    return found
+    costs = times * mixture.cost
+    return np.bincount(mixture.labels, costs, minlength=len(mixture.names)).astype(np.float64)
 
 
-def _whole(values: Floats) -> list[int]:
+def _whole(values: Float64s) -> list[int]:
     return [round(float(value)) for value in values]
 
 
@@ -76,11 +77,9 @@ def _listed(name: str, table: dict[str, Any], limit: int | None) -> dict[str, An
 
 def _pairs(corpus: Corpus, mixture: Mixture, times: Ints, random: Ints) -> dict[str, Any]:
     """Return rows, and tokens where they are known, by source and task, the largest first."""
-    sources, tasks = text_column(corpus, "source"), text_column(corpus, "task")
-    names = [f"{s} / {t or NOT_STATED}" for s, t in zip(sources, tasks, strict=True)]
-    keys, codes = np.unique(np.array(names, dtype=object).astype(str), return_inverse=True)
-    ones = np.ones(len(names))
-    every = {"": ones, "written": np.ones(len(names)), "random": np.zeros(len(names))}
+    keys, codes = by_source_and_task(corpus)
+    rows = len(corpus)
+    every = {"": np.ones(rows), "written": np.ones(rows), "random": np.zeros(rows)}
     every["written"][mixture.rows] = times
     every["random"][mixture.rows] = random
     columns = {f"rows_{name}".rstrip("_"): weight for name, weight in every.items()}
@@ -92,25 +91,25 @@ def _pairs(corpus: Corpus, mixture: Mixture, times: Ints, random: Ints) -> dict[
         for name, values in columns.items()
     }
     order = np.argsort(-np.bincount(codes), kind="stable")
-    return {str(keys[n]): {name: column[n] for name, column in sums.items()} for n in order}
+    return {keys[n]: {name: column[n] for name, column in sums.items()} for n in order}
 
 
-def _warnings(mixture: Mixture, short: Floats) -> list[str]:
-    found = []
+def _warnings(mixture: Mixture, short: Float64s) -> list[str]:
+    warnings = []
     lacking = [n for n in np.argsort(-short, kind="stable") if short[n] > 0.5]
     if lacking:
         named = ", ".join(
             f"'{mixture.names[n]}' by {round(float(short[n])):,}" for n in lacking[:NAMED]
         )
         more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
-        found.append(
+        warnings.append(
             f"Short of what is asked: {named}{more}. The others give it as far as they can; raise "
             "'max_epochs' to repeat rows, or ask for less."
         )
     missing = mixture.wanted - float(mixture.quotas.given.sum())
     if missing > 1 - TOLERANCE:
-        found.append(
+        warnings.append(
             f"Of the budget of {mixture.wanted:,} {round(missing):,} is missing: no group with a "
             "weight has more to give."
         )
-    return found
+    return warnings

@@ -7,7 +7,10 @@ while every domain keeps a minimum mass; the formula is ours (docs/decisions.md)
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
+
+from siftline.selectors.arrays import Ints
+from siftline.selectors.quotas.filling import fill
+from siftline.selectors.quotas.largest_remainder import largest_remainder
 
 
 def allocate(
@@ -16,7 +19,7 @@ def allocate(
     tau: float,
     floor: int,
     counts: Sequence[int] | None = None,
-) -> npt.NDArray[np.int64]:
+) -> Ints:
     """Return how many each group gets.
 
     Every group gets the floor, or all it has; the rest goes in proportion to `count**tau`, no group
@@ -28,52 +31,23 @@ def allocate(
         sizes: [groups] Members of each group.
         budget: To be spread; exactly min(budget, sum of sizes) is given.
         tau: 1 keeps the groups' proportions, 0 evens them out.
-        floor: Fewest for a group that has as many.
+        floor: Fewest members that a group gives, if it has as many.
         counts: [groups] What counts as a group's size, where that is not its members but, for
             example, the prompts that these answer; 0 only where there are none.
     """
     size = np.asarray(sizes, dtype=np.int64)
     count = size if counts is None else np.asarray(counts, dtype=np.int64)
     budget = min(budget, int(size.sum()))
-    groups = int((size > 0).sum())
-    if budget < groups:
-        largest = np.argsort(-count, kind="stable")[:budget]
+    if budget < int((size > 0).sum()):
         given = np.zeros(len(size), dtype=np.int64)
-        given[largest] = 1
+        given[np.argsort(-count, kind="stable")[:budget]] = 1
         return given
     while np.minimum(size, floor).sum() > budget:
         floor -= 1
+    # A floor here comes on top of a group's share of the rest. In a mixture (siftline.selectors.
+    # mixture.plan) it is a least part of the whole, which a share above it does not feel.
     base = np.minimum(size, floor)
-    return base + _round(_fill(size - base, count, budget - int(base.sum()), tau), size - base)
-
-
-def _fill(
-    room: npt.NDArray[np.int64], count: npt.NDArray[np.int64], budget: int, tau: float
-) -> npt.NDArray[np.float64]:
-    """Pour a budget into groups in proportion to count**tau, none above its room."""
-    level = np.zeros(len(room))
+    room, left = size - base, budget - int(base.sum())
     weight = np.where(count > 0, np.maximum(count, 1).astype(np.float64) ** tau, 0.0)
-    open_groups = room > 0
-    left = float(budget)
-    while left > 1e-9 and open_groups.any():
-        share = left * weight[open_groups] / weight[open_groups].sum()
-        full = level[open_groups] + share >= room[open_groups]
-        indices = np.flatnonzero(open_groups)
-        if not full.any():
-            level[indices] += share
-            break
-        closing = indices[full]
-        left -= float((room[closing] - level[closing]).sum())
-        level[closing] = room[closing]
-        open_groups[closing] = False
-    return level
-
-
-def _round(level: npt.NDArray[np.float64], room: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Round by largest remainder, so that the sum stays, and none exceeds its room."""
-    total = round(float(level.sum()))
-    whole = np.minimum(np.floor(level + 1e-9).astype(np.int64), room)
-    remainder = np.where(whole < room, level - whole, -1.0)
-    extra = np.argsort(-np.round(remainder, 9), kind="stable")[: total - int(whole.sum())]
-    whole[extra] += 1
-    return whole
+    level = fill(weight, np.zeros(len(size)), room.astype(np.float64), left)
+    return base + largest_remainder(level, room, left)

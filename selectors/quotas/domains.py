@@ -8,20 +8,20 @@ sources do slightly better than one of the same size. Single runs, differences o
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from siftline.contracts.columns import text_column
 from siftline.contracts.config import Config
 from siftline.contracts.corpus import Corpus
+from siftline.contracts.figures import DECIMALS
+from siftline.contracts.names import check_known, ingested_pairs, shown_name
 from siftline.contracts.share import Share
-from siftline.selectors.mixture.groups import NOT_STATED, By, check_known, ingested_pairs
+from siftline.selectors.arrays import Ints
+from siftline.selectors.mixture.groups import By
 from siftline.selectors.quotas.allocation import allocate
 
 # Share of foreign rows above which the paper's gain is in doubt.
 MOST_FOREIGN = 0.2
-
-Ints = npt.NDArray[np.int64]
 
 
 class Domains(Config):
@@ -29,9 +29,9 @@ class Domains(Config):
 
     Attributes:
         inside: The sources, or tasks, of the domain; `in` in a recipe.
-        share: Of the budget, for the domain; 0.9 to 0.97 by the paper. All other sources, or tasks,
-            divide the rest evenly.
-        by: What the names are.
+        share: Share of the budget that the domain gets; 0.9 to 0.97 by the paper. All other
+            sources, or tasks, divide the rest evenly.
+        by: Whether the names are those of sources or of tasks.
     """
 
     model_config = ConfigDict(populate_by_name=True)
@@ -50,8 +50,8 @@ class Sides(NamedTuple):
     """Prompts by side: the domain, and each foreign source or task.
 
     Attributes:
-        names: [sides] the first is the domain, the others in order.
-        of_prompt: [prompts] number of the side.
+        names: [sides] The first is the domain, the others are in the order of their names.
+        of_prompt: [prompts] Number of the side.
     """
 
     names: list[str]
@@ -62,9 +62,9 @@ class Parts(NamedTuple):
     """A budget spread over sides.
 
     Attributes:
-        sizes: [sides] what each has.
-        asked: [sides] by the shares, whatever each has.
-        given: [sides] when what some lack has gone to the others.
+        sizes: [sides] What each side has.
+        asked: [sides] What its share asks of each side, whatever it has.
+        given: [sides] What each side gives, when what some lack has gone to the others.
     """
 
     sizes: Ints
@@ -85,16 +85,16 @@ def sides_of(corpus: Corpus, of_row: Ints, domains: Domains) -> Sides:
 
     Args:
         corpus: The rows.
-        of_row: [rows] number of each row's prompt.
+        of_row: [rows] Number of each row's prompt.
         domains: What the domain is.
 
     Raises:
-        RecipeError: A name is of nothing that was read.
+        RecipeError: Nothing of one of the names was read.
     """
     place = ("source", "task").index(domains.by)
     known = {pair[place] for pair in ingested_pairs(corpus)}
     check_known("diversity.domains.in", domains.inside, known)
-    labels = [name or NOT_STATED for name in text_column(corpus, domains.by)]
+    labels = [shown_name(name) for name in text_column(corpus, domains.by)]
     foreign = sorted(set(labels) - set(domains.inside))
     number = dict.fromkeys(domains.inside, 0) | {name: n for n, name in enumerate(foreign, 1)}
     of_prompt = np.full(of_row.max() + 1, len(foreign) + 1)
@@ -109,9 +109,9 @@ def part_budget(sizes: Ints, budget: int, share: float) -> Parts:
     what the domain lacks goes to them.
 
     Args:
-        sizes: [sides] what each has, the domain first.
+        sizes: [sides] What each side has, the domain first.
         budget: At most the sum of the sizes.
-        share: Of the domain.
+        share: Share of the budget that the domain gets.
     """
     foreign = sizes[1:]
     wanted = round(share * budget) if len(foreign) else budget
@@ -131,27 +131,27 @@ def domain_figures(sides: Sides, parts: Parts) -> dict[str, Any]:
             "available": int(size),
             "asked": int(asked),
             "given": int(given),
-            "share": round(int(given) / total, 4),
+            "share": round(int(given) / total, DECIMALS),
         }
         for name, size, asked, given in zip(sides.names, *parts, strict=True)
     }
 
 
 def domain_warnings(sides: Sides, parts: Parts) -> list[str]:
-    """Return sentences on what went otherwise than asked, or against the paper's findings."""
-    found = []
+    """Return warnings of sides that give less than asked, and of too large a foreign share."""
+    warnings = []
     for name, _, asked, given in zip(sides.names, *parts, strict=True):
         if given < asked:
-            found.append(
+            warnings.append(
                 f"'{name}' has {given:,} of the {asked:,} that its share asks for; the others give "
                 "the rest."
             )
     foreign = 1 - int(parts.given[0]) / max(1, int(parts.given.sum()))
     if foreign > MOST_FOREIGN:
-        found.append(
+        warnings.append(
             f"{foreign:.0%} of the selection is foreign to the domain; in Only-IF's experiments "
             "the gain is gone at 25 %. Lower the budget, or add rows of the domain."
         )
     if len(sides.names) == 1:
-        found.append("Nothing in the pool is foreign to the domain; add two sources or more.")
-    return found
+        warnings.append("Nothing in the pool is foreign to the domain; add two sources or more.")
+    return warnings

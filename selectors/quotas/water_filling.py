@@ -10,20 +10,20 @@ not.)
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from siftline.selectors.arrays import Bools, Ints
+from siftline.selectors.choices import spend
 
 
 class Filled(NamedTuple):
     """A budget spread over clusters.
 
     Attributes:
-        chosen: [units] true for those that are taken.
-        quota: [clusters] what each was asked for, in the budget's unit.
+        chosen: [units] True for those that are taken.
+        quota: [clusters] What each was asked for, in the budget's unit.
     """
 
-    chosen: npt.NDArray[np.bool_]
+    chosen: Bools
     quota: Ints
 
 
@@ -33,8 +33,8 @@ def water_fill(labels: Ints, cost: Ints, budget: int, tiny: int = 0) -> Filled:
     Within a cluster the first units are taken: their order is what makes the choice random.
 
     Args:
-        labels: [units] number of each one's cluster, from 0.
-        cost: [units] of each in the budget's unit; the last one that is taken may exceed a quota,
+        labels: [units] Number of each one's cluster, from 0.
+        cost: [units] In the budget's unit; the last one that is taken may exceed a quota,
             so with costs above one the sum exceeds the budget by less than one unit.
         budget: What may be spent.
         tiny: Clusters of so many units or fewer are passed over, and fill up only what the others
@@ -49,12 +49,12 @@ def water_fill(labels: Ints, cost: Ints, budget: int, tiny: int = 0) -> Filled:
     left = budget
     for place, cluster in enumerate(visited):
         quota[cluster] = max(0, left) // (len(visited) - place)
-        taken = _first(members[cluster], cost, int(quota[cluster]))
+        taken = spend(members[cluster], cost, int(quota[cluster]))
         chosen[taken] = True
         left -= int(cost[taken].sum())
     if left > 0 and tiny:
         rest = np.flatnonzero((counts <= tiny)[labels])
-        chosen[_first(rest, cost, left)] = True
+        chosen[spend(rest, cost, left)] = True
     return Filled(chosen, quota)
 
 
@@ -62,26 +62,21 @@ def fill_strata(strata: Ints, labels: Ints, cost: Ints, budget: int, tiny: int =
     """Spread a budget over strata by the same rule, and inside each over its clusters.
 
     Args:
-        strata: [units] number of each one's stratum, from 0.
-        labels: [units] number of each one's cluster; no two strata share one.
-        cost: As for :func:`water_fill`, as are those that follow.
+        strata: [units] Number of each one's stratum, from 0.
+        labels: [units] Number of each one's cluster; no two strata share one.
+        cost: [units] In the budget's unit, as :func:`water_fill` takes it.
         budget: What may be spent.
-        tiny: Of clusters.
+        tiny: Clusters of so many units or fewer are passed over, and fill up only what the other
+            clusters of their stratum leave.
     """
     chosen = np.zeros(len(labels), dtype=bool)
     quota = np.zeros(labels.max(initial=-1) + 1, dtype=np.int64)
     order = np.argsort(np.bincount(strata, cost), kind="stable")
     left = budget
     for place, stratum in enumerate(order):
-        mine = np.flatnonzero(strata == stratum)
-        clusters, codes = np.unique(labels[mine], return_inverse=True)
-        found = water_fill(codes, cost[mine], max(0, left) // (len(order) - place), tiny)
-        chosen[mine], quota[clusters] = found.chosen, found.quota
-        left -= int(cost[mine[found.chosen]].sum())
+        members = np.flatnonzero(strata == stratum)
+        clusters, codes = np.unique(labels[members], return_inverse=True)
+        filled = water_fill(codes, cost[members], max(0, left) // (len(order) - place), tiny)
+        chosen[members], quota[clusters] = filled.chosen, filled.quota
+        left -= int(cost[members[filled.chosen]].sum())
     return Filled(chosen, quota)
-
-
-def _first(units: Ints, cost: Ints, budget: int) -> Ints:
-    """Return the first units, until the budget is reached."""
-    before = np.cumsum(cost[units]) - cost[units]
-    return units[before < budget]

@@ -1,16 +1,13 @@
 """Clusters of trajectories, in the whole pool or in each of its strata."""
 
 import numpy as np
-import numpy.typing as npt
 
+from siftline.selectors.arrays import Float32s, Ints
 from siftline.selectors.trajectories.kmeans import kmeans
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 
 def cluster(
-    points: Floats,
+    points: Float32s,
     strata: Ints,
     *,
     clusters: int,
@@ -23,27 +20,27 @@ def cluster(
 
     Args:
         points: [units, dimensions] in an order that depends on their set alone, as the result does.
-        strata: [units] number of the stratum.
-        clusters: In each stratum, but no more than one for `fewest` units.
-        fewest: Units for one cluster.
-        iterations: Of k-means.
-        restarts: Of k-means.
-        seed: Of the starts.
+        strata: [units] Number of each one's stratum.
+        clusters: Their number in each stratum, but no more than one for `fewest` units.
+        fewest: Fewest units for one cluster.
+        iterations: Most iterations of k-means.
+        restarts: Starts of k-means, of which the best goes on.
+        seed: Seeds the starts.
 
     Returns:
-        [units] number of the cluster; those of a stratum follow one another.
+        [units] Number of each one's cluster; those of a stratum follow one another.
     """
     labels = np.zeros(len(points), dtype=np.int64)
     first = 0
     for stratum in np.unique(strata):
-        mine = np.flatnonzero(strata == stratum)
-        count = max(1, min(clusters, len(mine) // fewest))
-        labels[mine] = kmeans(points[mine], count, seed, iterations, restarts).labels + first
+        members = np.flatnonzero(strata == stratum)
+        count = max(1, min(clusters, len(members) // fewest))
+        labels[members] = kmeans(points[members], count, seed, iterations, restarts).labels + first
         first += count
     return labels
 
 
-def centroids_of(points: Floats, labels: Ints) -> Floats:
+def centroids_of(points: Float32s, labels: Ints) -> Float32s:
     """Return [clusters, dimensions] the mean of each cluster's points, NaN where it has none.
 
     k-means stops after some iterations, a step before or after these means.
@@ -51,5 +48,5 @@ def centroids_of(points: Floats, labels: Ints) -> Floats:
     count = np.bincount(labels)
     sums = [np.bincount(labels, column) for column in points.T]
     with np.errstate(invalid="ignore"):
-        means: Floats = (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)
+        means: Float32s = (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)
     return means

@@ -18,6 +18,8 @@ import numpy.typing as npt
 from sklearn.cluster import kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
+from siftline.selectors.arrays import Float32s, Float64s, Ints
+
 # As many as faiss trains on. With 128 the inertia is 0.2 % higher; with 512 the starts, each of
 # which costs as much as thirty iterations, take most of the time at 100,000 points.
 SAMPLE_PER_CLUSTER = 256
@@ -26,27 +28,28 @@ BLOCK_ROWS = 4096
 # An iteration that lowers the inertia by less than this part of it is the last one.
 TOLERANCE = 5e-4
 
-Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int32]
 
 
-class Clusters(NamedTuple):
+class EuclideanClusters(NamedTuple):
     """The result of :func:`kmeans`.
 
     Attributes:
-        labels: [rows] number of the cluster.
-        distance: [rows] Euclidean distance to the centroid.
+        labels: [rows] Number of each one's cluster.
+        distance: [rows] Euclidean distance to the centroid of its cluster.
         centroids: [clusters, dimensions] float32.
         inertia: Sum of the squared distances.
     """
 
     labels: Labels
-    distance: Floats
-    centroids: Floats
+    distance: Float32s
+    centroids: Float32s
     inertia: float
 
 
-def kmeans(points: Floats, clusters: int, seed: int, iterations: int, restarts: int) -> Clusters:
+def kmeans(
+    points: Float32s, clusters: int, seed: int, iterations: int, restarts: int
+) -> EuclideanClusters:
     """Cluster points by Euclidean distance.
 
     Memory beyond the points is a label and a distance each, the largest sample, and one block of
@@ -56,8 +59,8 @@ def kmeans(points: Floats, clusters: int, seed: int, iterations: int, restarts: 
         points: [rows, dimensions] float32, finite. Their order matters: sort them by key to be
             independent of it.
         clusters: At most the number of rows.
-        seed: Of samples and starts.
-        iterations: Lloyd's, at most, on each sample and on all points.
+        seed: Seeds samples and starts.
+        iterations: Most of Lloyd's iterations on each sample and on all points.
         restarts: Starts on the first sample, of which the best goes on.
     """
     points = np.ascontiguousarray(points, dtype=np.float32)
@@ -66,31 +69,31 @@ def kmeans(points: Floats, clusters: int, seed: int, iterations: int, restarts: 
         sample = _draw(points, SAMPLE_PER_CLUSTER * clusters, random)
         states = random.integers(2**31, size=restarts).tolist()
         starts = list(threads.map(partial(_start, sample.astype(np.float64), clusters), states))
-        found = [_lloyd(sample, start, iterations, threads) for start in starts]
-        best = min(found, key=lambda each: each.inertia)
+        clusterings = [_lloyd(sample, start, iterations, threads) for start in starts]
+        best = min(clusterings, key=lambda each: each.inertia)
         while len(sample) < len(points):
             sample = _draw(points, GROWTH * len(sample), random)
             best = _lloyd(sample, best.centroids, iterations, threads)
     return best
 
 
-def _draw(points: Floats, size: int, random: np.random.Generator) -> Floats:
+def _draw(points: Float32s, size: int, random: np.random.Generator) -> Float32s:
     """Return so many of the points, in their order, or all of them."""
     if size >= len(points):
         return points
     return points[np.sort(random.choice(len(points), size, replace=False))]
 
 
-def _start(sample: npt.NDArray[np.float64], clusters: int, state: int) -> Floats:
+def _start(sample: Float64s, clusters: int, state: int) -> Float32s:
     """Return k-means++ centroids. In float32 scikit-learn takes twice as long: it converts."""
     start, _ = kmeans_plusplus(sample, clusters, random_state=state)
-    found: Floats = start.astype(np.float32)
-    return found
+    centroids: Float32s = start.astype(np.float32)
+    return centroids
 
 
 def _lloyd(
-    points: Floats, centroids: Floats, iterations: int, threads: ThreadPoolExecutor
-) -> Clusters:
+    points: Float32s, centroids: Float32s, iterations: int, threads: ThreadPoolExecutor
+) -> EuclideanClusters:
     """Move centroids to the means of their points until little changes."""
     labels = np.empty(len(points), dtype=np.int32)
     square = np.empty(len(points), dtype=np.float32)
@@ -102,23 +105,23 @@ def _lloyd(
             break
         before = inertia
         centroids = _means(sums, counts, points, square)
-    return Clusters(labels, np.sqrt(square, out=square), centroids, inertia)
+    return EuclideanClusters(labels, np.sqrt(square, out=square), centroids, inertia)
 
 
 def _assign(
-    points: Floats,
-    centroids: Floats,
+    points: Float32s,
+    centroids: Float32s,
     labels: Labels,
-    square: Floats,
+    square: Float32s,
     threads: ThreadPoolExecutor,
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+) -> tuple[Float64s, Ints]:
     """Label points in place by the nearest centroid; return each cluster's sum and count."""
     clusters, dimensions = centroids.shape
     # |x - c|^2 = |x|^2 - 2 x c + |c|^2, and |x|^2 does not matter for which is nearest.
     weights = np.ascontiguousarray(-2 * centroids.T)
     offsets = np.einsum("ij,ij->i", centroids, centroids)
 
-    def label(block: slice) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    def label(block: slice) -> tuple[Float64s, Ints]:
         rows = points[block]
         scores = rows @ weights
         scores += offsets
@@ -140,16 +143,17 @@ def _assign(
 
 
 def _blocks(rows: int) -> Iterator[slice]:
+    """Return the slices of consecutive rows that are labelled together."""
     for start in range(0, rows, BLOCK_ROWS):
         yield slice(start, start + BLOCK_ROWS)
 
 
 def _means(
-    sums: npt.NDArray[np.float64],
-    counts: npt.NDArray[np.int64],
-    points: Floats,
-    square: Floats,
-) -> Floats:
+    sums: Float64s,
+    counts: Ints,
+    points: Float32s,
+    square: Float32s,
+) -> Float32s:
     """Return the new centroids; an empty cluster takes one of the farthest points."""
     means = sums / np.maximum(counts, 1)[:, None]
     empty = np.flatnonzero(counts == 0)

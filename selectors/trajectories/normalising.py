@@ -3,13 +3,13 @@
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
+
+from siftline.selectors.arrays import Float32s, Float64s
 
 Normalise = Literal["none", "center", "l2", "rank"]
-Floats = npt.NDArray[np.float32]
 
 
-def normalised(losses: Floats, how: Normalise) -> Floats:
+def normalised(losses: Float32s, how: Normalise) -> Float32s:
     """Return trajectories as they are to be clustered.
 
     Args:
@@ -20,7 +20,7 @@ def normalised(losses: Floats, how: Normalise) -> Floats:
             loss's place; equal losses have one rank.
     """
     if how == "center":
-        middle: Floats = losses.mean(axis=1, keepdims=True)
+        middle: Float32s = losses.mean(axis=1, keepdims=True)
         return losses - middle
     if how == "l2":
         length = np.linalg.norm(losses, axis=1, keepdims=True)
@@ -31,9 +31,9 @@ def normalised(losses: Floats, how: Normalise) -> Floats:
     return losses
 
 
-def _rank(column: Floats) -> npt.NDArray[np.float64]:
+def _rank(column: Float32s) -> Float64s:
     """Return mean ranks, from 0 to 1."""
     _, place, counts = np.unique(column, return_inverse=True, return_counts=True)
     middle = np.cumsum(counts) - (counts + 1) / 2
-    found: npt.NDArray[np.float64] = middle[place] / max(1, len(column) - 1)
-    return found
+    rank: Float64s = middle[place] / max(1, len(column) - 1)
+    return rank

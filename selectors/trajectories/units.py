@@ -13,34 +13,34 @@ import pyarrow.compute as pc
 
 from siftline.contracts.columns import to_float
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.stable_hash import stable_hash
 from siftline.models.likelihood import OK
+from siftline.selectors.arrays import Float32s, Float64s, Ints
+from siftline.selectors.choices import random_order
+from siftline.selectors.ranking import places
 
-Ints = npt.NDArray[np.int64]
 
-
-class Units(NamedTuple):
-    """Units in random order.
+class TrajectoryUnits(NamedTuple):
+    """Rows or prompts with their trajectories, in random order.
 
     Attributes:
-        keys: Id of the row, or of the prompt.
-        of_row: [rows] number of each row's unit; -1 where the row has no trajectory.
-        first_row: [units] number of its first row, by id.
-        points: [units, checkpoints] float32, the mean over the rows of a prompt.
-        cost: [units] in the budget's unit: 1, or response tokens.
-        strata: [units] number of the stratum.
-        sources: [units] name of the source; a prompt of several has the first by name.
-        chars: [units] mean length of the responses, in characters.
+        keys: [units] Id of the row, or of the prompt.
+        of_row: [rows] Number of each row's unit; -1 where the row has no trajectory.
+        first_row: [units] Number of its first row, by id.
+        points: [units, checkpoints] Losses, float32; of a prompt the mean over its rows.
+        cost: [units] In the budget's unit: 1, or response tokens.
+        strata: [units] Number of the stratum.
+        sources: [units] Name of the source; a prompt of several has the first by name.
+        chars: [units] Mean length of the responses, in characters.
     """
 
     keys: list[str]
     of_row: Ints
     first_row: Ints
-    points: npt.NDArray[np.float32]
+    points: Float32s
     cost: Ints
     strata: Ints
     sources: npt.NDArray[np.object_]
-    chars: npt.NDArray[np.float64]
+    chars: Float64s
 
 
 def units_of(
@@ -48,20 +48,21 @@ def units_of(
     unit: Literal["row", "prompt", "token"],
     stratify_by: Literal["source"] | None,
     seed: int,
-) -> Units:
-    """Return the units of a corpus that has the tables `trajectory` and `statistics`."""
+) -> TrajectoryUnits:
+    """Return the units of a corpus.
+
+    Args:
+        corpus: Has the tables `trajectory` and `statistics`.
+        unit: What the budget counts; with `token`, units are rows that cost their tokens.
+        stratify_by: What the strata are; None puts all units into one.
+        seed: Seeds the random order.
+    """
     known = pc.equal(corpus.column("trajectory.status"), OK).to_numpy(zero_copy_only=False)
     rows = np.flatnonzero(known)
     ids = corpus.rows["id"].combine_chunks()
     rows = rows[pc.sort_indices(ids.take(pa.array(rows))).to_numpy()]
     column = corpus.rows["prompt_id" if unit == "prompt" else "id"].combine_chunks()
-    named = pc.dictionary_encode(column.take(pa.array(rows)))
-    keys, codes = named.dictionary.to_pylist(), named.indices.to_numpy()
-    first = np.unique(codes, return_index=True)[1]
-    order = np.argsort(stable_hash(keys, seed), kind="stable")
-    place = np.empty(len(keys), dtype=np.int64)
-    place[order] = np.arange(len(keys))
-    codes, first = place[codes], first[order]
+    keys, codes, first = _in_random_order(column.take(pa.array(rows)), seed)
     of_row = np.full(len(corpus), -1, dtype=np.int64)
     of_row[rows] = codes
     count = np.bincount(codes, minlength=len(keys))
@@ -75,8 +76,8 @@ def units_of(
     strata = np.zeros_like(count)
     if stratify_by:
         strata = np.unique(names_of.astype(str), return_inverse=True)[1]
-    return Units(
-        keys=[keys[unit] for unit in order],
+    return TrajectoryUnits(
+        keys=keys,
         of_row=of_row,
         first_row=rows[first],
         points=_means(_losses(corpus, rows), codes, count),
@@ -87,15 +88,28 @@ def units_of(
     )
 
 
-def _losses(corpus: Corpus, rows: Ints) -> npt.NDArray[np.float32]:
+def _in_random_order(column: pa.StringArray, seed: int) -> tuple[list[str], Ints, Ints]:
+    """Number the keys of a column in random order.
+
+    Returns:
+        The keys; [rows] the number of each row's key; [keys] the first row of each key.
+    """
+    named = pc.dictionary_encode(column)
+    keys, codes = named.dictionary.to_pylist(), named.indices.to_numpy()
+    first = np.unique(codes, return_index=True)[1]
+    order = random_order(keys, seed)
+    return [keys[number] for number in order], places(order)[codes], first[order]
+
+
+def _losses(corpus: Corpus, rows: Ints) -> Float32s:
     """Return [rows, checkpoints] the losses of some rows."""
     column = corpus.column("trajectory.losses").take(pa.array(rows))
     width = column.type.list_size
-    flat: npt.NDArray[np.float32] = column.flatten().to_numpy()
+    flat: Float32s = column.flatten().to_numpy()
     return flat.reshape(len(rows), width)
 
 
-def _means(losses: npt.NDArray[np.float32], codes: Ints, count: Ints) -> npt.NDArray[np.float32]:
+def _means(losses: Float32s, codes: Ints, count: Ints) -> Float32s:
     """Return the mean of each unit's rows."""
     if len(losses) == len(count):  # a row each
         points = np.empty_like(losses)
@@ -109,7 +123,7 @@ def _first_source(
     sources: npt.NDArray[np.object_], codes: Ints, units: int
 ) -> npt.NDArray[np.object_]:
     """Return each unit's source, the first by name where it has several."""
-    found = np.empty(units, dtype=object)
+    names = np.empty(units, dtype=object)
     order = np.argsort(sources.astype(str), kind="stable")[::-1]
-    found[codes[order]] = sources[order]  # the last one written is the first by name
-    return found
+    names[codes[order]] = sources[order]  # the last one written is the first by name
+    return names

@@ -17,19 +17,18 @@ import pyarrow as pa
 
 from siftline.contracts.columns import text_column, to_float
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.figures import shares
-from siftline.contracts.stable_hash import stable_hash
+from siftline.contracts.figures import DECIMALS, quartiles, shares
+from siftline.selectors.arrays import Bools, Float32s, Ints
 from siftline.selectors.budget import Unit, unit_codes, unit_keys
-from siftline.selectors.vectors.clusters import On, Prompts, prompts_of, sampled_clusters
+from siftline.selectors.choices import random_order
+from siftline.selectors.vectors.clusters import Prompts, prompts_of, sampled_clusters
+from siftline.selectors.vectors.embeddings import On
 from siftline.selectors.vectors.units import nearest_similarity
 
 # The standard error of a mean of 4,096 distances is 1/64 of their deviation.
 COVERAGE_ROWS = 4096
 VENDI_ROWS = 2048
 SHOWN_GROUPS = 30
-
-Floats = npt.NDArray[np.float32]
-Ints = npt.NDArray[np.int64]
 
 
 def diversity_figures(
@@ -44,36 +43,34 @@ def diversity_figures(
     """Return the figures of the pool, the selection and a random choice.
 
     Args:
-        corpus: The pool, not empty, with the embeddings. Lengths are told where it has
-            `statistics`, tasks where a row has one.
+        corpus: The pool, not empty, with the embeddings. The figures have lengths where it has the
+            table `statistics`, and tasks where a row has one.
         decided: The verdicts on it.
-        unit: Of the budget. The random choice has as many units as the selection, those that a
-            stage `random` of this seed would keep.
+        unit: What the budget counts. The random choice has as many units as the selection, those
+            that a stage `random` of this seed would keep.
         on: What is compared: prompts, or conversations, one for each row.
-        seed: Of the random choice and of samples.
-        clusters: [rows] number of each row's cluster; None clusters a sample, for the figures.
+        seed: Seeds the random choice and samples.
+        clusters: [rows] Number of each row's cluster; None clusters a sample, for the figures.
     """
     prompts = prompts_of(corpus, on)
     picks = _picks(corpus, decided["keep"].to_numpy(), unit, seed)
-    ids = corpus.rows["id"].to_pylist()
     # Another stream than that of the random choice, which would be a part of the sample.
-    sample = np.argsort(stable_hash([f"sample {each}" for each in ids], seed), kind="stable")
+    sample = random_order([f"sample {each}" for each in corpus.rows["id"].to_pylist()], seed)
     if clusters is None:
         clusters = _clusters_of(prompts, seed)
-    found = _cluster_figures(clusters, picks)
-    found["vendi_score"] = _vendi_scores(prompts, picks, sample)
-    found["coverage"] = _coverage(prompts, picks, sample[:COVERAGE_ROWS])
+    figures = _cluster_figures(clusters, picks)
+    figures["vendi_score"] = _vendi_scores(prompts, picks, sample)
+    figures["coverage"] = _coverage(prompts, picks, sample[:COVERAGE_ROWS])
     for name in ("source", "task"):
         labels = np.array(text_column(corpus, name), dtype=str)
         if name == "source" or labels.astype(bool).any():
-            found[f"{name}_share"] = _group_shares(labels, picks)
+            figures[f"{name}_share"] = _group_shares(labels, picks)
     if "statistics" in corpus.tables:
         chars = to_float(corpus.column("statistics.response_chars"))
-        found["response_chars_quartiles"] = {
-            name: np.quantile(chars[rows], (0.25, 0.5, 0.75)).tolist()
-            for name, rows in picks.items()
+        figures["response_chars_quartiles"] = {
+            name: quartiles(chars[rows]) for name, rows in picks.items()
         }
-    return found
+    return figures
 
 
 def effective_number(labels: Ints) -> float:
@@ -84,12 +81,12 @@ def effective_number(labels: Ints) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
-def vendi_score(vectors: Floats) -> float:
+def vendi_score(vectors: Float32s) -> float:
     """Return the Vendi score of unit vectors.
 
     Args:
-        vectors: [rows, dimensions] of length one. Through their covariance where there are more of
-            them than dimensions, since its eigenvalues are the same.
+        vectors: [rows, dimensions] of length one. Where there are more rows than dimensions, the
+            eigenvalues are those of their covariance, which are the same.
     """
     if not len(vectors):
         return 0.0
@@ -100,37 +97,33 @@ def vendi_score(vectors: Floats) -> float:
     return float(np.exp(-(share * np.log(share)).sum()))
 
 
-def mean_distance(pool: Floats, chosen: Floats) -> float:
+def mean_distance(pool: Float32s, chosen: Float32s) -> float:
     """Return the mean cosine distance from vectors to the nearest of some others.
 
     Args:
         pool: [rows, dimensions] of length one.
-        chosen: [others, dimensions] likewise; at least one.
+        chosen: [others, dimensions] of length one; at least one.
     """
     nearest = nearest_similarity(pool, chosen).astype(np.float64)
     return float(np.maximum(0.0, 1 - nearest).mean())
 
 
-def _picks(
-    corpus: Corpus, keep: npt.NDArray[np.bool_], unit: Unit, seed: int
-) -> Mapping[str, Ints]:
+def _picks(corpus: Corpus, keep: Bools, unit: Unit, seed: int) -> Mapping[str, Ints]:
     """Return the rows of each choice that has any."""
     codes = unit_codes(corpus, unit)
-    coin = np.argsort(stable_hash(unit_keys(corpus, unit), seed), kind="stable")
-    drawn = np.zeros(len(coin), dtype=bool)
-    drawn[coin[: len(np.unique(codes[keep]))]] = True
+    drawn = random_order(unit_keys(corpus, unit), seed)[: len(np.unique(codes[keep]))]
     picks = {
         "pool": np.arange(len(corpus)),
         "selected": np.flatnonzero(keep),
-        "random": np.flatnonzero(drawn[codes]),
+        "random": np.flatnonzero(np.isin(codes, drawn)),
     }
     return {name: rows for name, rows in picks.items() if len(rows)}
 
 
 def _clusters_of(prompts: Prompts, seed: int) -> Ints:
     """Return [rows] the cluster of each row's prompt."""
-    coin = np.argsort(stable_hash(prompts.keys, seed), kind="stable")
-    return sampled_clusters(prompts.vectors, coin, seed)[prompts.of_row]
+    order = random_order(prompts.keys, seed)
+    return sampled_clusters(prompts.vectors, order, seed)[prompts.of_row]
 
 
 def _cluster_figures(clusters: Ints, picks: Mapping[str, Ints]) -> dict[str, Any]:
@@ -140,7 +133,7 @@ def _cluster_figures(clusters: Ints, picks: Mapping[str, Ints]) -> dict[str, Any
         "effective_clusters": {n: round(effective_number(each), 2) for n, each in labels.items()},
         "clusters_covered": {name: len(np.unique(each)) for name, each in labels.items()},
         "largest_cluster_share": {
-            name: round(float(np.unique(each, return_counts=True)[1].max()) / len(each), 4)
+            name: round(float(np.unique(each, return_counts=True)[1].max()) / len(each), DECIMALS)
             for name, each in labels.items()
         },
     }
@@ -159,7 +152,7 @@ def _vendi_scores(prompts: Prompts, picks: Mapping[str, Ints], sample: Ints) -> 
 def _coverage(prompts: Prompts, picks: Mapping[str, Ints], sample: Ints) -> dict[str, float]:
     pool = prompts.vectors[prompts.of_row[sample]]
     return {
-        name: round(mean_distance(pool, prompts.vectors[np.unique(prompts.of_row[rows])]), 4)
+        name: round(mean_distance(pool, prompts.vectors[np.unique(prompts.of_row[rows])]), DECIMALS)
         for name, rows in picks.items()
         if name != "pool"
     }

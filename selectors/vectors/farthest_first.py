@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siftline.selectors.vectors.units import DECIMALS, Floats, Ints, nearest_similarity
+from siftline.selectors.arrays import Float32s, Ints
+from siftline.selectors.vectors.units import DECIMALS, nearest_similarity
 
 # Vectors that are kept up to date with every choice: 12 MiB of 384 dimensions.
 ACTIVE = 8192
@@ -21,16 +22,16 @@ class Centres(NamedTuple):
     """The result of :func:`farthest_first`.
 
     Attributes:
-        order: [chosen] numbers of the vectors, in order of choice.
-        similarity: [rows] largest cosine to a centre: of a centre to those chosen before it, and
-            NaN for the first; of the others to all.
+        order: [chosen] Numbers of the vectors, in order of choice.
+        similarity: [rows] Largest cosine to a centre: for a centre, to those chosen before it (NaN
+            for the first); for the others, to all centres.
     """
 
     order: Ints
-    similarity: Floats
+    similarity: Float32s
 
 
-def farthest_first(vectors: Floats, count: int, active: int = ACTIVE) -> Centres:
+def farthest_first(vectors: Float32s, count: int, active: int = ACTIVE) -> Centres:
     """Choose vectors, the first being the one nearest to the mean of all.
 
     Cosines are compared on a grid of 1e-6; among equals the first in order is taken. Memory beyond
@@ -55,24 +56,24 @@ def farthest_first(vectors: Floats, count: int, active: int = ACTIVE) -> Centres
     return Centres(np.array(order, dtype=np.int64), nearest)
 
 
-def _compare(vectors: Floats, nearest: Floats, centres: list[int]) -> None:
+def _compare(vectors: Float32s, nearest: Float32s, centres: list[int]) -> None:
     """Bring the largest cosines up to date, in place; a centre itself gets infinity."""
-    found = nearest_similarity(vectors, vectors[centres])
-    np.maximum(nearest, np.round(found, DECIMALS), out=nearest)
+    similarity = nearest_similarity(vectors, vectors[centres])
+    np.maximum(nearest, np.round(similarity, DECIMALS), out=nearest)
     nearest[centres] = np.inf
 
 
 def _choose_active(
-    vectors: Floats, nearest: Floats, order: list[int], before: Floats, active: int
+    vectors: Float32s, nearest: Float32s, order: list[int], before: Float32s, active: int
 ) -> None:
     """Choose among the farthest vectors while none of the others can be farther, in place.
 
     Args:
         vectors: [rows, dimensions].
-        nearest: [rows] largest cosine to a centre, up to date.
+        nearest: [rows] Largest cosine to a centre, up to date.
         order: The centres so far, to which the new ones are added.
-        before: [count] largest cosine of each centre to those before it.
-        active: How many are the farthest.
+        before: [count] Largest cosine of each centre to those before it.
+        active: How many of the farthest vectors to choose among.
     """
     farthest = np.argpartition(nearest, active - 1)[:active]
     others = np.ones(len(vectors), dtype=bool)
@@ -80,7 +81,7 @@ def _choose_active(
     # Equal ones are not parted by number, so what stands at the edge counts as if outside.
     edge = nearest[others].min(initial=np.inf)
     farthest = np.sort(farthest)
-    mine, similarity = vectors[farthest], nearest[farthest]
+    candidates, similarity = vectors[farthest], nearest[farthest]
     if nearest.min() >= 1:  # nothing but copies of centres, which move no distance
         _take_copies(nearest, order, before)
         return
@@ -92,16 +93,17 @@ def _choose_active(
         if similarity[best] >= edge:
             return
         _take(int(farthest[best]), float(similarity[best]), order, before)
-        np.maximum(similarity, np.round(mine @ mine[best], DECIMALS), out=similarity)
+        np.maximum(similarity, np.round(candidates @ candidates[best], DECIMALS), out=similarity)
         similarity[best] = np.inf
 
 
-def _take_copies(nearest: Floats, order: list[int], before: Floats) -> None:
+def _take_copies(nearest: Float32s, order: list[int], before: Float32s) -> None:
+    """Choose the first of what is left, in place."""
     rows = np.argsort(nearest, kind="stable")[: len(before) - len(order)]
     for row in rows.tolist():
         _take(row, float(nearest[row]), order, before)
 
 
-def _take(row: int, similarity: float, order: list[int], before: Floats) -> None:
+def _take(row: int, similarity: float, order: list[int], before: Float32s) -> None:
     before[len(order)] = similarity
     order.append(row)

@@ -20,10 +20,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from siftline.selectors.arrays import Float32s, Float64s, Ints
 from siftline.selectors.vectors.refinement import Refinement
-from siftline.selectors.vectors.units import Floats, Ints
 
 # The sample's size: for each choice, and at least. Of 100,000 vectors, 1,000 chosen, it costs one
 # percent of the objective; at a million more (docs/decisions.md).
@@ -36,32 +35,32 @@ BLOCK_CELLS = 2**21
 DECIMALS = 6
 
 
-class Choices(NamedTuple):
+class GreedyChoices(NamedTuple):
     """The result of :func:`lazy_greedy`.
 
     Attributes:
-        order: [chosen] numbers of the vectors, in order of choice.
-        gain: [chosen] what each has added to the objective, estimated where it is sampled. It
+        order: [chosen] Numbers of the vectors, in order of choice.
+        gain: [chosen] What each has added to the objective, estimated where it is sampled. It
             falls from choice to choice where the sample is everything; else it may rise a little.
         sampled: Size of the largest sample.
         evaluated: How many gains were computed.
     """
 
     order: Ints
-    gain: npt.NDArray[np.float64]
+    gain: Float64s
     sampled: int
     evaluated: int
 
 
 def lazy_greedy(
-    vectors: Floats,
+    vectors: Float32s,
     count: int,
-    weight: Floats,
+    weight: Float32s,
     chosen: Ints,
     *,
     per_choice: int = PER_CHOICE,
     fewest: int = FEWEST,
-) -> Choices:
+) -> GreedyChoices:
     """Choose vectors that cover all of them best; among equals the first in order.
 
     Memory beyond the vectors is a copy of the sample, at most one of the larger sample of
@@ -71,7 +70,7 @@ def lazy_greedy(
         vectors: [rows, dimensions] float32 of length one, in random order: the first ones are the
             sample.
         count: How many to choose, at most the number of those that are not chosen.
-        weight: [rows] of each vector in the objective, above 0.
+        weight: [rows] Weight of each vector in the objective, above 0.
         chosen: Numbers of the vectors that are chosen already.
         per_choice: Vectors of the sample for each choice, those chosen already included.
         fewest: Smallest size of the sample. From the number of rows on, all is exact.
@@ -93,7 +92,7 @@ def lazy_greedy(
             order.append(row)
             gains.append(gain)
         evaluated += search.evaluated
-    return Choices(np.array(order, dtype=np.int64), np.array(gains), size, evaluated)
+    return GreedyChoices(np.array(order, dtype=np.int64), np.array(gains), size, evaluated)
 
 
 def sample_size(chosen: int, rows: int, per_choice: int = PER_CHOICE, fewest: int = FEWEST) -> int:
@@ -110,7 +109,7 @@ class _Search:
     """
 
     def __init__(
-        self, vectors: Floats, weight: Floats, taken: Ints, refinement: Refinement | None
+        self, vectors: Float32s, weight: Float32s, taken: Ints, refinement: Refinement | None
     ) -> None:
         self._refinement = refinement
         self._taken = np.zeros(len(vectors), dtype=bool)
@@ -128,19 +127,19 @@ class _Search:
 
     def choose(self, count: int) -> list[tuple[int, float]]:
         """Return the next choices with their gains."""
-        found: list[tuple[int, float]] = []
+        choices: list[tuple[int, float]] = []
         width = NARROW
-        while len(found) < count:
+        while len(choices) < count:
             bound, best = self._heap[0]
             if self._taken[best]:  # in exchange for another
                 heapq.heappop(self._heap)
-            elif self._turn[best] == len(found):
-                found.append(self._take(best, -bound))
+            elif self._turn[best] == len(choices):
+                choices.append(self._take(best, -bound))
                 width = NARROW
             else:
-                self._look_again(len(found), width)
+                self._look_again(len(choices), width)
                 width = min(2 * width, WIDE)
-        return found
+        return choices
 
     def _take(self, best: int, gain: float) -> tuple[int, float]:
         """Choose the best candidate of the sample, or what a larger sample has in its place."""
@@ -169,17 +168,17 @@ class Coverage:
     """How well a sample, the first vectors, is covered by what is chosen so far.
 
     Attributes:
-        value: [sample] weight times the largest cosine to something chosen, at least 0.
+        value: [sample] Weight times the largest cosine to something chosen, at least 0.
     """
 
-    def __init__(self, vectors: Floats, weight: Floats) -> None:
+    def __init__(self, vectors: Float32s, weight: Float32s) -> None:
         self._vectors = vectors
         # A weight above 0 may be drawn into the cosine: w max(0, c - v) = max(0, wc - wv).
         self._sample = vectors[: len(weight)] * weight[:, None]
         self._weight = weight
         self.value = np.zeros(len(weight), dtype=np.float32)
 
-    def gains(self, rows: Ints) -> npt.NDArray[np.float64]:
+    def gains(self, rows: Ints) -> Float64s:
         """Return [rows] what each would add to the objective on the sample.
 
         Where not all vectors are in the sample, those that are do not count for themselves.
@@ -194,9 +193,9 @@ class Coverage:
             np.maximum(above, 0, out=above)
             total += above.sum(axis=1)
         if len(self.value) < len(self._vectors):
-            mine = rows < len(self.value)
-            own = self._weight[rows[mine]] - self.value[rows[mine]]
-            total[mine] = np.maximum(total[mine] - np.maximum(own, 0), 0)
+            sampled = rows < len(self.value)
+            own = self._weight[rows[sampled]] - self.value[rows[sampled]]
+            total[sampled] = np.maximum(total[sampled] - np.maximum(own, 0), 0)
         return np.round(total, DECIMALS)
 
     def add(self, rows: Ints) -> None:

@@ -1,15 +1,15 @@
 """Go through vectors in order and keep what is unlike all that was kept before.
 
-A vector is compared with kept ones only: what was itself turned away bars nobody. So each vector
-that is turned away has a kept one that it is alike.
+A vector is compared with kept ones only: one that was turned away turns away no other. So each
+vector that is turned away is like one that was kept.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from siftline.selectors.vectors.units import DECIMALS, Floats, Ints
+from siftline.selectors.arrays import Bools, Float32s, Ints
+from siftline.selectors.vectors.units import DECIMALS
 
 BLOCK_ROWS = 1024
 KEPT_ROWS = 4096
@@ -20,17 +20,29 @@ class Novel(NamedTuple):
 
     Attributes:
         kept: Numbers of the kept vectors, in order.
-        similarity: [seen] largest cosine of each candidate to those kept before it; -1 for none.
+        similarity: [seen] Largest cosine of each candidate to those kept before it; -1 for none.
         seen: How many candidates were looked at until the limit was reached.
     """
 
     kept: Ints
-    similarity: Floats
+    similarity: Float32s
     seen: int
 
 
+class NovelInCells(NamedTuple):
+    """The result of :func:`novel_in_cells`.
+
+    Attributes:
+        keep: [rows] True for the vectors that are kept.
+        similarity: [rows] Largest cosine to those of the cell that were kept before; -1 for none.
+    """
+
+    keep: Bools
+    similarity: Float32s
+
+
 def novel(
-    vectors: Floats,
+    vectors: Float32s,
     order: Ints,
     threshold: float,
     limit: int | None = None,
@@ -42,36 +54,61 @@ def novel(
 
     Args:
         vectors: [rows, dimensions] float32 of length one.
-        order: [candidates] numbers of the vectors, in the order of preference.
-        threshold: A cosine.
+        order: [candidates] Numbers of the vectors, in the order of preference.
+        threshold: Largest cosine that is still novel.
         limit: Stop when so many are kept.
-        groups: [rows] vectors of one group are not compared with one another.
+        groups: [rows] Number of each one's group; vectors of one group are not compared with one
+            another.
     """
     limit = len(order) if limit is None else min(limit, len(order))
     kept = np.empty(limit, dtype=np.int64)
     count = seen = 0
-    found = [np.empty(0, dtype=np.float32)]
+    similarities = [np.empty(0, dtype=np.float32)]
     while seen < len(order) and count < limit:
         block = order[seen : seen + BLOCK_ROWS]
         similarity = _to_kept(vectors, block, kept[:count], groups)
         among = _cosines(vectors, block, block, groups)
-        mine, looked_at = _go_through(similarity, among, threshold, limit - count)
-        kept[count : count + len(mine)] = block[mine]
-        count += len(mine)
+        places, looked_at = _go_through(similarity, among, threshold, limit - count)
+        kept[count : count + len(places)] = block[places]
+        count += len(places)
         seen += looked_at
-        found.append(similarity[:looked_at])
-    return Novel(kept[:count], np.concatenate(found), seen)
+        similarities.append(similarity[:looked_at])
+    return Novel(kept[:count], np.concatenate(similarities), seen)
+
+
+def novel_in_cells(
+    vectors: Float32s, cells: Ints, order: Ints, threshold: float, groups: Ints | None = None
+) -> NovelInCells:
+    """Keep what is novel in each cell by itself; see :func:`novel`.
+
+    Args:
+        vectors: [rows, dimensions] float32 of length one.
+        cells: [rows] Number of each one's cell, within which vectors are compared.
+        order: [rows] Numbers of all vectors, in the order of preference.
+        threshold: Largest cosine that is still novel.
+        groups: [rows] Number of each one's group; vectors of one group are not compared with one
+            another.
+    """
+    keep = np.zeros(len(vectors), dtype=bool)
+    similarity = np.empty(len(vectors), dtype=np.float32)
+    by_cell = order[np.argsort(cells[order], kind="stable")]
+    ends = np.flatnonzero(np.diff(cells[by_cell])) + 1
+    for members in np.split(by_cell, ends):
+        novel_members = novel(vectors, members, threshold, groups=groups)
+        keep[novel_members.kept] = True
+        similarity[members] = novel_members.similarity
+    return NovelInCells(keep, similarity)
 
 
 def _go_through(
-    similarity: Floats, among: Floats, threshold: float, room: int
+    similarity: Float32s, among: Float32s, threshold: float, room: int
 ) -> tuple[list[int], int]:
     """Keep what is novel in a block, and bring the largest cosines up to date, in place.
 
     Args:
-        similarity: [rows] largest cosine to what was kept before the block.
-        among: [rows, rows] cosines inside the block.
-        threshold: A cosine.
+        similarity: [rows] Largest cosine to what was kept before the block.
+        among: [rows, rows] Cosines inside the block.
+        threshold: Largest cosine that is still novel.
         room: How many may be kept, at least one.
 
     Returns:
@@ -88,18 +125,18 @@ def _go_through(
     return kept, len(similarity)
 
 
-def _to_kept(vectors: Floats, rows: Ints, kept: Ints, groups: Ints | None) -> Floats:
+def _to_kept(vectors: Float32s, rows: Ints, kept: Ints, groups: Ints | None) -> Float32s:
     """Return [rows] the largest cosine of each to something kept."""
-    found = np.full(len(rows), -1, dtype=np.float32)
+    similarity = np.full(len(rows), -1, dtype=np.float32)
     for start in range(0, len(kept), KEPT_ROWS):
         cosine = _cosines(vectors, rows, kept[start : start + KEPT_ROWS], groups)
-        np.maximum(found, cosine.max(axis=1), out=found)
-    return found
+        np.maximum(similarity, cosine.max(axis=1), out=similarity)
+    return similarity
 
 
-def _cosines(vectors: Floats, rows: Ints, others: Ints, groups: Ints | None) -> Floats:
+def _cosines(vectors: Float32s, rows: Ints, others: Ints, groups: Ints | None) -> Float32s:
     """Return [rows, others] cosines, -1 between vectors of one group."""
-    cosine: npt.NDArray[np.float32] = np.round(vectors[rows] @ vectors[others].T, DECIMALS)
+    cosine: Float32s = np.round(vectors[rows] @ vectors[others].T, DECIMALS)
     if groups is not None:
         cosine[groups[rows][:, None] == groups[others]] = -1
     return cosine

@@ -9,14 +9,14 @@ import importlib
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.stable_hash import stable_hash
 from siftline.models.store.packages import require
-from siftline.selectors.quotas.allocation import allocate
-from siftline.selectors.vectors.clusters import On, prompts_of
+from siftline.selectors.arrays import Bools, Float32s, Float64s, Ints
+from siftline.selectors.choices import random_order, stratified
+from siftline.selectors.vectors.clusters import prompts_of
+from siftline.selectors.vectors.embeddings import On
 
 MapKind = Literal["pca", "umap"]
 
@@ -25,18 +25,16 @@ POINTS = 1500
 FEWEST_POINTS = 300
 NEIGHBOURS = 15  # the default of UMAP
 
-Floats = npt.NDArray[np.float64]
-
 
 class Plane(NamedTuple):
     """Vectors in the plane.
 
     Attributes:
-        places: [rows, 2].
+        places: [rows, 2] Coordinates of each.
         variance: Share of the vectors' variance along each axis; None where an axis has no meaning.
     """
 
-    places: Floats
+    places: Float64s
     variance: tuple[float, float] | None
 
 
@@ -52,7 +50,7 @@ def prompt_map(
         corpus: The pool, not empty, with the score `prompt_embedding`, or the one of conversations.
         decided: The verdicts on it.
         how: The projection, made of the prompts that are drawn.
-        seed: Of the sample and of UMAP.
+        seed: Seeds the sample and UMAP.
         on: What is drawn: prompts, or conversations, one for each row.
 
     Raises:
@@ -61,10 +59,8 @@ def prompt_map(
     prompts = prompts_of(corpus, on)
     kept = np.zeros(len(prompts.keys), dtype=bool)
     kept[prompts.of_row[decided["keep"].to_numpy()]] = True
-    coin = np.argsort(stable_hash(prompts.keys, seed), kind="stable")
-    parts = [coin[~kept[coin]], coin[kept[coin]]]
-    shown = allocate([len(part) for part in parts], POINTS, tau=1, floor=FEWEST_POINTS)
-    drawn = np.concatenate([part[:size] for part, size in zip(parts, shown, strict=True)])
+    order = random_order(prompts.keys, seed)
+    drawn = stratified(order, kept.astype(np.int64), POINTS, floor=FEWEST_POINTS)
     plane = project(prompts.vectors[drawn], how, seed)
     named = _rows_of(corpus, prompts.of_row, decided["keep"].to_numpy())
     points = [
@@ -81,13 +77,13 @@ def prompt_map(
     }
 
 
-def project(vectors: npt.NDArray[np.float32], how: MapKind, seed: int) -> Plane:
+def project(vectors: Float32s, how: MapKind, seed: int) -> Plane:
     """Return vectors in the plane.
 
     Args:
         vectors: [rows, dimensions] of length one.
         how: `pca` or `umap`.
-        seed: Of UMAP.
+        seed: Seeds UMAP.
 
     Raises:
         ModelError: UMAP is not installed.
@@ -95,7 +91,7 @@ def project(vectors: npt.NDArray[np.float32], how: MapKind, seed: int) -> Plane:
     return principal_plane(vectors) if how == "pca" else Plane(_umap(vectors, seed), None)
 
 
-def principal_plane(vectors: npt.NDArray[np.float32]) -> Plane:
+def principal_plane(vectors: Float32s) -> Plane:
     """Return vectors along the two directions in which they differ most.
 
     Each direction points to where its largest component is positive, so that no picture is the
@@ -124,7 +120,7 @@ def check_map(how: MapKind | None) -> None:
         require("umap", extra="umap", purpose="`map: umap`")
 
 
-def _umap(vectors: npt.NDArray[np.float32], seed: int) -> Floats:
+def _umap(vectors: Float32s, seed: int) -> Float64s:
     check_map("umap")
     if len(vectors) < 4:  # too few for neighbourhoods: a row of dots
         return np.stack([np.arange(len(vectors), dtype=np.float64), np.zeros(len(vectors))], 1)
@@ -132,13 +128,11 @@ def _umap(vectors: npt.NDArray[np.float32], seed: int) -> Floats:
     model = importlib.import_module("umap").UMAP(
         n_neighbors=neighbours, metric="cosine", random_state=seed, n_jobs=1
     )
-    places: Floats = np.asarray(model.fit_transform(vectors), dtype=np.float64)
+    places: Float64s = np.asarray(model.fit_transform(vectors), dtype=np.float64)
     return places
 
 
-def _rows_of(
-    corpus: Corpus, of_row: npt.NDArray[np.int64], keep: npt.NDArray[np.bool_]
-) -> dict[int, str]:
+def _rows_of(corpus: Corpus, of_row: Ints, keep: Bools) -> dict[int, str]:
     """Return the id by which each prompt's text is found: the smallest, of a kept row if any."""
     ids = np.array(corpus.rows["id"].to_pylist())
     order = np.lexsort((ids, ~keep))

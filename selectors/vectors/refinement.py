@@ -7,9 +7,9 @@ exchange is made only when it covers more of the larger sample.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from siftline.selectors.vectors.units import DECIMALS, Floats, Ints
+from siftline.selectors.arrays import Float32s, Ints
+from siftline.selectors.vectors.units import DECIMALS
 
 # The larger sample: 200 MB of 384 dimensions are read twice for each choice.
 REFINED = 131_072
@@ -21,11 +21,11 @@ class Refinement:
     """The larger sample, the first vectors, and how well it is covered.
 
     Attributes:
-        value: [sample] largest cosine to something chosen, at least 0.
-        scale: Weight of all vectors, of the sample's.
+        value: [sample] Largest cosine to something chosen, at least 0.
+        scale: Weight of all vectors, divided by that of the sample.
     """
 
-    def __init__(self, vectors: Floats, weight: Floats, chosen: Ints) -> None:
+    def __init__(self, vectors: Float32s, weight: Float32s, chosen: Ints) -> None:
         self._vectors, self._sample = vectors, vectors[:REFINED]
         self._weight = weight[:REFINED]
         # As in the small sample, a vector that stands for many does not count for itself.
@@ -43,19 +43,23 @@ class Refinement:
             The vector that is chosen, and what it adds to the objective, estimated for all.
         """
         cosine = self._sample @ self._vectors[row]
-        mine = np.flatnonzero(cosine > self.value)
-        near, value, weight = self._sample[mine], self.value[mine], self._weight[mine]
+        uncovered = np.flatnonzero(cosine > self.value)
+        near, value, weight = (
+            self._sample[uncovered],
+            self.value[uncovered],
+            self._weight[uncovered],
+        )
         direction = weight @ near
-        best, gain = row, self._gain(row, mine, cosine[mine])
+        best, gain = row, self._gain(row, uncovered, cosine[uncovered])
         for _ in range(ROUNDS):
-            other = self._nearest(mine, near, weight, direction)
+            other = self._nearest(uncovered, near, weight, direction)
             if other is None or other == best:
                 break
             cosines = near @ self._sample[other]
-            found = self._gain(other, mine, cosines)
-            if found <= gain:
+            exchanged = self._gain(other, uncovered, cosines)
+            if exchanged <= gain:
                 break
-            best, gain = other, found
+            best, gain = other, exchanged
             covered = cosines > value
             direction = (weight * covered) @ near
         if best != row:
@@ -64,25 +68,27 @@ class Refinement:
         self._take(best, cosine)
         return best, added * self.scale
 
-    def _nearest(self, mine: Ints, near: Floats, weight: Floats, direction: Floats) -> int | None:
+    def _nearest(
+        self, uncovered: Ints, near: Float32s, weight: Float32s, direction: Float32s
+    ) -> int | None:
         """Return the free vector with the largest cosines to what is to be covered, if any."""
-        if not len(mine):
+        if not len(uncovered):
             return None
         score = near @ direction - (0 if self._whole else weight)
-        score[~self._free[mine]] = -np.inf
+        score[~self._free[uncovered]] = -np.inf
         place = int(np.round(score, DECIMALS - 2).argmax())
-        return int(mine[place]) if self._free[mine[place]] else None
+        return int(uncovered[place]) if self._free[uncovered[place]] else None
 
-    def _gain(self, row: int, mine: Ints, cosine: Floats) -> float:
-        """Return what a vector adds on some of the sample, on a grid."""
-        above: npt.NDArray[np.float32] = np.maximum(cosine - self.value[mine], 0)
-        above *= self._weight[mine]
+    def _gain(self, row: int, uncovered: Ints, cosine: Float32s) -> float:
+        """Return what a vector adds on some vectors of the sample, on a grid."""
+        above: Float32s = np.maximum(cosine - self.value[uncovered], 0)
+        above *= self._weight[uncovered]
         total = float(above.sum(dtype=np.float64))
         if not self._whole:
-            total -= float(above[mine == row].sum())
+            total -= float(above[uncovered == row].sum())
         return round(total, DECIMALS - 2)
 
-    def _take(self, row: int, cosine: Floats) -> None:
+    def _take(self, row: int, cosine: Float32s) -> None:
         np.maximum(self.value, cosine, out=self.value)
         if row < len(self._free):
             self._free[row] = False

@@ -3,8 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from sklearn.cluster import kmeans_plusplus
+
+from siftline.selectors.arrays import Float32s, Ints
 
 ITERATIONS = 25
 # k-means++ picks its starts among so many vectors a cluster, 16,384 at least; on all of a million
@@ -12,24 +13,22 @@ ITERATIONS = 25
 STARTS_PER_CLUSTER, FEWEST_STARTS = 64, 16_384
 BLOCK_ROWS = 8192
 
-Floats = npt.NDArray[np.float32]
 
-
-class Clusters(NamedTuple):
-    """The result of k-means.
+class SphericalClusters(NamedTuple):
+    """The result of :func:`spherical_kmeans`.
 
     Attributes:
-        labels: [rows] number of the cluster.
-        similarity: [rows] cosine to the centroid.
+        labels: [rows] Number of each one's cluster.
+        similarity: [rows] Cosine to the centroid.
         centroids: [clusters, dimensions] float32 of length one.
     """
 
-    labels: npt.NDArray[np.int64]
-    similarity: Floats
-    centroids: Floats
+    labels: Ints
+    similarity: Float32s
+    centroids: Float32s
 
 
-def spherical_kmeans(vectors: Floats, clusters: int, seed: int) -> Clusters:
+def spherical_kmeans(vectors: Float32s, clusters: int, seed: int) -> SphericalClusters:
     """Cluster unit vectors.
 
     Starts from k-means++, in large pools on a random sample; stops when no label changes or after
@@ -40,7 +39,7 @@ def spherical_kmeans(vectors: Floats, clusters: int, seed: int) -> Clusters:
         vectors: [rows, dimensions] float32 of length one. Their order matters: sort them by key
             to be independent of it.
         clusters: At most the number of rows.
-        seed: Of the start.
+        seed: Seeds the start.
     """
     centroids = _unit(_starts(vectors, clusters, seed))
     labels, similarity = _assign(vectors, centroids)
@@ -50,21 +49,21 @@ def spherical_kmeans(vectors: Floats, clusters: int, seed: int) -> Clusters:
         labels, similarity = _assign(vectors, centroids)
         if np.array_equal(before, labels):
             break
-    return Clusters(labels, similarity, centroids)
+    return SphericalClusters(labels, similarity, centroids)
 
 
-def _starts(vectors: Floats, clusters: int, seed: int) -> Floats:
+def _starts(vectors: Float32s, clusters: int, seed: int) -> Float32s:
     size = max(STARTS_PER_CLUSTER * clusters, FEWEST_STARTS)
     if size < len(vectors):
         drawn = np.random.default_rng(seed).choice(len(vectors), size, replace=False)
         vectors = vectors[np.sort(drawn)]
     # In float32 scikit-learn converts as it goes, which takes twice as long.
     starts, _ = kmeans_plusplus(vectors.astype(np.float64), clusters, random_state=seed)
-    found: Floats = starts.astype(np.float32)
-    return found
+    centroids: Float32s = starts.astype(np.float32)
+    return centroids
 
 
-def _assign(vectors: Floats, centroids: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
+def _assign(vectors: Float32s, centroids: Float32s) -> tuple[Ints, Float32s]:
     labels = np.empty(len(vectors), dtype=np.int64)
     similarity = np.empty(len(vectors), dtype=np.float32)
     for start in range(0, len(vectors), BLOCK_ROWS):
@@ -75,9 +74,7 @@ def _assign(vectors: Floats, centroids: Floats) -> tuple[npt.NDArray[np.int64], 
     return labels, similarity
 
 
-def _centroids(
-    vectors: Floats, labels: npt.NDArray[np.int64], similarity: Floats, clusters: int
-) -> Floats:
+def _centroids(vectors: Float32s, labels: Ints, similarity: Float32s, clusters: int) -> Float32s:
     sums = np.zeros((clusters, vectors.shape[1]), dtype=np.float64)
     for start in range(0, len(vectors), BLOCK_ROWS):
         block = labels[start : start + BLOCK_ROWS]
@@ -91,8 +88,8 @@ def _centroids(
     return _unit(sums.astype(np.float32))
 
 
-def _unit(vectors: Floats) -> Floats:
+def _unit(vectors: Float32s) -> Float32s:
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     length[length == 0] = 1
-    unit: Floats = (vectors / length).astype(np.float32)
+    unit: Float32s = (vectors / length).astype(np.float32)
     return unit

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siftline.selectors.vectors import spherical_kmeans as kmeans
+from siftline.selectors.vectors import spherical_kmeans as module
 from siftline.selectors.vectors.spherical_kmeans import spherical_kmeans
 
 
@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_clusters() -> None:
 def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = unit(list(np.random.default_rng(1).uniform(0, 360, 100)))
     whole = spherical_kmeans(vectors, 6, seed=0)
-    monkeypatch.setattr(kmeans, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(module, "BLOCK_ROWS", 7)
     blocks = spherical_kmeans(vectors, 6, seed=0)
     assert whole.labels.tolist() == blocks.labels.tolist()
 
@@ -59,13 +59,13 @@ def test_an_empty_cluster_takes_the_farthest_vector() -> None:
     vectors = unit([0, 1, 2, 50])
     labels = np.zeros(4, dtype=np.int64)
     similarity = np.array([1, 1, 1, 0.6], dtype=np.float32)
-    centroids = kmeans._centroids(vectors, labels, similarity, 2)
+    centroids = module._centroids(vectors, labels, similarity, 2)
     assert centroids[1] == pytest.approx(vectors[3], abs=1e-6)
 
 
 def test_a_start_on_a_sample_finds_the_same_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kmeans, "STARTS_PER_CLUSTER", 4)
-    monkeypatch.setattr(kmeans, "FEWEST_STARTS", 4)
+    monkeypatch.setattr(module, "STARTS_PER_CLUSTER", 4)
+    monkeypatch.setattr(module, "FEWEST_STARTS", 4)
     angles = [base + n / 100 for n in range(60) for base in (0.0, 1.5, 3.0)]
     found = spherical_kmeans(unit(angles), 3, seed=1)
     assert len({tuple(found.labels[base::3].tolist()) for base in range(3)}) == 3

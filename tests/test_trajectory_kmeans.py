@@ -15,13 +15,13 @@ from hypothesis.extra.numpy import arrays
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from siftline.selectors.trajectories import kmeans as lloyd
-from siftline.selectors.trajectories.kmeans import Clusters, kmeans
+from siftline.selectors.trajectories import kmeans as module
+from siftline.selectors.trajectories.kmeans import EuclideanClusters, kmeans
 
 Floats = npt.NDArray[np.float32]
 
 
-def run(points: npt.ArrayLike, clusters: int, seed: int = 0) -> Clusters:
+def run(points: npt.ArrayLike, clusters: int, seed: int = 0) -> EuclideanClusters:
     return kmeans(np.asarray(points, dtype=np.float32), clusters, seed, iterations=20, restarts=3)
 
 
@@ -41,7 +41,7 @@ def squares(points: npt.ArrayLike, centroids: npt.ArrayLike) -> npt.NDArray[np.f
     return found
 
 
-def same(one: Clusters, other: Clusters) -> bool:
+def same(one: EuclideanClusters, other: EuclideanClusters) -> bool:
     return all(
         np.asarray(mine).tobytes() == np.asarray(theirs).tobytes()
         for mine, theirs in zip(one, other, strict=True)
@@ -51,9 +51,9 @@ def same(one: Clusters, other: Clusters) -> bool:
 @pytest.fixture
 def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Samples of 4, 8, 16 ... points per cluster, and blocks of 7, so that few points need many."""
-    monkeypatch.setattr(lloyd, "SAMPLE_PER_CLUSTER", 4)
-    monkeypatch.setattr(lloyd, "GROWTH", 2)
-    monkeypatch.setattr(lloyd, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(module, "SAMPLE_PER_CLUSTER", 4)
+    monkeypatch.setattr(module, "GROWTH", 2)
+    monkeypatch.setattr(module, "BLOCK_ROWS", 7)
 
 
 def test_two_obvious_clusters() -> None:
@@ -94,7 +94,7 @@ def test_an_empty_cluster_takes_the_farthest_point(monkeypatch: pytest.MonkeyPat
     def start(*_: object, **__: object) -> tuple[Floats, None]:
         return np.zeros((2, 1), dtype=np.float32), None
 
-    monkeypatch.setattr(lloyd, "kmeans_plusplus", start)
+    monkeypatch.setattr(module, "kmeans_plusplus", start)
     found = run([[0], [1], [2], [9]], 2)
     assert found.labels.tolist() == [0, 0, 0, 1]
     assert found.centroids.tolist() == [[1], [9]]
@@ -104,7 +104,7 @@ def test_each_empty_cluster_takes_another_point() -> None:
     points = np.array([[0], [1], [5], [7]], dtype=np.float32)
     square = points[:, 0] ** 2
     sums, counts = np.array([[13.0], [0], [0]]), np.array([4, 0, 0])
-    assert lloyd._means(sums, counts, points, square).tolist() == [[3.25], [7], [5]]
+    assert module._means(sums, counts, points, square).tolist() == [[3.25], [7], [5]]
 
 
 @pytest.mark.usefixtures("small_samples")
@@ -129,8 +129,8 @@ def test_one_thread_two_and_seven_give_the_same_bits(monkeypatch: pytest.MonkeyP
 
 
 def test_sums_are_in_float64(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lloyd, "BLOCK_ROWS", 1)
-    monkeypatch.setattr(lloyd, "TOLERANCE", -1.0)
+    monkeypatch.setattr(module, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(module, "TOLERANCE", -1.0)
     # In float32 a one that is added to 2^24 is lost.
     found = run(np.array([[2.0**24]] + [[1.0]] * 64), 1)
     assert found.centroids.tolist() == [[np.float32((2**24 + 64) / 65)]]
@@ -157,15 +157,15 @@ def test_sums_are_added_in_order_whichever_block_is_done_first(
     # A one that is added to 2^55 is lost, in float64 too: of all the ones only the last two count.
     points = np.array([[2.0**55], [1], [-(2.0**55)]] * 4 + [[1], [1]], dtype=np.float32)
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    monkeypatch.setattr(lloyd, "ThreadPoolExecutor", Unpunctual)
-    monkeypatch.setattr(lloyd, "BLOCK_ROWS", 1)
-    monkeypatch.setattr(lloyd, "TOLERANCE", -1.0)  # until the last iteration
+    monkeypatch.setattr(module, "ThreadPoolExecutor", Unpunctual)
+    monkeypatch.setattr(module, "BLOCK_ROWS", 1)
+    monkeypatch.setattr(module, "TOLERANCE", -1.0)  # until the last iteration
     found = kmeans(points, 1, seed=0, iterations=1, restarts=1)
     assert found.centroids.tolist() == [[np.float32(2 / 14)]]
 
 
 def test_blocks_of_real_size_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = blobs(3 * lloyd.BLOCK_ROWS + 5)
+    points = blobs(3 * module.BLOCK_ROWS + 5)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     one = run(points, 20)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
@@ -180,7 +180,7 @@ def test_another_seed_starts_elsewhere() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_no_worse_than_scikit_learn(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lloyd, "SAMPLE_PER_CLUSTER", 64)  # 3,200 points, then all
+    monkeypatch.setattr(module, "SAMPLE_PER_CLUSTER", 64)  # 3,200 points, then all
     points = blobs(8000, seed=seed)
     with threadpool_limits(1):  # its threads spin where other programs run
         peer = KMeans(50, n_init=1, random_state=seed).fit(points)
@@ -193,7 +193,7 @@ def test_the_best_start_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.array([[0], [1], [10], [11], [20], [21]], dtype=np.float32)
     starts = iter([[[0], [1], [15]], [[0], [10], [20]], [[20], [21], [5]]])
     monkeypatch.setattr(
-        lloyd, "kmeans_plusplus", lambda *_, **__: (np.array(next(starts), dtype=float), None)
+        module, "kmeans_plusplus", lambda *_, **__: (np.array(next(starts), dtype=float), None)
     )
     found = run(points, 3)
     assert found.centroids.tolist() == [[0.5], [10.5], [20.5]]
@@ -202,7 +202,7 @@ def test_the_best_start_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_iterations_are_at_most_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.array([[0], [1], [2], [10]], dtype=np.float32)
-    monkeypatch.setattr(lloyd, "kmeans_plusplus", lambda *_, **__: (np.array([[0.0], [1]]), None))
+    monkeypatch.setattr(module, "kmeans_plusplus", lambda *_, **__: (np.array([[0.0], [1]]), None))
     # From 0 and 1: {0} and {1, 2, 10} of mean 13/3; then {0, 1, 2} and {10}.
     once = kmeans(points, 2, seed=0, iterations=1, restarts=1)
     assert once.centroids.ravel() == pytest.approx([0, 13 / 3])

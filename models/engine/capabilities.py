@@ -1,0 +1,68 @@
+"""What a causal model is and can do, as far as the engine has to know.
+
+It is read off the model's configuration, or tried on a few tokens.
+"""
+
+import importlib.util
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+
+def weight_counts(model: PreTrainedModel) -> tuple[int, int]:
+    """Return the numbers of weights that a token is multiplied with.
+
+    Returns:
+        Those of the layers, and those of the vocabulary projection.
+    """
+    head: Any = model.get_output_embeddings()
+    table: Any = model.get_input_embeddings()
+    total = sum(weight.numel() for weight in model.base_model.parameters())
+    return total - table.weight.numel(), head.weight.numel()
+
+
+def has_flash_kernel(model: PreTrainedModel) -> bool:
+    """Return whether the variable-length flash kernel can serve the model."""
+    return (
+        model.device.type == "cuda"
+        and model.dtype in (torch.bfloat16, torch.float16)
+        and importlib.util.find_spec("torch.nn.attention.varlen") is not None
+    )
+
+
+def attention_limit(model: PreTrainedModel) -> int | None:
+    """Return the most tokens of a row all of which the model attends to; None for no limit.
+
+    Attention over packs knows no sliding window and no chunks; shorter rows do not need them.
+    """
+    config = model.config.get_text_config()
+    limits = [
+        int(limit)
+        for name in ("sliding_window", "attention_chunk_size")
+        if (limit := getattr(config, name, None))
+    ]
+    return min(limits, default=None)
+
+
+@torch.inference_mode()
+def has_plain_projection(model: PreTrainedModel) -> bool:
+    """Return whether logits are `lm_head(hidden states)`, by trying it on a few tokens.
+
+    It is not so where logits are scaled or capped (Granite, Gemma 2, Cohere). The same operations
+    on the same shapes give the same bits, so only equal bits count: a cap is nearly the identity
+    on small logits.
+    """
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear) or model.base_model is model:
+        return False
+    ids = scattered_tokens(model, 16)[None]
+    expected = model(ids, use_cache=False).logits
+    own = head(model.base_model(ids, use_cache=False)[0])
+    return bool(torch.equal(own.float(), expected.float()))
+
+
+def scattered_tokens(model: PreTrainedModel, count: int) -> torch.Tensor:
+    """Return [count] tokens on the model's device, spread over its vocabulary by a prime."""
+    vocabulary = int(model.config.get_text_config().vocab_size)
+    return torch.arange(count, device=model.device) * 7919 % vocabulary

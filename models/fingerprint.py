@@ -1,0 +1,48 @@
+"""The fingerprint of a model: all that its scores depend on, found without loading its weights.
+
+It is part of the identity of every cached score, so two models with one fingerprint share scores.
+"""
+
+from siftline.contracts.model_spec import ModelSpec
+from siftline.models.devices import resolve_device, resolve_dtype
+from siftline.models.likelihood import ENGINE_REVISION
+from siftline.models.store.builtin import TOY, builtin_name
+from siftline.models.store.conversion import CONVERSION_REVISION, is_gguf
+from siftline.models.store.files import digest_of, find_model, is_embedder
+from siftline.models.toy import TOY_REVISION
+
+# Bumped when a server's answers would be read in another way.
+SERVER_REVISION = 1
+
+
+def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
+    """Return what the scores of a model depend on.
+
+    The number type is part of it; the device is not. The name is part of it, except for a folder,
+    so that a model keeps its scores when its folder is moved.
+
+    Args:
+        spec: The model; one of the Hub is downloaded if it is not there yet.
+        device: A name as for :func:`siftline.models.devices.resolve_device`. It matters for the
+            number type `auto`.
+
+    Raises:
+        ModelError: The model cannot be found, there is no such device, or packages of the extra
+            `models` are missing.
+    """
+    if spec.server is not None:
+        # What the server runs under this name is known to nobody but its owner.
+        return {"name": spec.name, "server": spec.server.url, "engine": f"server-{SERVER_REVISION}"}
+    if builtin_name(spec.name) == TOY:
+        return {"name": spec.name, "engine": f"toy-{TOY_REVISION}"}
+    place = resolve_device(device)  # before anything is downloaded
+    files = find_model(spec)
+    converted = {"conversion": f"gguf-{CONVERSION_REVISION}"} if is_gguf(files.folder) else {}
+    return {
+        "name": files.name,
+        "revision": files.revision,
+        "digest": digest_of(files, spec.trust_remote_code),
+        "dtype": resolve_dtype(spec, place, is_embedder(files.folder)),
+        "engine": f"transformers-{ENGINE_REVISION}",
+        **converted,
+    }

@@ -1,0 +1,73 @@
+"""Conversations as rows to train on: tokens, and which of them are learned."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from siftline.contracts.examples import Message
+from siftline.models.likelihood import Encoded, Pair, ResponseLikelihood
+from siftline.models.rendering import Template, render_turns
+
+if TYPE_CHECKING:  # it imports torch, which is optional and slow to import
+    from siftline.models.engine.transformer import TransformerModel
+
+
+class TrainingRow(NamedTuple):
+    """A tokenised conversation to learn from.
+
+    Attributes:
+        ids: Tokens of the whole conversation.
+        spans: Start and end of each stretch of tokens that is learned, in order.
+    """
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
+
+    @property
+    def learned_tokens(self) -> int:
+        """The number of tokens that are learned."""
+        return sum(end - start for start, end in self.spans)
+
+
+def training_rows(
+    conversations: Sequence[Sequence[Message]],
+    template: Template,
+    model: "TransformerModel",
+    max_tokens: int,
+) -> list[TrainingRow | str]:
+    """Tokenise conversations as the engine does for scoring.
+
+    All assistant turns of a conversation are learned, with their end tokens.
+
+    Args:
+        conversations: Each ends in a response.
+        template: The template that renders them.
+        model: The model whose tokenizer and window are used.
+        max_tokens: A longer conversation is cut there.
+
+    Returns:
+        By conversation: its row, or the status of the last turn that says why it has none.
+    """
+    rendered = [render_turns(turns, template, model) for turns in conversations]
+    window = min(max_tokens, model.window)
+    pairs = [turn for turns in rendered for turn in turns if isinstance(turn, Pair)]
+    coded = iter(model.encode(pairs, max_tokens=window, score_eos=True))
+    return [
+        _training_row([next(coded) if isinstance(turn, Pair) else turn for turn in turns])
+        for turns in rendered
+    ]
+
+
+def _training_row(turns: Sequence[Encoded | ResponseLikelihood | str]) -> TrainingRow | str:
+    """Join the assistant turns of one conversation, each tokenised up to and with itself."""
+    last = turns[-1]
+    if not isinstance(last, Encoded):
+        return last if isinstance(last, str) else last.status
+    spans = []
+    for turn in turns[:-1]:
+        if isinstance(turn, Encoded):
+            # With a plain template the next question follows where the turn's end token would be.
+            for end in (len(turn.ids), len(turn.ids) - turn.eos):
+                if last.ids[:end] == turn.ids[:end] and end > turn.prompt_tokens:
+                    spans.append((turn.prompt_tokens, end))
+                    break
+    return TrainingRow(last.ids, (*spans, (last.prompt_tokens, len(last.ids))))

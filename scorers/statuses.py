@@ -1,0 +1,18 @@
+"""The statuses of answers and judgements: why a row has no score, beside those of the engine.
+
+A status that one scorer alone gives, and nobody else reads, stands with that scorer.
+"""
+
+# Of the response that is judged.
+TOOL_CALLS = "tool_calls"  # it calls tools, which no comparer here understands
+
+# Of an answer that a model has written.
+CUT = "cut"  # at its limit of tokens
+EMPTY = "empty_candidate"
+UNCHANGED = "unchanged"  # it is the response that it would replace
+
+# Of an answer that is held against the gold one, and of the gold answer itself.
+NO_ANSWER = "no_answer"  # the judge has nothing to go by: no number, no tests, no verdict
+GOLD_FAILS = "gold_fails"  # the gold answer does not pass its own tests: one of the two is wrong
+EMPTY_TESTS = "empty_tests"  # the tests pass without any code
+WRONG_FORMAT = "wrong_format"  # the text lacks the pattern that every answer must contain
