@@ -19,7 +19,7 @@ from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
 from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import roles_of
 from siftline.contracts.runtime import Runtime
-from siftline.contracts.scorer import in_order
+from siftline.contracts.scorer import Scorer, in_order
 from siftline.models.loading import fingerprint
 from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.recipe import Recipe
@@ -160,15 +160,21 @@ def _revisions() -> dict[str, int]:
     A bump of any makes the next version, also where a recipe does not use it: what a method asks
     for as it learns is not known before. It costs little, because scores stay in the cache.
     """
-    # All of them, not those that happen to be imported already.
-    for module in pkgutil.walk_packages(scorers.__path__, "siftline.scorers."):
-        importlib.import_module(module.name)
+    all_scorers()
     revisions = {
         kind.__name__: vars(kind).get("revision")
         for kind in _subclasses(Config)
         if kind.__module__.startswith("siftline.")
     }
     return {name: number for name, number in sorted(revisions.items()) if number is not None}
+
+
+def all_scorers() -> list[type[Scorer]]:
+    """Return siftline's own scorers, all of them and not those that happen to be imported."""
+    for module in pkgutil.walk_packages(scorers.__path__, "siftline.scorers."):
+        importlib.import_module(module.name)
+    kinds = [kind for kind in _subclasses(Scorer) if kind.__module__.startswith("siftline.")]
+    return [kind for kind in kinds if issubclass(kind, Scorer)]
 
 
 def _subclasses(kind: type[Config]) -> list[type[Config]]:

@@ -63,8 +63,8 @@ class RunRecord:
     def quarantined(self, rows: int) -> list[dict[str, Any]]:
         """Return the first rows that could not be used, with what was wrong."""
         path = self.version / INGEST / "quarantine.parquet"
-        found: list[dict[str, Any]] = pq.read_table(path).slice(0, rows).to_pylist()
-        return found
+        bad: list[dict[str, Any]] = pq.read_table(path).slice(0, rows).to_pylist()
+        return bad
 
     def examples(self, wanted: Mapping[int, Iterable[str]]) -> dict[int, dict[str, dict[str, Any]]]:
         """Return rows as stages have read them. Each shard that holds some of them is read once.

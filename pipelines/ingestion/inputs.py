@@ -103,8 +103,8 @@ def resolve(item: Input, base: Path) -> list[Path]:
     if item.path is None:
         return []
     pattern = base / item.path
-    found = glob.glob(item.path, root_dir=base, recursive=True)
-    matches = [pattern] if pattern.exists() else [base / name for name in found]
+    names = glob.glob(item.path, root_dir=base, recursive=True)
+    matches = [pattern] if pattern.exists() else [base / name for name in names]
     if not matches:
         raise InputError(
             f"Input '{item.path}' matches no file; expected a file or a glob relative to the "

@@ -68,8 +68,10 @@ def _revised_rows(folder: Path, ids: pa.Array) -> npt.NDArray[np.bool_]:
     """Return [ids] true for the rows to which a stage gave a new response."""
     path = folder / "revisions.parquet"
     revised = pq.read_table(path, columns=["id"])["id"] if path.exists() else pa.array([], "string")
-    found: npt.NDArray[np.bool_] = pc.is_in(ids, value_set=revised).to_numpy(zero_copy_only=False)
-    return found
+    is_revised: npt.NDArray[np.bool_] = pc.is_in(ids, value_set=revised).to_numpy(
+        zero_copy_only=False
+    )
+    return is_revised
 
 
 def _quarantined(job: Job) -> pa.Table:
