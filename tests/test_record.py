@@ -55,13 +55,25 @@ def test_it_holds_what_the_run_has_left(tmp_path: Path) -> None:
     assert record.summary.stages == result.stages
     assert len(record.decisions) == 61
     assert [stage.manifest.kind for stage in record.stages] == [each["kind"] for each in STAGES]
-    assert record.stages[0].tables == {"statistics", "phrases"}
+    assert {name.partition(".")[0] for name in record.stages[0].scores} == {"statistics", "phrases"}
     assert [row["reason"] for row in record.quarantined(5)] == ["invalid_json"]
     ids = record.stages[0].verdicts["id"].to_pylist()
     rows = record.examples({0: [ids[0], ids[59]], 3: [ids[33], ids[0]]})
     assert list(rows[0]) == [ids[0], ids[59]]
     assert rows[0][ids[59]]["row"] == 60
     assert rows[3][ids[33]]["messages"][0]["content"] == "How much is 16 and 5?"
+
+
+def test_what_a_row_was_dropped_for_stays_to_be_seen(tmp_path: Path) -> None:
+    """A later stage that measures the same table on fewer rows leaves the others their scores."""
+    stages = [{"kind": "rules", "max_chars": 40}, {"kind": "longest", "budget": "50%"}]
+    record = RunRecord(curate(tmp_path, stages).folder)
+    dropped = [row for row in record.decisions.to_pylist() if row["reason"] == "too_long"]
+    assert len(dropped) == 15
+    assert {row["statistics.response_chars"] for row in dropped} == {47}
+    chars = record.stages[0].scores["statistics.response_chars"].to_pylist()
+    assert sorted(set(chars)) == [11, 23, 35, 47]
+    assert record.stages[1].scores["statistics.response_chars"].null_count == 0
 
 
 def test_a_stage_sees_the_responses_of_those_before_it(
