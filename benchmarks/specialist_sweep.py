@@ -46,7 +46,8 @@ from siftline.models.rendering import render
 from siftline.models.training.proxy import SHAPES
 from siftline.models.training.rows import TrainingRow, training_rows
 from siftline.models.training.tuning import Tuning
-from siftline.pipelines.recipe import parse_recipe, read_yaml
+from siftline.pipelines.recipe import parse_recipe
+from siftline.pipelines.recipe_text import read_yaml
 from siftline.pipelines.run import run
 from siftline.scorers.judges.execution import Execution, Program, code_of, passing
 

@@ -154,11 +154,11 @@ class Corpus:
         """Return the corpus with new responses, as :data:`REVISIONS`; the last one counts."""
         if not len(revisions):
             return self
-        found = pc.index_in(_one(self.rows["id"]), value_set=_one(revisions["id"]))
+        places = pc.index_in(_one(self.rows["id"]), value_set=_one(revisions["id"]))
         rows = self.rows
         for name in ("content_hash", "origin"):
             values = pc.if_else(
-                pc.is_valid(found), _one(revisions[name]).take(found), _one(rows[name])
+                pc.is_valid(places), _one(revisions[name]).take(places), _one(rows[name])
             )
             rows = rows.set_column(rows.column_names.index(name), name, values)
         return replace(self, rows=rows, revisions=merge_revisions(self.revisions, revisions))
@@ -192,11 +192,11 @@ def merge_revisions(earlier: pa.Table, later: pa.Table) -> pa.Table:
 
 def _revised(rows: pa.Table, revisions: pa.Table) -> pa.Table:
     """Put new responses in the place of the old ones."""
-    found = pc.index_in(_one(rows["id"]), value_set=_one(revisions["id"]))
-    if found.null_count == len(rows):
+    places = pc.index_in(_one(rows["id"]), value_set=_one(revisions["id"]))
+    if places.null_count == len(rows):
         return rows
     columns = {name: rows[name].to_pylist() for name in ("messages", "content_hash", "origin")}
-    for row, place in enumerate(found.to_pylist()):
+    for row, place in enumerate(places.to_pylist()):
         if place is not None:
             new = revisions.slice(place, 1).to_pylist()[0]
             last = columns["messages"][row][-1]

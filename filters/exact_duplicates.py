@@ -20,6 +20,8 @@ from siftline.scorers.signature import Signature
 class ExactDuplicates(Method):
     """Keeps the first of the examples whose text is the same.
 
+    Reasons: `kept`, `exact_duplicate`.
+
     Attributes:
         match: `normalised` compares the text without case and white space; `content` compares it
             to the letter, tools included.

@@ -27,9 +27,9 @@ from siftline.scorers.text_statistics import ResponseStatistics
 class Rules(Method):
     """Drops examples by the surface of their response.
 
-    Reasons: `empty_response`, `placeholder`, `too_short`, `too_long`, `repetition`, `refusal`,
-    `boilerplate`, `prompt_copied`. A response that is empty because its turn is a tool call is
-    not empty.
+    Reasons: `kept`; for dropping `empty_response`, `placeholder`, `too_short`, `too_long`,
+    `repetition`, `refusal`, `boilerplate`, `prompt_copied`. A response that is empty because its
+    turn is a tool call is not empty.
 
     Attributes:
         min_chars: Fewest characters of a response (`too_short`). Off by default: one letter or

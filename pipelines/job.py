@@ -19,7 +19,7 @@ from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
 from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import roles_of
 from siftline.contracts.runtime import Runtime
-from siftline.contracts.scorer import in_order
+from siftline.contracts.scorer import Scorer, in_order
 from siftline.models.fingerprint import fingerprint
 from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.recipe import Recipe
@@ -140,8 +140,8 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
         "revisions": _revisions(),
         "machinery": MACHINERY_REVISION,
     }
-    if packages := _packages(recipe):
-        identity["packages"] = packages
+    if outside := _outside(recipe):
+        identity["outside"] = outside
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     version = open_version(runs / recipe.name, identity_hash(identity), text)
     return Job(
@@ -160,9 +160,7 @@ def _revisions() -> dict[str, int]:
     A bump of any makes the next version, also where a recipe does not use it: what a method asks
     for as it learns is not known before. It costs little, because scores stay in the cache.
     """
-    # All of them, not those that happen to be imported already.
-    for module in pkgutil.walk_packages(scorers.__path__, "siftline.scorers."):
-        importlib.import_module(module.name)
+    all_scorers()
     revisions = {
         kind.__name__: vars(kind).get("revision")
         for kind in _subclasses(Config)
@@ -171,16 +169,27 @@ def _revisions() -> dict[str, int]:
     return {name: number for name, number in sorted(revisions.items()) if number is not None}
 
 
+def all_scorers() -> list[type[Scorer]]:
+    """Return siftline's own scorers, all of them and not those that happen to be imported."""
+    for module in pkgutil.walk_packages(scorers.__path__, "siftline.scorers."):
+        importlib.import_module(module.name)
+    kinds = [kind for kind in _subclasses(Scorer) if kind.__module__.startswith("siftline.")]
+    return [kind for kind in kinds if issubclass(kind, Scorer)]
+
+
 def _subclasses(kind: type[Config]) -> list[type[Config]]:
     return [each for sub in kind.__subclasses__() for each in (sub, *_subclasses(sub))]
 
 
-def _packages(recipe: Recipe) -> dict[str, str]:
-    """Return name and version of the packages whose methods a recipe names."""
-    packages: dict[str, str] = {}
-    for stage in recipe.stages:
-        packages |= package_of(type(stage))
-    return packages
+def _outside(recipe: Recipe) -> list[dict[str, Any]]:
+    """Return package, version and revision of what a recipe uses of other packages."""
+    used = [(type(stage), stage.revision) for stage in recipe.stages]
+    used += [(type(each), each.revision) for stage in recipe.stages for each in stage.scorers()]
+    return [
+        {"class": kind.__name__, "revision": revision, "package": package}
+        for kind, revision in used
+        if (package := package_of(kind))
+    ]
 
 
 def _files(recipe: Recipe) -> list[str]:

@@ -119,22 +119,22 @@ def _loaded(entry: EntryPoint) -> type[Method]:
     """Import a method, and hold it to the contract."""
     blame = f"The method '{entry.name}' of the package '{_package(entry)}'"
     try:
-        found: object = entry.load()
+        loaded: object = entry.load()
     except Exception as error:  # whatever another package does while it is imported
         raise RecipeError(
             f"{blame} cannot be imported: {type(error).__name__}: {error}. Mend or uninstall it."
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Method)):
+    if not (isinstance(loaded, type) and issubclass(loaded, Method)):
         raise RecipeError(
-            f"{blame} is {found!r}; expected a subclass of siftline.contracts.method.Method."
+            f"{blame} is {loaded!r}; expected a subclass of siftline.contracts.method.Method."
         )
-    if inspect.isabstract(found):
-        missing = ", ".join(sorted(found.__abstractmethods__))
+    if inspect.isabstract(loaded):
+        missing = ", ".join(sorted(loaded.__abstractmethods__))
         raise RecipeError(f"{blame} lacks {missing}; expected a method that decides.")
-    if kind_of(found) != entry.name:
+    if kind_of(loaded) != entry.name:
         raise RecipeError(
-            f"{blame} has the kind '{kind_of(found)}'; expected the name of its entry point."
+            f"{blame} has the kind '{kind_of(loaded)}'; expected the name of its entry point."
         )
-    if not isinstance(vars(found).get("revision"), int):
+    if not isinstance(vars(loaded).get("revision"), int):
         raise RecipeError(f"{blame} has no 'revision'; expected a number, bumped with its results.")
-    return found
+    return loaded

@@ -126,7 +126,7 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
         corpus = job.open_corpus()
         tokens = _measure(job, corpus, store)
         held, total = _held(corpus, tokens)
-        found = Plan(
+        made = Plan(
             recipe=recipe.name,
             version=job.version.name,
             finished=done,
@@ -138,8 +138,8 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
             stages=tuple(_stage(job, n, corpus, total, store) for n in range(len(recipe.stages))),
         )
         if not done:
-            write_json(job.version / PLAN, found.model_dump(mode="json"))
-    return found
+            write_json(job.version / PLAN, made.model_dump(mode="json"))
+    return made
 
 
 def _measure(job: Job, corpus: Corpus, store: ScoreStore) -> dict[str, pa.Array]:

@@ -1,13 +1,10 @@
 """The recipe: inputs, models by role, and an ordered list of stages, read from YAML."""
 
-import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
-    BaseModel,
     Field,
     PlainValidator,
     SerializeAsAny,
@@ -22,6 +19,8 @@ from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.share import Share
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.kinds import known_kinds, method_of
+from siftline.pipelines.recipe_errors import described, explain
+from siftline.pipelines.recipe_text import read_yaml
 from siftline.selectors.mixing import Mix
 
 
@@ -34,7 +33,7 @@ def _read_stage(data: Any) -> Method:
     if isinstance(data, Method):
         return data
     if not isinstance(data, dict):
-        raise ValueError(f"got {_kind(data)}; expected a mapping with 'kind'.")
+        raise ValueError(f"got {described(data)}; expected a mapping with 'kind'.")
     if "kind" not in data:
         raise ValueError("no 'kind'; expected the name of a method." + nearest("", known_kinds()))
     try:
@@ -150,37 +149,6 @@ def _with_seed(stage: Any, seed: Any) -> Any:
     return {"seed": seed, **stage} if "seed" in method.model_fields else stage
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Safe YAML in which a repeated key is an error instead of the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, refusing a repeated key."""
-        seen = set()
-        for key_node, _ in node.value:
-            key = key_node.value
-            if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"the key '{key}' stands twice", problem_mark=key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(text: str, name: str) -> Any:
-    """Parse YAML, refusing repeated keys.
-
-    Raises:
-        RecipeError: It is not YAML; the message gives line and column.
-    """
-    try:
-        return yaml.load(text, Loader=_UniqueKeys)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise RecipeError(f"'{name}'{where}: not valid YAML: {problem}.") from error
-
-
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe from a file.
 
@@ -200,7 +168,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     data = read_yaml(text, path.name)
     if not isinstance(data, dict):
         raise RecipeError(
-            f"'{path.name}' holds {_kind(data)}, expected a mapping with 'name' and 'inputs'."
+            f"'{path.name}' holds {described(data)}, expected a mapping with 'name' and 'inputs'."
         )
     for override in overrides:
         apply_override(data, override)
@@ -216,7 +184,7 @@ def parse_recipe(data: Any, name: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        problems = [_explain(problem, data) for problem in error.errors()]
+        problems = [explain(problem, data, Recipe) for problem in error.errors()]
         raise RecipeError("\n".join(f"{name}: {problem}" for problem in problems)) from error
 
 
@@ -242,7 +210,7 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     elif isinstance(target, dict):
         target[last] = read_yaml(value, "--set")
     else:
-        raise RecipeError(f"--set {key}: '{last}' cannot be set inside {_kind(target)}.")
+        raise RecipeError(f"--set {key}: '{last}' cannot be set inside {described(target)}.")
 
 
 def _child(target: Any, part: str, key: str) -> Any:
@@ -250,72 +218,10 @@ def _child(target: Any, part: str, key: str) -> Any:
         return target[_position(target, part, key)]
     if isinstance(target, dict):
         return target.setdefault(part, {})
-    raise RecipeError(f"--set {key}: '{part}' cannot be set inside {_kind(target)}.")
+    raise RecipeError(f"--set {key}: '{part}' cannot be set inside {described(target)}.")
 
 
 def _position(target: list[Any], part: str, key: str) -> int:
     if part.isdigit() and int(part) < len(target):
         return int(part)
     raise RecipeError(f"--set {key}: got '{part}', expected a number from 0 to {len(target) - 1}.")
-
-
-def _kind(value: Any) -> str:
-    names = {list: "a list", dict: "a mapping", str: "a text", types.NoneType: "nothing"}
-    return names.get(type(value), f"the value '{value}'")
-
-
-def _explain(problem: Any, data: Any) -> str:
-    """Turn one of pydantic's errors into a sentence: where, what was found, what to do."""
-    location: tuple[int | str, ...] = problem["loc"]
-    where = _where(location)
-    if problem["type"] == "extra_forbidden":
-        return f"{where}: unknown field.{nearest(str(location[-1]), _fields(location[:-1], data))}"
-    if problem["type"] == "union_tag_invalid":
-        tag = problem["ctx"]["tag"]
-        known = problem["ctx"]["expected_tags"].replace("'", "").split(", ")
-        return f"{where}: unknown kind '{tag}'.{nearest(str(tag), known)}"
-    if problem["type"] == "value_error":
-        message = str(problem["ctx"]["error"])
-        return f"{where}: {message}" if where else message
-    if problem["type"] == "missing":
-        return f"{where}: missing, and it has no default."
-    found = repr(problem["input"])
-    found = found if len(found) <= 60 else found[:57] + "..."
-    return f"{where}: got {found}. {problem['msg']}."
-
-
-def _where(location: tuple[int | str, ...]) -> str:
-    """Write a location as in `stages[2].budget`."""
-    text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            text += f".{part}" if text else str(part)
-    return text
-
-
-def _fields(location: tuple[int | str, ...], data: Any) -> list[str]:
-    """Return the fields that a configuration at a location has."""
-    models: list[type[BaseModel]] = [Recipe]
-    for depth, part in enumerate(location):
-        if location[0] == "stages" and depth == 1:
-            models = [method_of(data["stages"][part]["kind"])]
-            continue
-        fields = [model.model_fields[part] for model in models if part in model.model_fields]
-        if fields:
-            models = [each for field in fields for each in _models_in(field.annotation)]
-        elif isinstance(part, str):  # pydantic names the kind of a union's member
-            kinds = [each for each in models if _default_kind(each) == part]
-            models = kinds or models
-    return list(dict.fromkeys(name for model in models for name in model.model_fields))
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for each in get_args(annotation) for model in _models_in(each)]
-
-
-def _default_kind(model: type[BaseModel]) -> Any:
-    return model.model_fields["kind"].default if "kind" in model.model_fields else None

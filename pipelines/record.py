@@ -18,6 +18,7 @@ from siftline.contracts.corpus import REVISIONS, merge_revisions, read_examples
 from siftline.contracts.errors import RunError
 from siftline.pipelines.manifest import StageManifest, Summary
 from siftline.pipelines.run_directory import INGEST, finished
+from siftline.pipelines.stage import read_score_tables
 
 
 class StageRecord(NamedTuple):
@@ -27,13 +28,13 @@ class StageRecord(NamedTuple):
         manifest: What it says of itself.
         verdicts: One per row that reached it.
         revisions: The responses that it has revised.
-        tables: Names of the score tables that it has measured or derived.
+        scores: What it has measured or derived, `table.column`, in the order of the verdicts.
     """
 
     manifest: StageManifest
     verdicts: pa.Table
     revisions: pa.Table
-    tables: frozenset[str]
+    scores: Mapping[str, pa.ChunkedArray]
 
 
 class RunRecord:
@@ -63,8 +64,8 @@ class RunRecord:
     def quarantined(self, rows: int) -> list[dict[str, Any]]:
         """Return the first rows that could not be used, with what was wrong."""
         path = self.version / INGEST / "quarantine.parquet"
-        found: list[dict[str, Any]] = pq.read_table(path).slice(0, rows).to_pylist()
-        return found
+        bad: list[dict[str, Any]] = pq.read_table(path).slice(0, rows).to_pylist()
+        return bad
 
     def examples(self, wanted: Mapping[int, Iterable[str]]) -> dict[int, dict[str, dict[str, Any]]]:
         """Return rows as stages have read them. Each shard that holds some of them is read once.
@@ -110,12 +111,17 @@ class RunRecord:
 def _stage(version: Path, manifest: StageManifest) -> StageRecord:
     folder = version / manifest.folder
     revisions = folder / "revisions.parquet"
-    tables = {path.stem.rpartition("-")[0] for path in (folder / "scores").glob("*.parquet")}
+    verdicts = pq.read_table(folder / "verdicts.parquet")
+    tables = read_score_tables(folder / "scores", verdicts["id"])
     return StageRecord(
         manifest=manifest,
-        verdicts=pq.read_table(folder / "verdicts.parquet"),
+        verdicts=verdicts,
         revisions=pq.read_table(revisions) if revisions.exists() else REVISIONS.empty_table(),
-        tables=frozenset(tables),
+        scores={
+            f"{name}.{column}": table[column]
+            for name, table in tables.items()
+            for column in table.column_names
+        },
     )
 
 

@@ -191,6 +191,18 @@ def read_score_tables(folder: Path, ids: pa.ChunkedArray) -> dict[str, pa.Table]
         folder: With `<table>-<shard>.parquet`.
         ids: In whose order the rows are wanted; null where the stage has no score.
     """
+    return {
+        name: table.drop_columns(["id"]).take(rows_of(table, ids))
+        for name, table in stage_scores(folder).items()
+    }
+
+
+def stage_scores(folder: Path) -> dict[str, pa.Table]:
+    """Read a finished stage's scores by table, with the column `id`, without vectors and texts.
+
+    Args:
+        folder: With `<table>-<shard>.parquet`.
+    """
     names = sorted({path.stem.rpartition("-")[0] for path in folder.glob("*.parquet")})
     tables = {}
     for name in names:
@@ -198,10 +210,15 @@ def read_score_tables(folder: Path, ids: pa.ChunkedArray) -> dict[str, pa.Table]
         schema = pq.read_schema(paths[0])
         columns = [field.name for field in schema if not pa.types.is_nested(field.type)]
         if columns != ["id"]:
-            table = pa.concat_tables([pq.read_table(path, columns=columns) for path in paths])
-            rows = pc.index_in(ids.combine_chunks(), value_set=table["id"].combine_chunks())
-            tables[name] = table.drop_columns(["id"]).take(rows)
+            tables[name] = pa.concat_tables(
+                [pq.read_table(path, columns=columns) for path in paths]
+            )
     return tables
+
+
+def rows_of(table: pa.Table, ids: pa.ChunkedArray) -> pa.Array:
+    """Return [ids] the number of each one's row in a table; null where it has none."""
+    return pc.index_in(ids.combine_chunks(), value_set=table["id"].combine_chunks())
 
 
 def finished_stage(job: Job, stage: int) -> StageManifest | None:

@@ -95,7 +95,7 @@ def _prepared(stage: StageRecord, decisions: pa.Table) -> _Prepared:
     scored = decisions.filter(pc.is_in(decisions["id"], value_set=wanted)).to_pylist()
     return _Prepared(
         record=stage,
-        histograms=_histograms(stage, decisions),
+        histograms=_histograms(stage),
         curves=curve_panels(stage.manifest.pictures.get("curves", ())),
         map=map_dots(stage.manifest.pictures.get("map", {})),
         dropped=dropped,
@@ -104,16 +104,14 @@ def _prepared(stage: StageRecord, decisions: pa.Table) -> _Prepared:
     )
 
 
-def _histograms(stage: StageRecord, decisions: pa.Table) -> list[dict[str, Any]]:
+def _histograms(stage: StageRecord) -> list[dict[str, Any]]:
     """Return the histograms of the gain and of what the stage has measured."""
     verdicts = stage.verdicts
     keep = verdicts["keep"].to_numpy()
     pictures = [histogram("gain", verdicts["gain"].to_numpy().astype(np.float64), keep)]
-    rows = pc.index_in(verdicts["id"].combine_chunks(), value_set=decisions["id"].combine_chunks())
-    for name in decisions.column_names:
-        if name.partition(".")[0] in stage.tables and _is_measure(name, decisions[name].type):
-            values = decisions[name].take(rows).to_numpy().astype(np.float64)
-            pictures.append(histogram(name, values, keep))
+    for name, scores in sorted(stage.scores.items()):
+        if _is_measure(name, scores.type):
+            pictures.append(histogram(name, scores.to_numpy().astype(np.float64), keep))
     return [picture for picture in pictures if picture][:HISTOGRAMS_PER_STAGE]
 
 

@@ -26,6 +26,8 @@ from siftline.selectors.ranking import rank_in, ranks_by_row
 class Random(Budgeted):
     """Keeps a random choice.
 
+    Reasons: `selected`, `over_budget`.
+
     Attributes:
         budget: What is kept: a number, or a share of the pool such as `50%`.
         unit: What the budget counts: rows, or prompts with all their rows.
@@ -48,6 +50,8 @@ class Random(Budgeted):
 
 class StratifiedRandom(Budgeted):
     """Keeps a random choice in which every source, or task, has its share of the pool.
+
+    Reasons: `selected`, `over_budget`.
 
     Attributes:
         budget: What is kept: a number, or a share of the pool such as `50%`.
@@ -78,6 +82,8 @@ class StratifiedRandom(Budgeted):
 
 class Longest(Budgeted):
     """Keeps the longest responses, in characters; a prompt counts by its longest.
+
+    Reasons: `selected`, `over_budget`.
 
     Attributes:
         budget: What is kept: a number, or a share of the pool such as `50%`.

@@ -36,7 +36,7 @@ def test_validate_names_what_is_missing(small_recipe: Path, tmp_path: Path) -> N
     good = siftline("validate", str(small_recipe), cwd=tmp_path)
     assert (good.returncode, "small is valid: 1 input files" in good.stdout) == (0, True)
     bad = siftline("validate", str(small_recipe), "--set", "inputs.0.path=no.csv", cwd=tmp_path)
-    assert bad.returncode == 1
+    assert bad.returncode == 2
     assert "matches no file" in bad.stderr
     assert "Traceback" not in bad.stderr
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from siftline.contracts.errors import InputError
+from siftline.contracts.errors import InputError, RecipeError
 from siftline.pipelines.ingestion.inputs import Input, compression, digest, resolve, suffix
 
 
@@ -45,8 +45,17 @@ def test_a_name_with_brackets_is_itself_first(tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_said(tmp_path: Path, path: str, message: str) -> None:
     write(tmp_path, "notes.txt", "folder/a.jsonl")
     (tmp_path / "empty.jsonl").touch()
-    with pytest.raises(InputError, match=message):
+    kind = InputError if path == "empty.jsonl" else RecipeError  # of the data, or of the recipe
+    with pytest.raises(kind, match=message):
         resolve(Input(path=path), tmp_path)
+
+
+def test_a_file_is_read_once_whatever_links_lead_to_it(tmp_path: Path) -> None:
+    write(tmp_path, "data/a.jsonl", "data/b.jsonl")
+    (tmp_path / "data" / "again").symlink_to(tmp_path / "data")
+    (tmp_path / "data" / "c.jsonl").symlink_to(tmp_path / "data" / "b.jsonl")
+    matched = resolve(Input(path="data/**/*.jsonl"), tmp_path)
+    assert matched == [tmp_path / "data" / "a.jsonl", tmp_path / "data" / "b.jsonl"]
 
 
 def test_an_input_is_one_place() -> None:

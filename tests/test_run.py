@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.errors import InputError, ModelError, RunError
+from siftline.contracts.errors import InputError, ModelError, RecipeError, RunError
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored
 from siftline.pipelines import stage as stage_module
@@ -256,7 +256,7 @@ def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_input_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="matches no file"):
+    with pytest.raises(RecipeError, match="matches no file"):
         go(tmp_path)
 
 

@@ -58,7 +58,7 @@ class DroppedHalf(Config):
 
 
 class Calibration(Config):
-    """What a calibration has found.
+    """How well CLEAR's confidence tells planted errors from clean rows.
 
     Attributes:
         rows: Of the sample.
@@ -123,7 +123,7 @@ def calibrate(
             table = pa.Table.from_pylist(sample.rows, schema=EXAMPLES)
             write_table(table, Path(folder) / shard_name(0))
             measured, usage = _measure(method, Corpus.open(Path(folder)), job.store())
-    return _told(measured, np.array(sample.kinds, dtype=object), usage)
+    return _calibration(measured, np.array(sample.kinds, dtype=object), usage)
 
 
 def _corpus_before(job: Job, method: Clear) -> Corpus:
@@ -153,7 +153,7 @@ def _sample(corpus: Corpus, size: int, seed: int) -> _Sample:
             f"{len(usable)} rows with a response reach 'clear'; expected at least 4 to plant "
             "errors into."
         )
-    found = _Sample([], [])
+    sample = _Sample([], [])
     for number, row in enumerate(usable):
         planted = None
         if number % 2:
@@ -165,9 +165,9 @@ def _sample(corpus: Corpus, size: int, seed: int) -> _Sample:
             metadata = json.loads(row["metadata"])
             # A new row: the old one still lends its own response to others.
             row = {**row, "messages": turns, "content_hash": content_hash(turns, metadata)}
-        found.rows.append(row)
-        found.kinds.append(planted.kind if planted else "")
-    return found
+        sample.rows.append(row)
+        sample.kinds.append(planted.kind if planted else "")
+    return sample
 
 
 def _others(rows: Sequence[dict[str, Any]], row: dict[str, Any]) -> list[str]:
@@ -194,7 +194,7 @@ def _measure(method: Clear, corpus: Corpus, store: ScoreStore) -> tuple[Corpus, 
     return measured.corpus, functools.reduce(Usage.plus, spent, Usage())
 
 
-def _told(corpus: Corpus, kinds: npt.NDArray[np.object_], usage: Usage) -> Calibration:
+def _calibration(corpus: Corpus, kinds: npt.NDArray[np.object_], usage: Usage) -> Calibration:
     bad = kinds != ""
     prompts = np.array(corpus.rows["prompt_id"].to_pylist(), dtype=object)
     columns = {
@@ -218,19 +218,19 @@ def _told(corpus: Corpus, kinds: npt.NDArray[np.object_], usage: Usage) -> Calib
     )
 
 
-def _share(mine: Any, known: Any, dropped: Any, bad: Any) -> DroppedHalf:
+def _share(group: Any, known: Any, dropped: Any, bad: Any) -> DroppedHalf:
     return DroppedHalf(
-        rows=int((mine & known).sum()),
-        dropped=int((mine & dropped).sum()),
-        bad_dropped=int((mine & dropped & bad).sum()),
+        rows=int((group & known).sum()),
+        dropped=int((group & dropped).sum()),
+        bad_dropped=int((group & dropped & bad).sum()),
     )
 
 
-def _plain(found: Detection | None) -> dict[str, Any] | None:
-    if found is None:
+def _plain(result: Detection | None) -> dict[str, Any] | None:
+    if result is None:
         return None
     return {
-        **found._asdict(),
-        "auroc": found.auroc._asdict(),
-        "average_precision": found.average_precision._asdict(),
+        **result._asdict(),
+        "auroc": result.auroc._asdict(),
+        "average_precision": result.average_precision._asdict(),
     }

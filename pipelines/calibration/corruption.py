@@ -54,9 +54,9 @@ def plant(
     """
     response = turns[-1]["content"].strip()
     for kind in kinds:
-        found = _attempt(kind, response, turns[-2]["content"], others, random)
-        if found and found.strip() not in ("", response):
-            return Planted(kind, found)
+        damaged = _attempt(kind, response, turns[-2]["content"], others, random)
+        if damaged and damaged.strip() not in ("", response):
+            return Planted(kind, damaged)
     return None
 
 
@@ -76,14 +76,14 @@ def _attempt(
 
 def _other_number(response: str, random: np.random.Generator) -> str | None:
     """Raise the last number by up to half of it, at least by one; its decimals stay."""
-    found = list(_NUMBER.finditer(response))
-    if not found:
+    numbers = list(_NUMBER.finditer(response))
+    if not numbers:
         return None
-    whole = found[-1].group(1)
+    whole = numbers[-1].group(1)
     digits = whole.replace(",", "")
     if len(digits) > _MOST_DIGITS:
         return None
     value = int(digits)
     changed = value + int(random.integers(1, max(2, value // 2 + 1)))
-    start, end = found[-1].span(1)
+    start, end = numbers[-1].span(1)
     return f"{response[:start]}{changed:{',' if ',' in whole else ''}}{response[end:]}"

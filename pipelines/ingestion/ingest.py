@@ -177,11 +177,11 @@ def _detect(head: list[Record], item: Input, name: str) -> str:
         return shapes.most_common(1)[0][0]
     first = head[0].value
     if isinstance(first, BadRow):
-        found = f"{first.reason} in row 1 ({first.detail})"
+        shape = f"{first.reason} in row 1 ({first.detail})"
     else:
-        found = "the columns " + ", ".join(f"'{key}'" for key in first)
+        shape = "the columns " + ", ".join(f"'{key}'" for key in first)
     raise InputError(
-        f"'{name}' has no shape that is known: got {found}; expected instruction/output, "
+        f"'{name}' has no shape that is known: got {shape}; expected instruction/output, "
         "conversations, messages, prompt/completion or question/answer. "
         "State 'format' and 'columns' for this input."
     )

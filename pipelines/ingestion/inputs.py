@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from siftline.contracts.config import Config
-from siftline.contracts.errors import InputError, nearest
+from siftline.contracts.errors import InputError, RecipeError, nearest
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".arrow", ".feather")
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -97,22 +97,29 @@ def compression(path: Path) -> str | None:
 def resolve(item: Input, base: Path) -> list[Path]:
     """Return the files of an input in order; a saved dataset is its folder. None for a Hub input.
 
+    A file that is matched several times, through links, is read once.
+
     Raises:
-        InputError: It matches nothing, or a file is empty or of an unknown type.
+        RecipeError: It matches nothing, or what it names is of an unknown type.
+        InputError: A file is empty.
     """
     if item.path is None:
         return []
     pattern = base / item.path
-    found = glob.glob(item.path, root_dir=base, recursive=True)
-    matches = [pattern] if pattern.exists() else [base / name for name in found]
+    names = glob.glob(item.path, root_dir=base, recursive=True)
+    matches = [pattern] if pattern.exists() else [base / name for name in names]
     if not matches:
-        raise InputError(
+        raise RecipeError(
             f"Input '{item.path}' matches no file; expected a file or a glob relative to the "
             "recipe's folder. Correct 'path'."
         )
-    for path in matches:
+    # A glob that follows links, or two links to one file, may name it several times.
+    once: dict[str, Path] = {}
+    for path in sorted(matches, key=lambda path: (len(path.parts), path)):
+        once.setdefault(os.path.realpath(path), path)
+    for path in once.values():
         _check(path, item.path)
-    return sorted(matches)
+    return sorted(once.values())
 
 
 def is_saved_dataset(path: Path) -> bool:
@@ -123,13 +130,13 @@ def is_saved_dataset(path: Path) -> bool:
 def _check(path: Path, name: str) -> None:
     if path.is_dir():
         if not is_saved_dataset(path):
-            raise InputError(
+            raise RecipeError(
                 f"Input '{name}' is a folder, expected files or a folder saved by 'datasets'. "
                 f"Write a glob, such as '{name}/*.jsonl'."
             )
     elif suffix(path) not in SUFFIXES:
         known = ", ".join(SUFFIXES)
-        raise InputError(
+        raise RecipeError(
             f"Input '{path.name}' has an unknown type; expected {known}, plain, .gz or .zst."
         )
     elif path.stat().st_size == 0:

@@ -21,7 +21,7 @@ _KEY_SETS = 64  # of earlier rows that are remembered, to tell rows by their key
 # A whole string, or a bracket, a comma or the quote that begins a string without an end.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},"]', re.DOTALL)
 _INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
-_BEFORE_ROW = re.compile(rb"\s*,\s*(?=\{)")
+_BEFORE_ROW = re.compile(rb",\s*(?=\{)")
 
 
 def read_json(stream: IO[bytes], limit: int) -> Iterator[dict[str, Any] | BadRow]:
@@ -109,7 +109,7 @@ def _swallowed(raw: bytes, seen: set[frozenset[str]]) -> list[bytes]:
             pieces += [b", ".join(broken), piece] if broken else [piece]
             broken = []
         else:
-            broken.append(part)
+            broken.append(part.rstrip())
     return [*pieces, b", ".join(broken)] if broken else pieces
 
 

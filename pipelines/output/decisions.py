@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from siftline.pipelines.job import Job
 from siftline.pipelines.parquet import write_table
-from siftline.pipelines.stage import read_score_tables
+from siftline.pipelines.stage import rows_of, stage_scores
 
 _PLACE = ["id", "source", "file", "row"]
 
@@ -21,7 +21,7 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     Columns: id (null in quarantine), source, file, row (number of the record in the file),
     decision (`keep`, `correct`: kept with a new response, `drop`, `quarantine`), stage (the folder
     that decided; for a kept row the last one that revised it, or else the last), reason, and
-    every scalar score so far as `table.column`.
+    every scalar score as `table.column`: that of the last stage that has measured the row.
 
     Args:
         job: All of its stages are finished.
@@ -51,8 +51,11 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
         reasons[rows[decided_here]] = verdicts["reason"].filter(pa.array(decided_here)).to_pylist()
         stages[rows[decided_here]] = folder.name
         corrected |= _revised_rows(folder, ids)
-        for name, table in read_score_tables(folder / "scores", examples["id"]).items():
-            scores.update({f"{name}.{column}": table[column] for column in table.column_names})
+        for name, table in stage_scores(folder / "scores").items():
+            place = rows_of(table, examples["id"])
+            for column in table.drop_columns(["id"]).column_names:
+                key = f"{name}.{column}"
+                scores[key] = _latest(table[column].take(place), place, scores.get(key))
     decision = np.where(keep, np.where(corrected, "correct", "keep"), "drop")
     decided = examples.append_column("decision", pa.array(decision, pa.string()))
     decided = decided.append_column("stage", pa.array(stages, pa.string()))
@@ -64,12 +67,22 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     return table
 
 
+def _latest(new: pa.ChunkedArray, place: pa.Array, old: pa.ChunkedArray | None) -> pa.ChunkedArray:
+    """Return the scores of a stage, and those of earlier ones for rows that it has not measured.
+
+    So a row that an early stage has dropped keeps the score that it was dropped for.
+    """
+    if old is None:
+        return new
+    return pc.if_else(pc.is_valid(place), new, old.cast(new.type))
+
+
 def _revised_rows(folder: Path, ids: pa.Array) -> npt.NDArray[np.bool_]:
     """Return [ids] true for the rows to which a stage gave a new response."""
     path = folder / "revisions.parquet"
     revised = pq.read_table(path, columns=["id"])["id"] if path.exists() else pa.array([], "string")
-    found: npt.NDArray[np.bool_] = pc.is_in(ids, value_set=revised).to_numpy(zero_copy_only=False)
-    return found
+    mask: npt.NDArray[np.bool_] = pc.is_in(ids, value_set=revised).to_numpy(zero_copy_only=False)
+    return mask
 
 
 def _quarantined(job: Job) -> pa.Table:

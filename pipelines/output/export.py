@@ -127,10 +127,10 @@ def _gathered(corpus: Corpus, split: Split, extra: list[str], revised: dict[str,
     tables = [_curated_schema(extra).empty_table()]
     read = [np.empty(0, dtype=np.int64)]
     for number in np.unique(shards):
-        mine = np.flatnonzero(shards == number)
-        shard = corpus.take(int(number), positions[mine])
-        tables.append(_curated(shard, extra, revised, split.repeat[mine]))
-        read.append(mine)
+        here = np.flatnonzero(shards == number)
+        shard = corpus.take(int(number), positions[here])
+        tables.append(_curated(shard, extra, revised, split.repeat[here]))
+        read.append(here)
     table = pa.concat_tables(tables)
     order = np.argsort(np.concatenate(read), kind="stable")
     in_order = bool((np.diff(order) == 1).all())

@@ -69,10 +69,10 @@ class ScoreCache:
         Raises:
             KeyError: One of them is not in the cache.
         """
-        found = pc.index_in(keys, value_set=self._keys)
-        if found.null_count:
-            raise KeyError(f"{found.null_count} of {len(keys)} rows are not in {self.folder}")
-        positions: npt.NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
+        places = pc.index_in(keys, value_set=self._keys)
+        if places.null_count:
+            raise KeyError(f"{places.null_count} of {len(keys)} rows are not in {self.folder}")
+        positions: npt.NDArray[np.int64] = places.to_numpy(zero_copy_only=False).astype(np.int64)
         return positions
 
     def read(self, positions: npt.NDArray[np.int64]) -> pa.Table:

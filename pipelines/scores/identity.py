@@ -24,7 +24,7 @@ def scorer_identity(scorer: Scorer, fingerprints: dict[str, Any]) -> dict[str, A
         "table": scorer.table,
         "revision": scorer.revision,
         "key": scorer.key,
-        **_fields_and_model(scorer, fingerprints),
+        **computation_identity(scorer, fingerprints),
     }
 
 
@@ -40,19 +40,19 @@ def artifact_identity(training: Training, corpus: Corpus, prints: dict[str, Any]
         "trainer": type(training.trainer).__name__,
         "revision": training.trainer.revision,
         "rows": rows_digest(corpus, training.rows),
-        **_fields_and_model(training.trainer, prints),
+        **computation_identity(training.trainer, prints),
     }
 
 
-def _fields_and_model(computation: Computation, fingerprints: dict[str, Any]) -> dict[str, Any]:
-    """Return a computation's fields, those that run a model with that model's fingerprint."""
+def computation_identity(computation: Computation, fingerprints: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields, the model and the files of a computation, and of those inside it."""
     fields = computation.model_dump(mode="json")
     for name in fields:
         value = getattr(computation, name)
         if isinstance(value, Scorer):
             fields[name] = scorer_identity(value, fingerprints)
         elif isinstance(value, Computation):
-            fields[name] = _fields_and_model(value, fingerprints)
+            fields[name] = computation_identity(value, fingerprints)
             if value.revision is not None:
                 fields[name]["revision"] = value.revision
     model = None

@@ -7,13 +7,13 @@ from rich.table import Table
 from siftline.pipelines.calibration.calibrate import Calibration
 
 
-def calibration_tables(found: Calibration) -> Iterator[Table]:
+def calibration_tables(calibration: Calibration) -> Iterator[Table]:
     """Yield the tables: the scores, and the dropped half by source and by kind of error."""
-    planted = ", ".join(f"{kind} {count}" for kind, count in found.planted.items())
-    scores = Table(title=f"{found.rows} rows; planted: {planted}", title_justify="left")
+    planted = ", ".join(f"{kind} {count}" for kind, count in calibration.planted.items())
+    scores = Table(title=f"{calibration.rows} rows; planted: {planted}", title_justify="left")
     for name in ("score", "AUROC [95 %]", "average precision [95 %]", "rows", "bad"):
         scores.add_column(name, justify="left" if name == "score" else "right")
-    for name, each in found.scores.items():
+    for name, each in calibration.scores.items():
         if each is None:
             scores.add_row(name, "-", "-", "0", "")
             continue
@@ -26,12 +26,12 @@ def calibration_tables(found: Calibration) -> Iterator[Table]:
     halves = Table(title="The dropped half, by the median of each source", title_justify="left")
     for name in ("rows of", "judged", "dropped", "precision"):
         halves.add_column(name, justify="left" if name == "rows of" else "right")
-    for name, share in found.by_source.items():
+    for name, share in calibration.by_source.items():
         part = _percent(share.bad_dropped, share.dropped)
         halves.add_row(name, str(share.rows), str(share.dropped), part)
     halves.add_section()
-    clean = found.by_kind["clean"].dropped if "clean" in found.by_kind else 0
-    for name, share in found.by_kind.items():
+    clean = calibration.by_kind["clean"].dropped if "clean" in calibration.by_kind else 0
+    for name, share in calibration.by_kind.items():
         # Of this kind, among those of it and the clean rows that were dropped.
         part = _percent(share.dropped, share.dropped + clean) if name != "clean" else ""
         halves.add_row(name, str(share.rows), str(share.dropped), part)
@@ -42,11 +42,11 @@ def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.0%}" if whole else "-"
 
 
-def verdict(found: Calibration) -> str:
+def verdict(calibration: Calibration) -> str:
     """Say in a sentence whether the confidence can be trusted on this data."""
-    best = found.scores["C, the confidence"]
-    unjudged = f" {found.unjudged} of {found.rows} rows could not be judged."
-    unjudged = unjudged if found.unjudged else ""
+    best = calibration.scores["C, the confidence"]
+    unjudged = f" {calibration.unjudged} of {calibration.rows} rows could not be judged."
+    unjudged = unjudged if calibration.unjudged else ""
     if best is None:
         return f"No row could be judged on both sides: nothing can be said.{unjudged}"
     low, high = best["auroc"]["low"], best["auroc"]["high"]

@@ -90,11 +90,11 @@ def plan_command(
     loaded = load_recipe(recipe, overrides or ())
     runtime = Runtime(device=device, shard_rows=shard_rows)
     with display(err):
-        found = plan(loaded, recipe.resolve().parent, runs, runtime)
+        planned = plan(loaded, recipe.resolve().parent, runs, runtime)
     if as_json:
-        _print_json(found.model_dump(mode="json"))
+        _print_json(planned.model_dump(mode="json"))
         return
-    for part in plan_tables(found):
+    for part in plan_tables(planned):
         out.print(part)
 
 
@@ -142,14 +142,14 @@ def calibrate_command(
     """Plant known errors into a sample, and see whether CLEAR's confidence finds them."""
     loaded = load_recipe(recipe, overrides or ())
     with display(err):
-        found = calibrate(loaded, recipe.resolve().parent, runs, Runtime(device=device), rows)
+        calibration = calibrate(loaded, recipe.resolve().parent, runs, Runtime(device=device), rows)
     if as_json:
-        _print_json(found.model_dump(mode="json"))
+        _print_json(calibration.model_dump(mode="json"))
         return
-    for table in calibration_tables(found):
+    for table in calibration_tables(calibration):
         out.print(table)
-    out.print(verdict(found))
-    out.print(f"{found.model_calls:,} model calls, {found.tokens:,} tokens.")
+    out.print(verdict(calibration))
+    out.print(f"{calibration.model_calls:,} model calls, {calibration.tokens:,} tokens.")
 
 
 def _run_flow(recipe: Path, runs: Path, overrides: list[str], runtime: Runtime) -> RunResult:

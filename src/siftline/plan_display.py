@@ -65,7 +65,7 @@ def _budgets(stages: Sequence[StagePlan]) -> Table:
     names = ("stage", "unit", "budget", "of", "comes to")
     table = _table("Budgets, as if everything reached each stage", names, texts=2)
     for stage in stages:
-        stated = "all that the weights allow" if stage.kind == "mix" else "none: judges each row"
+        stated = "all that the weights allow" if stage.kind == "mix" else "none"
         stated = "none: keeps all" if stage.kind == "dmt" else stated
         unknown = "not known yet" if stage.budget is not None else ""
         table.add_row(

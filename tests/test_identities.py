@@ -1,0 +1,187 @@
+"""Identities of scores: pinned, so that nobody's cache is lost by accident, and told apart by all.
+
+A hash here changes only with a `revision`, and with a line in the CHANGELOG.
+"""
+
+from typing import Any
+
+import pytest
+
+from siftline.contracts.computation import Computation
+from siftline.contracts.config import Config
+from siftline.contracts.scorer import Scorer
+from siftline.models.generation import Sampling
+from siftline.models.training.proxy import Proxy
+from siftline.models.training.tuning import Tuning
+from siftline.pipelines.job import all_scorers
+from siftline.pipelines.scores.identity import computation_identity, identity_hash, scorer_identity
+from siftline.scorers.judges.comparers import Judge
+
+PRINTS = {
+    "m": {"digest": "1"},
+    "e": {"digest": "2"},
+    "n": {"digest": "3"},
+    "f.parquet": {"digest": "4"},
+    "g.parquet": {"digest": "6"},
+    "embedder": {"digest": "5"},
+}
+
+
+def named(name: str, **fields: Any) -> Any:
+    """Return a configuration by the name of its class, wherever it lives."""
+    all_scorers()
+    found = {each.__name__: each for each in subclasses(Config)}
+    return found[name](**fields)
+
+
+def subclasses(kind: type[Config]) -> list[type[Config]]:
+    return [each for sub in kind.__subclasses__() for each in (sub, *subclasses(sub))]
+
+
+def computations() -> dict[str, Computation]:
+    samples = named("Samples", model="m")
+    answer = named("Candidate", model="m")
+    tuned = named("Candidate", model="m", tuning=Tuning(model="n"), trained_on="x")
+    paraphrase = named("Paraphrase", model="m")
+    runs_tests = named("Execution", tests="t", allow_execution=True)
+
+    def gold(judge: Computation) -> Any:
+        return named("Gold", judge=judge)
+
+    return {
+        "statistics": named("ResponseStatistics"),
+        "phrases": named("PhraseMatches"),
+        "signature": named("Signature"),
+        "likelihood": named("Likelihood", model="m"),
+        "prompt embedding": named("PromptEmbedding", model="e"),
+        "turn likelihood": named("TurnLikelihood", model="m"),
+        "token counts": named("TokenCounts", model="m"),
+        "conversation embedding": named("ConversationEmbedding", model="m"),
+        "trajectory": named("Trajectory", model="m", proxy=Proxy(model="m"), trained_on="x"),
+        "given trajectory": named("GivenTrajectory", file="f.parquet"),
+        "membership": named("Membership", file="f.parquet"),
+        "samples": samples,
+        "reflection": named("Reflection", model="m"),
+        "consistency": named("Consistency", samples=samples),
+        "by nli": named("Consistency", samples=samples, comparer=named("Nli", model="n")),
+        "by judge": named("Consistency", samples=samples, comparer=named("Judge", model="m")),
+        "by number": named("Consistency", samples=samples, comparer=named("Numeric")),
+        "candidate": tuned,
+        "preference": named("Preference", model="m", candidate=tuned),
+        "gold by number": gold(named("Numeric")),
+        "gold by tests": gold(runs_tests),
+        "gold by judge": gold(named("Judge", model="n")),
+        "own": named("OwnEquivalence", answer=answer, gold=gold(runs_tests)),
+        "paraphrase": paraphrase,
+        "equal": named("ParaphraseEquivalence", answer=paraphrase, gold=gold(named("Numeric"))),
+        "proxy": Proxy(model="m"),
+        "tuning": Tuning(model="n"),
+    }
+
+
+PINNED = {
+    "statistics": "d8d67b699ca6395f",
+    "phrases": "c4366fbbaf20a974",
+    "signature": "15251a47831d91d2",
+    "likelihood": "7c490717601be695",
+    "prompt embedding": "93d82a82cc5295a5",
+    "turn likelihood": "b84696b26a6753f4",
+    "token counts": "dc26dab8ddf879f2",
+    "conversation embedding": "74a2527e2f3cae80",
+    "trajectory": "f4592a6426d5909a",
+    "given trajectory": "db2875b17bdb36bf",
+    "membership": "43a6394056c91d4e",
+    "samples": "c94956ddb04e1f16",
+    "reflection": "f8412f690fe2989e",
+    "consistency": "635d5d9d7c4d6ad8",
+    "by nli": "0d8f951d2d2cf48b",
+    "by judge": "733df7594054ee84",
+    "by number": "6c9705833cae82f7",
+    "candidate": "a32f3b4f0e454942",
+    "preference": "fa564bf538f1d4a9",
+    "gold by number": "dd796b1715d00916",
+    "gold by tests": "929bfc0433f04998",
+    "gold by judge": "c8c39628400dd317",
+    "own": "862da1d35bb4e529",
+    "paraphrase": "6bd505de7666242e",
+    "equal": "6e7e701ce33d5a87",
+    "proxy": "df34b04977f503df",
+    "tuning": "0be4e18cad27b7b5",
+}
+
+
+def hashed(computation: Computation, prints: dict[str, Any] | None = None) -> str:
+    prints = prints or PRINTS
+    if isinstance(computation, Scorer):
+        return identity_hash(scorer_identity(computation, prints))
+    trained = {"trainer": type(computation).__name__, "revision": computation.revision}
+    return identity_hash({**trained, "rows": "r", **computation_identity(computation, prints)})
+
+
+@pytest.mark.parametrize("name", sorted(PINNED))
+def test_identities_stay(name: str) -> None:
+    assert hashed(computations()[name]) == PINNED[name]
+
+
+def test_every_scorer_is_pinned() -> None:
+    assert {type(each) for each in computations().values()} >= set(all_scorers())
+
+
+UNSET = {
+    "sampling": Sampling(n=2),
+    "tuning": Tuning(model="n"),
+    "template": "chat",
+    "reading": "letter",
+    "tests": "x",
+    "pattern": "x",
+    "trained_on": "x",
+}
+
+
+def other(field: str, value: Any) -> Any:
+    """Return another value of a field, of a type that it may have."""
+    if value is None:
+        return UNSET.get(field, 3)
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 if value else 0.5
+    if isinstance(value, str):
+        choices = {"chat": "plain", "plain": "chat", "letter": "probabilities"}
+        choices |= {"probabilities": "letter", "lora": "full", "f.parquet": "g.parquet"}
+        return choices.get(value, value + "x")
+    assert isinstance(value, tuple), field
+    return value[1:] if value else ("x",)
+
+
+@pytest.mark.parametrize("name", sorted(PINNED))
+def test_every_field_is_told_apart(name: str) -> None:
+    """Each field that is no part of its own changes the identity; the name of a role does not."""
+    computation = computations()[name]
+    renamed = {f"{role}2": prints for role, prints in PRINTS.items()} | PRINTS
+    for field, value in computation:
+        if field == "model":
+            changed = computation.model_copy(update={"model": f"{value}2"})
+            assert hashed(changed, renamed) == hashed(computation)
+            assert hashed(changed, {**renamed, f"{value}2": {"digest": "another"}}) != hashed(
+                computation
+            )
+        elif field != "kind":
+            update = others(value) if isinstance(value, Config) else other(field, value)
+            changed = computation.model_copy(update={field: update})
+            assert hashed(changed) != hashed(computation), field
+
+
+def others(part: Config) -> Config:
+    """Return a part of a configuration with one other field."""
+    for field, value in part:
+        if field not in ("model", "kind") and not isinstance(value, Config):
+            return part.model_copy(update={field: other(field, value)})
+    return Judge(model="m")
+
+
+def test_a_changed_file_is_told_apart() -> None:
+    given = computations()["membership"]
+    assert hashed(given, {**PRINTS, "f.parquet": {"digest": "another"}}) != hashed(given)

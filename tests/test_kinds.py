@@ -1,0 +1,171 @@
+"""Kinds from other packages: an installed one works end to end, a bad one is one sentence."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+import pytest
+
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import RecipeError
+from siftline.contracts.method import Method
+from siftline.pipelines import kinds
+from siftline.pipelines.kinds import BUILTIN, kind_of, known_kinds, method_of
+from siftline.pipelines.recipe import parse_recipe
+from siftline.selectors.baselines import Random
+
+EXAMPLE = Path(__file__).parent / "example_package"
+
+
+class Decided(Method):
+    """A method that is complete."""
+
+    revision: ClassVar[int] = 1
+    kind: Literal["decided"] = "decided"
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        raise NotImplementedError
+
+
+class WithoutRevision(Method):
+    """A method that inherits what it should state."""
+
+    kind: Literal["unrevised"] = "unrevised"
+
+    def decide(self, corpus: Corpus) -> pa.Table:
+        raise NotImplementedError
+
+
+class Undecided(Method):
+    """A method that lacks the one verb that it needs."""
+
+    revision: ClassVar[int] = 1
+    kind: Literal["undecided"] = "undecided"
+
+
+NO_METHOD = 3
+
+
+@pytest.fixture
+def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Declare entry points as installed packages would."""
+
+    def declare(**entries: str) -> None:
+        points = [EntryPoint(name, value, kinds.GROUP) for name, value in entries.items()]
+        monkeypatch.setattr(kinds, "entry_points", lambda group: points)
+        kinds._external.cache_clear()
+        kinds._loaded.cache_clear()
+
+    yield declare
+    monkeypatch.undo()
+    kinds._external.cache_clear()
+    kinds._loaded.cache_clear()
+
+
+def with_stage(**stage: Any) -> Any:
+    return parse_recipe({"name": "r", "inputs": [{"path": "a"}], "stages": [stage]}, "r")
+
+
+def test_siftline_s_own_kinds_are_known() -> None:
+    assert set(known_kinds()) >= {kind_of(method) for method in BUILTIN}
+    assert method_of("random") is Random
+
+
+def test_an_entry_point_adds_a_kind(declared: Any) -> None:
+    declared(decided=f"{__name__}:Decided")
+    assert "decided" in known_kinds()
+    assert with_stage(kind="decided").stages == (Decided(),)
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        ({"decided": "nowhere_at_all:X"}, "cannot be imported: ModuleNotFoundError"),
+        ({"decided": f"{__name__}:NO_METHOD"}, "is 3; expected a subclass of .*Method"),
+        ({"other": f"{__name__}:Decided"}, "has the kind 'decided'; expected the name"),
+        ({"undecided": f"{__name__}:Undecided"}, "lacks decide; expected a method that decides"),
+        ({"unrevised": f"{__name__}:WithoutRevision"}, "has no 'revision'; expected a number"),
+    ],
+)
+def test_a_bad_kind_is_one_sentence(declared: Any, entries: dict[str, str], expected: str) -> None:
+    declared(**entries)
+    (kind,) = entries
+    with pytest.raises(RecipeError, match=expected):
+        with_stage(kind=kind)
+    assert with_stage(kind="random", budget=3).stages  # other kinds are not touched by it
+
+
+def test_a_name_that_is_taken_is_refused(declared: Any) -> None:
+    declared(random=f"{__name__}:Decided")
+    with pytest.raises(RecipeError, match="a method 'random', which is one of 'siftline' already"):
+        with_stage(kind="grape")
+
+
+def test_a_misspelt_kind_names_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"unknown kind 'randon'\. Did you mean 'random'\?"):
+        with_stage(kind="randon", budget=3)
+    with pytest.raises(RecipeError, match=r"stages\[0\]: no 'kind'; expected the name of a method"):
+        with_stage(budget=3)
+
+
+def test_a_misspelt_verb_is_no_class() -> None:
+    with pytest.raises(TypeError, match=r"diagnosis.*Did you mean 'diagnose'"):
+
+        class Misspelt(Decided):
+            def diagnosis(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+                return {}
+
+
+def test_a_verb_with_other_arguments_is_no_class() -> None:
+    with pytest.raises(
+        TypeError, match=r"got \(self, corpus\), expected \(self, corpus, decided\)"
+    ):
+
+        class Changed(Decided):
+            def diagnose(self, corpus: Corpus) -> dict[str, Any]:  # type: ignore[override]
+                return {}
+
+
+def test_an_installed_package_curates(tmp_path: Path) -> None:
+    """Install the example as its users would, and run a recipe that names its kind."""
+    here = tmp_path / "site"
+    source = tmp_path / "source"
+    source.mkdir()
+    for path in EXAMPLE.glob("*.*"):
+        (source / path.name).write_bytes(path.read_bytes())
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
+    install += ["--no-build-isolation", "--target", str(here), str(source)]
+    subprocess.run(install, check=True)
+    rows = [{"prompt": f"Question {n}?", "completion": "line\n" * (n + 1)} for n in range(6)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "data.jsonl").write_text(text, encoding="utf-8")
+    (tmp_path / "recipe.yaml").write_text(
+        "name: outside\ninputs: [{path: data.jsonl}]\nstages: [{kind: shortest, budget: 2}]\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-c", "from siftline.cli import main; main()"]
+    command += ["run", str(tmp_path / "recipe.yaml"), "--runs", str(tmp_path / "runs")]
+    command += ["--no-prefect", "--json"]
+
+    def curate() -> dict[str, Any]:
+        paths = [str(here), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+    first = curate()
+    assert (first["version"], first["export"]["rows"], first["scored"]) == ("v0001", 2, 6)
+    assert curate()["reused"]
+    (identity,) = (tmp_path / "runs" / "cache" / "lines").glob("*/identity.json")
+    assert json.loads(identity.read_text())["package"] == {"siftline-shortest": "1.2.0"}
+    (metadata,) = here.glob("siftline_shortest-*.dist-info/METADATA")
+    metadata.write_text(metadata.read_text().replace("Version: 1.2.0", "Version: 1.3.0"))
+    after = curate()  # another version of the package may give other results
+    assert (after["version"], after["scored"]) == ("v0002", 6)

@@ -1,0 +1,379 @@
+"""What every method holds, whatever it does: run over every kind that a recipe can name.
+
+The scores are real: each method's scorers run on examples on disk, with the toy model. A kind that
+is new is tested without an entry here, unless it has a required field of a new name.
+"""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from siftline.contracts.corpus import EXAMPLES, VERDICTS, Corpus, shard_name
+from siftline.contracts.errors import ModelError, RecipeError
+from siftline.contracts.examples import Message, content_hash, prompt_hash
+from siftline.contracts.method import REVISED, Budgeted, Method, Request, local_roles_of, roles_of
+from siftline.contracts.model_spec import ModelSpec, ServerSpec
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.scorer import in_order
+from siftline.pipelines.kinds import all_methods, kind_of
+from siftline.pipelines.recipe import parse_recipe
+from siftline.pipelines.run import run
+from siftline.pipelines.scores.measuring import measure
+from siftline.pipelines.scores.store import ScoreStore
+from siftline.pipelines.scores.work import pending, score_work, train
+from siftline.selectors.baselines import Longest
+
+METHODS = {kind_of(method): method for method in all_methods()}
+
+# What a field holds in these tests if a method requires it, or cannot do without.
+FIELDS: dict[str, Any] = {
+    "model": "toy",
+    "budget": 7,
+    "score": "statistics.response_chars",
+    "targets": ["target"],
+    "specialised": ["target"],
+    "judge": {"kind": "numeric"},
+    "template": "plain",
+}
+# The measures of S2L are given: to train a proxy needs weights (tests/test_s2l.py).
+CHANGES: dict[str, dict[str, Any]] = {
+    "s2l": {"model": None, "trajectories": "trajectories.parquet"},
+    "clear": {"consistency": {"kind": "embedding", "model": "toy"}, "max_tokens": 24},
+    "s3ft": {"max_tokens": 24},
+}
+KEEPS_FEWER = {"deita": "what is like a kept row stays out, although the budget has room"}
+BY_PLACE = {"exact_duplicates": "of equal texts the first in corpus order is kept"}
+
+# By kind, a field that names sources, set to one that no input has.
+NOWHERE: dict[str, list[dict[str, Any]]] = {
+    "grape": [{"k": "match_original", "original": ["nowhere"]}],
+    "s3ft": [{"sources": ["nowhere"]}],
+    "rds_plus": [{"targets": ["nowhere"]}],
+    "mix": [{"weights": {"nowhere": 1}}, {"by": "task", "source_weights": {"nowhere": 1}}],
+    "diversity": [{"domains": {"in": ["nowhere"]}}],
+}
+# Fields that are about sources without naming one, or whose names may be tasks as well.
+NAMES_NONE = {
+    "dmt.specialised",
+    "mix.by",
+    "rds_plus.tasks",
+    "s2l.clusters",
+    "s2l.stratify_by",
+    "s3ft.max_own_share",
+    "stratified_random.by",
+}
+
+
+def config(kind: str, **changes: Any) -> dict[str, Any]:
+    """Return a stage of a recipe."""
+    fields = METHODS[kind].model_fields
+    required = {name for name, field in fields.items() if field.is_required()}
+    unknown = required - set(FIELDS)
+    assert not unknown, f"'{kind}' requires {unknown}: add them to FIELDS in this file"
+    given = {name: FIELDS[name] for name in FIELDS if name in required | {"template", "model"}}
+    stage = {name: value for name, value in given.items() if name in fields}
+    stage = {"kind": kind, **stage, **CHANGES.get(kind, {}), **changes}
+    return {name: value for name, value in stage.items() if value is not None}
+
+
+def method_of(kind: str, **changes: Any) -> Method:
+    return METHODS[kind].model_validate(config(kind, **changes))
+
+
+def examples() -> list[dict[str, Any]]:
+    """Return rows with ties, copies, candidates, three sources, tasks, and one without a score."""
+    rows = []
+    for n in range(30):
+        # Every third prompt has two candidates; prompts 20 to 22 differ in a digit only.
+        question = f"Tell me about the number {n - n % 3 // 2}, and add {n % 4}."
+        answer = f"The number is {n}. " + "It goes on. " * (n % 5)
+        source = "target" if n < 4 else f"s{n % 2}"
+        rows.append((question, answer, source, ["odd", "even", None][n % 3]))
+    rows.append(("Say nothing.", " ", "s0", None))
+    rows.append(rows[7])
+    made = []
+    for number, (question, answer, source, task) in enumerate(rows):
+        turns: list[Message] = [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        ]
+        made.append(
+            {
+                "id": f"r{number:02d}",
+                "content_hash": content_hash(turns, {}),
+                "prompt_id": prompt_hash(turns, {}),
+                "messages": turns,
+                "source": source,
+                "task": task,
+                "origin": [None, "gpt", "claude"][number % 3],
+                "metadata": "{}",
+                "file": "made.jsonl",
+                "row": number + 1,
+            }
+        )
+    return made
+
+
+class Bench:
+    """Examples on disk, and the scores of every method on them, computed once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "examples").mkdir(parents=True)
+        table = pa.Table.from_pylist(examples(), schema=EXAMPLES)
+        for number, start in enumerate(range(0, len(table), 12)):
+            pq.write_table(table.slice(start, 12), folder / "examples" / shard_name(number))
+        losses = [[3.0 - 0.01 * n, 2.0 - 0.05 * (n % 6)] for n in range(len(table))]
+        pq.write_table(
+            pa.table({"id": table["id"][:-2], "losses": losses[:-2]}),  # two rows have none
+            folder / "trajectories.parquet",
+        )
+        pq.write_table(pa.table({"id": table["id"][:3]}), folder / "subset.parquet")
+        self.corpus = Corpus.open(folder / "examples")
+
+    def store(self, spec: ModelSpec | None = None) -> ScoreStore:
+        toy = spec or ModelSpec(name="builtin:toy")
+        models = {"toy": toy}
+        files = ("trajectories.parquet", "subset.parquet")
+        prints: dict[str, dict[str, Any]] = {"toy": {"name": toy.name}}
+        prints |= {name: {"digest": name} for name in files}
+        runtime = Runtime(models=models, device="cpu", base=self.folder)
+        return ScoreStore(self.folder / "cache", prints, runtime)
+
+    def measured(self, method: Method, corpus: Corpus | None = None) -> Corpus:
+        """Return a corpus with everything that a method asks for."""
+        store = self.store()
+        corpus = self.corpus if corpus is None else corpus
+
+        def score(request: Request) -> None:
+            train(corpus, request, store)
+            for piece in pending(0, corpus, request, store):
+                score_work(corpus.take(piece.shard, piece.positions), piece, store)
+
+        with_statistics = measure(Longest(budget=1), corpus, store, score).corpus
+        return measure(method, with_statistics, store, score).corpus
+
+    def some(self, rows: list[int]) -> Corpus:
+        """Return some of the rows, in an order."""
+        return Corpus(self.corpus.rows.take(rows), self.corpus.shards)
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    return Bench(tmp_path_factory.mktemp("bench"))
+
+
+every_kind = pytest.mark.parametrize("kind", sorted(METHODS))
+budgeted = pytest.mark.parametrize(
+    "kind", sorted(kind for kind, method in METHODS.items() if issubclass(method, Budgeted))
+)
+
+
+def plain(value: object) -> None:
+    """Check that a value is plain data that JSON can hold."""
+    json.dumps(value, allow_nan=False)
+    if isinstance(value, dict):
+        assert all(isinstance(key, str) for key in value)
+
+
+@every_kind
+@pytest.mark.parametrize("rows", [1, 2, 3, 32])
+def test_one_verdict_per_row_in_order(kind: str, rows: int, bench: Bench) -> None:
+    method = method_of(kind)
+    # Without the first row, of the target, RDS+ would have nothing to be near to.
+    corpus = bench.measured(method, bench.some([0, *range(33 - rows, 32)]))
+    decided = method.decide(corpus)
+    assert decided.schema == VERDICTS
+    assert decided["id"].to_pylist() == corpus.rows["id"].to_pylist()
+    assert decided["keep"].null_count == decided["reason"].null_count == 0
+    assert all(math.isfinite(gain) for gain in decided["gain"].to_pylist() if gain is not None)
+    assert all(rank >= 1 for rank in decided["rank"].to_pylist() if rank is not None)
+
+
+@every_kind
+def test_every_reason_is_documented(kind: str, bench: Bench) -> None:
+    method = method_of(kind)
+    decided = method.decide(bench.measured(method))
+    slugs = re.findall(r"`([a-z0-9_<>]+)`", type(method).__doc__ or "")
+    known = [re.sub(r"<\w+>", r"\\w+", slug) for slug in slugs]
+    for reason in set(decided["reason"].to_pylist()):
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", reason)
+        assert any(re.fullmatch(pattern, reason) for pattern in known), reason
+
+
+@every_kind
+def test_the_report_s_figures_are_plain_data(kind: str, bench: Bench) -> None:
+    method = method_of(kind)
+    for corpus in (bench.measured(method), bench.measured(method, bench.some([0, 5]))):
+        decided = method.decide(corpus)
+        plain(method.diagnose(corpus, decided))
+        plain(method.picture(corpus, decided))
+
+
+@every_kind
+def test_what_is_revised_is_kept(kind: str, bench: Bench) -> None:
+    method = method_of(kind)
+    corpus = bench.measured(method)
+    decided = method.decide(corpus)
+    revised = method.revise(corpus, decided)
+    assert revised.schema == REVISED
+    kept = decided.filter(decided["keep"])["id"].to_pylist()
+    assert set(revised["id"].to_pylist()) <= set(kept)
+
+
+@every_kind
+def test_the_order_of_the_rows_is_irrelevant(kind: str, bench: Bench) -> None:
+    method = method_of(kind)
+    order = np.random.default_rng(3).permutation(len(bench.corpus)).tolist()
+    corpora = [bench.measured(method), bench.measured(method, bench.some(order))]
+    key = "content_hash" if kind in BY_PLACE else "id"
+    verdicts = []
+    for corpus in corpora:
+        decided = method.decide(corpus)
+        rows = zip(
+            corpus.rows[key].to_pylist(),
+            decided["keep"].to_pylist(),
+            decided["reason"].to_pylist(),
+            decided["rank"].to_pylist(),
+            strict=True,
+        )
+        verdicts.append(sorted(rows, key=str))
+    assert verdicts[0] == verdicts[1]
+
+
+@budgeted
+@pytest.mark.parametrize("unit", ["row", "prompt"])
+@pytest.mark.parametrize("budget", [1, 5, "40%", 0.25, "1/3", 1000])
+def test_the_budget_is_honoured(kind: str, unit: str, budget: Any, bench: Bench) -> None:
+    try:
+        method = method_of(kind, budget=budget, unit=unit)
+    except ValueError:
+        assert unit not in str(METHODS[kind].model_fields["unit"].annotation)
+        return
+    assert isinstance(method, Budgeted)
+    corpus = bench.measured(method)
+    decided = method.decide(corpus)
+    pool = corpus.rows.filter(pa.array(method.pool(corpus)))
+    if kind == "s2l":  # rows without a trajectory are no part of the pool
+        pool = pool.filter(pc.equal(corpus.column("trajectory.status"), "ok"))
+    column = "id" if unit == "row" else "prompt_id"
+    there = len(pool[column].unique())
+    kept = len(corpus.rows.filter(decided["keep"])[column].unique())
+    shares = {"40%": 0.4, 0.25: 0.25, "1/3": 1 / 3}
+    allowed = min(there, budget if isinstance(budget, int) else int(shares[budget] * there))
+    if kind in KEEPS_FEWER:
+        assert 0 < kept <= allowed
+    else:
+        assert kept == allowed
+
+
+@every_kind
+def test_nothing_reaches_the_stage(kind: str, tmp_path: Path) -> None:
+    """A run in which the stage before drops everything ends well."""
+    bench = Bench(tmp_path / "bench")
+    data = [{"prompt": f"Question {n}?", "completion": "Yes."} for n in range(3)]
+    text = "".join(json.dumps(row) + "\n" for row in data)
+    (tmp_path / "data.jsonl").write_text(text, encoding="utf-8")
+    (tmp_path / "trajectories.parquet").write_bytes(
+        (bench.folder / "trajectories.parquet").read_bytes()
+    )
+    recipe = {
+        "name": "empty",
+        "inputs": [{"path": "data.jsonl", "source": "target"}],
+        "models": {"toy": {"name": "builtin:toy"}},
+        "stages": [{"kind": "rules", "max_chars": 1}, config(kind)],
+    }
+    result = run(parse_recipe(recipe, "recipe"), tmp_path, tmp_path / "runs")
+    assert result.export.rows == 0
+
+
+@every_kind
+def test_a_source_that_does_not_exist_is_refused(kind: str) -> None:
+    for changes in NOWHERE.get(kind, []):
+        recipe = {
+            "name": "r",
+            "inputs": [{"path": "a", "source": "somewhere"}, {"path": "b", "source": "target"}],
+            "models": {"toy": {"name": "builtin:toy"}},
+            "stages": [config(kind, **changes)],
+        }
+        with pytest.raises(RecipeError, match="no input has the source 'nowhere'"):
+            parse_recipe(recipe, "r")
+
+
+def test_every_field_that_names_sources_is_tested() -> None:
+    """A field whose description speaks of sources is tried above, or said to name none."""
+    tried = {f"{kind}.{name}" for kind, each in NOWHERE.items() for one in each for name in one}
+    speak = {
+        f"{kind}.{name}"
+        for kind, method in METHODS.items()
+        for name, text in described(method).items()
+        if re.search(r"\b[Ss]ources?\b", text)
+    }
+    assert speak - tried - NAMES_NONE == set()
+
+
+def described(method: type[Method]) -> dict[str, str]:
+    """Return the fields of a method with what its docstring says of them."""
+    assert method.__doc__
+    text = method.__doc__.partition("Attributes:")[2]
+    parts = re.split(r"\n        (\w+): ", text)
+    found = dict(zip(parts[1::2], parts[2::2], strict=True))
+    missing = set(method.model_fields) - {"kind"} - set(found)
+    assert not missing, f"the docstring of {method.__name__} lacks {missing}"
+    return found
+
+
+@every_kind
+def test_a_model_on_a_server_is_refused_or_used(
+    kind: str, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = method_of(kind)
+    assert local_roles_of(method) <= roles_of(method)
+    # Port 9 discards: whoever asks gets no answer.
+    server = {"url": "http://127.0.0.1:9/v1", "retries": 0, "timeout": 1}
+    recipe = {
+        "name": "r",
+        "inputs": [{"path": "a", "source": "target"}],
+        "models": {"toy": {"name": "m", "server": server}},
+        "stages": [config(kind)],
+    }
+    if local_roles_of(method):
+        with pytest.raises(RecipeError, match="'toy' is on a server; expected a model of this"):
+            parse_recipe(recipe, "r")
+        return
+    assert parse_recipe(recipe, "r").stages == (method,)
+    if not roles_of(method):
+        return
+    monkeypatch.setenv("SIFTLINE_CACHE", str(tmp_path))
+    store = bench.store(ModelSpec(name="m", server=ServerSpec.model_validate(server)))
+    store.cache = tmp_path
+
+    def score(request: Request) -> None:
+        for piece in pending(0, bench.corpus, request, store):
+            score_work(bench.corpus.take(piece.shard, piece.positions), piece, store)
+
+    with pytest.raises(ModelError) as caught:
+        measure(method, bench.corpus, store, score)
+    assert "127.0.0.1:9" in str(caught.value)  # it was asked, and not refused as such
+
+
+@every_kind
+def test_preview_reads_what_previewed_names(kind: str, bench: Bench) -> None:
+    method = method_of(kind)
+    assert set(method.previewed()) <= set(in_order(method.scorers()))
+    plain(method.preview(bench.measured(method)))
+
+
+@every_kind
+def test_fields_come_back_from_json(kind: str) -> None:
+    method = method_of(kind)
+    data = method.model_dump(mode="json")
+    assert type(method).model_validate(json.loads(json.dumps(data))) == method
