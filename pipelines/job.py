@@ -183,7 +183,7 @@ def _subclasses(kind: type[Config]) -> list[type[Config]]:
 
 def _outside(recipe: Recipe) -> list[dict[str, Any]]:
     """Return package, version and revision of what a recipe uses of other packages."""
-    used = [(type(stage), stage.revision) for stage in recipe.stages]
+    used: list[tuple[type[Config], int]] = [(type(each), each.revision) for each in recipe.stages]
     used += [(type(each), each.revision) for stage in recipe.stages for each in stage.scorers()]
     return [
         {"class": kind.__name__, "revision": revision, "package": package}

@@ -8,7 +8,7 @@ from decimal import Decimal
 # list mark headings, options and turns of phrase too, so they count in the last line only.
 _MARKERS = (
     re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})+)\}"),  # MATH
-    re.compile(r"^\W*(?:final answer|answer)\W*:[\s*_]*(\S.*)$", re.IGNORECASE | re.MULTILINE),
+    re.compile(r"^[^\w\n]*(?:final answer|answer)\W*:[\s*_]*(\S.*)$", re.IGNORECASE | re.M),
 )
 _LAST_LINE_MARKERS = (
     re.compile(r"####\s*(.+)"),  # GSM8K

@@ -28,10 +28,10 @@ from siftline.contracts.computation import Computation
 from siftline.contracts.corpus import Corpus
 from siftline.scorers.judges.sandbox import Limits, find_sandbox, reaches_end
 
-_MARKED = re.compile(r"\[{1,2}BEGIN\]{1,2}(.*?)\[{1,2}DONE\]{1,2}", re.DOTALL)  # as MBPP asks for
-_FENCED = re.compile(
-    r"^[ \t]*```[ \t]*([^\s`]*)[^\n`]*\n(.*?)^[ \t]*```[ \t]*\r?$", re.DOTALL | re.MULTILINE
-)
+# What MBPP asks for around code.
+_BEGIN, _DONE = (re.compile(rf"\[{{1,2}}{word}\]{{1,2}}") for word in ("BEGIN", "DONE"))
+_FENCE = re.compile(r"[ \t]*```[ \t]*([^\s`]*)[^\n`]*")
+_FENCE_END = re.compile(r"[ \t]*```[ \t]*\r?")
 _PYTHON = ("python", "python3", "py")
 
 
@@ -87,14 +87,44 @@ def code_of(text: str) -> str:
     It is what stands between `[BEGIN]` and `[DONE]`; and of that the last fenced block that says
     Python, or the last that says no language; or else all of it.
     """
-    marked = _MARKED.findall(text)
+    marked = _marked(text)
     text = marked[-1] if marked else text
-    blocks = [(language.casefold(), code) for language, code in _FENCED.findall(text)]
+    blocks = _fenced(text)
     for wanted in (_PYTHON, ("",)):
         codes = [code for language, code in blocks if language in wanted]
         if codes:
             return textwrap.dedent(codes[-1])
     return textwrap.dedent(text).strip("\n")
+
+
+def _marked(text: str) -> list[str]:
+    """Return what stands between each `[BEGIN]` and the next `[DONE]`."""
+    marked = []
+    begin = _BEGIN.search(text)
+    while begin and (done := _DONE.search(text, begin.end())):
+        marked.append(text[begin.end() : done.start()])
+        begin = _BEGIN.search(text, done.end())
+    return marked
+
+
+def _fenced(text: str) -> list[tuple[str, str]]:
+    """Return language and content of each fenced block that is closed, line by line."""
+    blocks: list[tuple[str, str]] = []
+    language: str | None = None
+    content: list[str] = []
+    *lines, last = text.split("\n")
+    for line in lines:
+        if language is None:
+            if opening := _FENCE.fullmatch(line):
+                language, content = opening[1].casefold(), []
+        elif _FENCE_END.fullmatch(line):
+            blocks.append((language, "".join(content)))
+            language = None
+        else:
+            content.append(f"{line}\n")
+    if language is not None and _FENCE_END.fullmatch(last):
+        blocks.append((language, "".join(content)))
+    return blocks
 
 
 def stated_tests(metadata: str, key: str) -> tuple[str, ...]:
