@@ -30,8 +30,8 @@ from siftline.scorers.judges.sandbox import Limits, find_sandbox, reaches_end
 
 # What MBPP asks for around code.
 _BEGIN, _DONE = (re.compile(rf"\[{{1,2}}{word}\]{{1,2}}") for word in ("BEGIN", "DONE"))
-_FENCE = re.compile(r"[ \t]*```[ \t]*([^\s`]*)[^\n`]*")
-_FENCE_END = re.compile(r"[ \t]*```[ \t]*\r?")
+_FENCE = re.compile(r"^[ \t]*```[ \t]*([^\s`]*)[^\n`]*")
+_FENCE_END = re.compile(r"^[ \t]*```[ \t]*\r?")
 _PYTHON = ("python", "python3", "py")
 
 
