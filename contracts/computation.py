@@ -46,3 +46,18 @@ class RunsModel(Computation):
     def role(self) -> str | None:
         """The role of the model."""
         return self.model
+
+
+class ReadsFile(Computation):
+    """A computation that looks rows up in a file.
+
+    Attributes:
+        file: Its path, relative to the recipe. Its content is part of the identity of the results.
+    """
+
+    file: str
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The file."""
+        return (self.file,)

@@ -111,6 +111,8 @@ class StageRun:
             pictures=method.picture(corpus, verdicts) if len(corpus) else {},
         )
         write_manifest(self.folder, manifest)
+        self._measured = None
+        self._store.release()
         return manifest
 
     def _write_scores(self, corpus: Corpus, requests: Iterable[Request]) -> None:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from siftline.contracts import progress
+from siftline.contracts.computation import ReadsFile
 from siftline.contracts.errors import InputError
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Key, Scored, Scorer
@@ -18,7 +19,7 @@ from siftline.scorers.trajectory import Loss, trajectory_table
 MISSING = "missing"  # the file does not hold this row
 
 
-class GivenTrajectory(Scorer):
+class GivenTrajectory(ReadsFile, Scorer):
     """Trajectories that the user has measured, in the table `trajectory`, as :class:`Trajectory`.
 
     `tokens` and `truncated` are null, since the file does not state them.
@@ -31,13 +32,6 @@ class GivenTrajectory(Scorer):
     table: ClassVar[str] = "trajectory"
     revision: ClassVar[int] = 1
     key: ClassVar[Key] = "id"
-
-    file: str
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The file."""
-        return (self.file,)
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Look the rows up by id.

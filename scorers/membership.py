@@ -8,12 +8,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from siftline.contracts import progress
+from siftline.contracts.computation import ReadsFile
 from siftline.contracts.errors import InputError
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Key, Scored, Scorer
 
 
-class Membership(Scorer):
+class Membership(ReadsFile, Scorer):
     """Whether each row is in a dataset, in the table `initial_subset`, column `member`.
 
     Attributes:
@@ -25,13 +26,6 @@ class Membership(Scorer):
     table: ClassVar[str] = "initial_subset"
     revision: ClassVar[int] = 1
     key: ClassVar[Key] = "id"
-
-    file: str
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The file."""
-        return (self.file,)
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Look the rows up by id.
