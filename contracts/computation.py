@@ -4,9 +4,10 @@ Scorers, trainers and the comparers inside them are computations. Their identity
 stands here (:mod:`siftline.pipelines.scores.identity`), so nothing else may change a result.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from siftline.contracts.config import Config
+from siftline.contracts.verbs import check_verbs
 
 
 class Computation(Config):
@@ -21,6 +22,22 @@ class Computation(Config):
 
     revision: ClassVar[int | None] = None
     local: ClassVar[bool] = False
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Refuse what would leave a part of the results' identity out.
+
+        Raises:
+            TypeError: A name is nearly a verb's, a verb takes other arguments, or a field `model`
+                stands without the verb `role` that says that it is run.
+        """
+        super().__pydantic_init_subclass__(**options)
+        check_verbs(cls, set(cls.model_fields), strict=False)
+        if "model" in cls.model_fields and cls.role is Computation.role:
+            raise TypeError(
+                f"{cls.__qualname__}.model: without 'role' the model would be no part of the "
+                "results' identity; expected RunsModel among the bases."
+            )
 
     @property
     def role(self) -> str | None:

@@ -5,9 +5,8 @@ A method is a frozen configuration. What it needs to know about each row it name
 Methods never edit data and never write files: the runner does both.
 """
 
-import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -16,9 +15,9 @@ import pyarrow as pa
 
 from siftline.contracts.config import Config
 from siftline.contracts.corpus import VERDICTS, Corpus
-from siftline.contracts.errors import nearest
 from siftline.contracts.scorer import Scorer, in_order
 from siftline.contracts.trainer import Training
+from siftline.contracts.verbs import check_verbs
 
 REVISED = pa.schema([("id", pa.string()), ("response", pa.string()), ("origin", pa.string())])
 
@@ -62,18 +61,7 @@ class Method(Config):
             TypeError: There is one; the nearest verb, or what it takes, is named.
         """
         super().__pydantic_init_subclass__(**options)
-        known = set(dir(Method)) | set(cls.model_fields) | cls.__class_vars__
-        for name, value in vars(cls).items():
-            if name.startswith("_"):
-                continue
-            if name not in known:
-                verbs = [each for each in vars(Method) if not each.startswith(("_", "model_"))]
-                raise TypeError(
-                    f"{cls.__qualname__}.{name}: a method has no verb of this name, and the runner "
-                    f"would never call it.{nearest(name, verbs)} Helpers start with an underscore."
-                )
-            if inspect.isfunction(value):
-                _check_arguments(f"{cls.__qualname__}.{name}", value, getattr(Method, name))
+        check_verbs(cls, set(cls.model_fields), strict=True)
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return what must be measured on every row before `decide`."""
@@ -145,17 +133,6 @@ class Budgeted(Method):
 
     budget: int | float | str | None
     unit: Literal["row", "prompt", "token"]
-
-
-def _check_arguments(name: str, verb: Callable[..., Any], base: Callable[..., Any]) -> None:
-    """Check that a verb takes what the runner gives it.
-
-    Raises:
-        TypeError: It does not.
-    """
-    given, wanted = (tuple(inspect.signature(each).parameters) for each in (verb, base))
-    if given != wanted:
-        raise TypeError(f"{name}: got ({', '.join(given)}), expected ({', '.join(wanted)}).")
 
 
 def roles_of(method: Method) -> set[str]:

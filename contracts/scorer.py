@@ -4,9 +4,10 @@ A scorer is a frozen configuration apart from the method that asks for it. So a 
 of a score's identity, and two methods that need the same score share it.
 """
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 
@@ -41,6 +42,18 @@ class Scorer(Computation):
     table: ClassVar[str]
     revision: ClassVar[int]
     key: ClassVar[Key] = "content_hash"
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        """Refuse a scorer that can score and has no name or revision for its scores.
+
+        Raises:
+            TypeError: One of them is missing.
+        """
+        super().__pydantic_init_subclass__(**options)
+        for name in ("table", "revision"):
+            if not inspect.isabstract(cls) and getattr(cls, name, None) is None:
+                raise TypeError(f"{cls.__qualname__}: no '{name}'; expected it in the class.")
 
     @property
     def needs(self) -> tuple["Scorer", ...]:

@@ -24,11 +24,11 @@ from siftline.models.fingerprint import fingerprint
 from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run_directory import INGEST, open_version
-from siftline.pipelines.scores.identity import identity_hash, package_of
+from siftline.pipelines.scores.identity import identity_hash, method_packages, package_of
 from siftline.pipelines.scores.store import ScoreStore
 
 # Bumped when ingestion or export would write other bytes from the same input.
-MACHINERY_REVISION = 1
+MACHINERY_REVISION = 2  # 2: decisions.parquet keeps the scores that rows were dropped for
 
 
 class Job(Config):
@@ -184,12 +184,15 @@ def _subclasses(kind: type[Config]) -> list[type[Config]]:
 def _outside(recipe: Recipe) -> list[dict[str, Any]]:
     """Return package, version and revision of what a recipe uses of other packages."""
     used: list[tuple[type[Config], int]] = [(type(each), each.revision) for each in recipe.stages]
-    used += [(type(each), each.revision) for stage in recipe.stages for each in stage.scorers()]
-    return [
+    for stage in recipe.stages:
+        used += [(type(each), each.revision) for each in in_order(stage.scorers())]
+    classes = [
         {"class": kind.__name__, "revision": revision, "package": package}
         for kind, revision in used
         if (package := package_of(kind))
     ]
+    # What a method asks for as it learns is not known before, nor from which package it is.
+    return [*classes, method_packages()] if classes else []
 
 
 def _files(recipe: Recipe) -> list[str]:

@@ -19,6 +19,7 @@ from siftline.filters.clear import Clear
 from siftline.filters.exact_duplicates import ExactDuplicates
 from siftline.filters.rules import Rules
 from siftline.filters.s3ft import S3ft
+from siftline.pipelines.scores.identity import GROUP
 from siftline.selectors.baselines import Longest, Random, StratifiedRandom
 from siftline.selectors.deita import Deita
 from siftline.selectors.diversity import Diversity
@@ -30,8 +31,6 @@ from siftline.selectors.mixing import Mix
 from siftline.selectors.rds import RdsPlus
 from siftline.selectors.s2l import S2L
 from siftline.selectors.semantic_duplicates import SemanticDuplicates
-
-GROUP = "siftline.methods"
 
 BUILTIN: tuple[type[Method], ...] = (
     Rules,

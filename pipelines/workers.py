@@ -11,11 +11,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from queue import Queue
 
+import pyarrow as pa
+
 from siftline.contracts import progress
-from siftline.contracts.corpus import read_examples, shard_name
+from siftline.contracts.corpus import REVISIONS, read_examples, shard_name
 from siftline.contracts.errors import ModelError
 from siftline.pipelines.job import Job
-from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import Cost, Work, score_work
 
 
@@ -27,8 +28,8 @@ class Workers:
     """
 
     def __init__(self, job: Job) -> None:
-        self._job = job
-        self.store = job.store()
+        self._here = _Shards(job)
+        self.store = self._here.store
         self._devices = devices = job.runtime.devices
         self._free: Queue[tuple[str, ProcessPoolExecutor]] = Queue()
         self._processes: list[ProcessPoolExecutor] = []
@@ -36,7 +37,9 @@ class Workers:
             # A forked process could not use CUDA.
             start = multiprocessing.get_context("spawn")
             for device in devices:
-                process = ProcessPoolExecutor(1, mp_context=start)
+                process = ProcessPoolExecutor(
+                    1, mp_context=start, initializer=_begin, initargs=(job, device)
+                )
                 self._processes.append(process)
                 self._free.put((device, process))
 
@@ -47,10 +50,10 @@ class Workers:
             ModelError: The model cannot be loaded or run; nothing is stored.
         """
         if not self._processes:
-            return _score_shard(self._job, work, self.store)
+            return self._here.score(work)
         device, process = self._free.get()
         try:
-            cost = process.submit(_score_elsewhere, self._job, device, work).result()
+            cost = process.submit(_score_elsewhere, work).result()
         except BrokenProcessPool as error:
             raise ModelError(
                 f"The process of device '{device}' ended by itself; expected it to score shard "
@@ -75,17 +78,42 @@ class Workers:
             process.shutdown(cancel_futures=True)
 
 
-def _score_shard(job: Job, work: Work, store: ScoreStore) -> Cost:
-    """Score what is missing in one shard."""
-    shard = job.examples_folder / shard_name(work.shard)
-    rows = read_examples(shard, work.positions, job.revisions_before(work.stage))
-    return score_work(rows, work, store)
+class _Shards:
+    """Scores shards in one process, stage after stage.
+
+    Attributes:
+        store: The scores, as this process has opened them.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.store = job.store()
+        self._revisions: tuple[int, pa.Table] = (-1, REVISIONS.empty_table())
+
+    def score(self, work: Work) -> Cost:
+        """Score what is missing in one shard."""
+        stage, revisions = self._revisions
+        if stage != work.stage:
+            revisions = self._job.revisions_before(work.stage)
+            self._revisions = (work.stage, revisions)
+        shard = self._job.examples_folder / shard_name(work.shard)
+        return score_work(read_examples(shard, work.positions, revisions), work, self.store)
 
 
-def _score_elsewhere(job: Job, device: str, work: Work) -> Cost:
+_elsewhere: _Shards | None = None  # in the process of a device
+
+
+def _begin(job: Job, device: str) -> None:
+    """Open the run in the process of a device."""
+    global _elsewhere
+    _elsewhere = _Shards(job.model_copy(update={"runtime": job.runtime.on(device)}))
+
+
+def _score_elsewhere(work: Work) -> Cost:
     """Score a shard in the process of a device."""
-    there = job.model_copy(update={"runtime": job.runtime.on(device)})
-    return _score_shard(there, work, there.store())
+    if _elsewhere is None:
+        raise RuntimeError("the process of a device was asked before the run was opened in it")
+    return _elsewhere.score(work)
 
 
 @contextmanager

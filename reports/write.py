@@ -1,5 +1,6 @@
 """Write what people read of a finished version."""
 
+import uuid
 from pathlib import Path
 
 from siftline.pipelines.record import RunRecord
@@ -22,6 +23,6 @@ def write_reports(version: Path) -> None:
     path = version / PAGE
     if path.exists():
         return
-    temporary = path.with_name(f".{PAGE}.tmp")
+    temporary = path.with_name(f".{PAGE}-{uuid.uuid4().hex}.tmp")  # two may write at once
     temporary.write_text(report_page(RunRecord(version)), encoding="utf-8")
     temporary.replace(path)

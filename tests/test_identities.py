@@ -3,13 +3,15 @@
 A hash here changes only with a `revision`, and with a line in the CHANGELOG.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
+import pyarrow as pa
 import pytest
 
 from siftline.contracts.computation import Computation
 from siftline.contracts.config import Config
-from siftline.contracts.scorer import Scorer
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.generation import Sampling
 from siftline.models.training.proxy import Proxy
 from siftline.models.training.tuning import Tuning
@@ -185,3 +187,20 @@ def others(part: Config) -> Config:
 def test_a_changed_file_is_told_apart() -> None:
     given = computations()["membership"]
     assert hashed(given, {**PRINTS, "f.parquet": {"digest": "another"}}) != hashed(given)
+
+
+class Several(Scorer):
+    """A scorer whose parts stand in a tuple, where their models would be lost."""
+
+    table: ClassVar[str] = "several"
+    revision: ClassVar[int] = 1
+
+    parts: tuple[Judge, ...]
+
+    def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
+        raise NotImplementedError
+
+
+def test_parts_that_would_be_lost_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"Several.parts holds computations inside another value"):
+        hashed(Several(parts=(Judge(model="m"),)))

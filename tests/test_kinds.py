@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -15,9 +16,13 @@ import pytest
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.method import Method
+from siftline.contracts.runtime import Runtime
+from siftline.contracts.scorer import Scored, Scorer
 from siftline.pipelines import kinds
 from siftline.pipelines.kinds import BUILTIN, kind_of, known_kinds, method_of
 from siftline.pipelines.recipe import parse_recipe
+from siftline.pipelines.scores import identity
+from siftline.pipelines.scores.identity import GROUP
 from siftline.selectors.baselines import Random
 
 EXAMPLE = Path(__file__).parent / "example_package"
@@ -30,6 +35,16 @@ class Decided(Method):
     kind: Literal["decided"] = "decided"
 
     def decide(self, corpus: Corpus) -> pa.Table:
+        raise NotImplementedError
+
+
+class Counted(Scorer):
+    """A scorer that is complete."""
+
+    table: ClassVar[str] = "counted"
+    revision: ClassVar[int] = 1
+
+    def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         raise NotImplementedError
 
 
@@ -57,7 +72,7 @@ def declared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Declare entry points as installed packages would."""
 
     def declare(**entries: str) -> None:
-        points = [EntryPoint(name, value, kinds.GROUP) for name, value in entries.items()]
+        points = [EntryPoint(name, value, GROUP) for name, value in entries.items()]
         monkeypatch.setattr(kinds, "entry_points", lambda group: points)
         kinds._external.cache_clear()
         kinds._loaded.cache_clear()
@@ -122,6 +137,44 @@ def test_a_misspelt_verb_is_no_class() -> None:
                 return {}
 
 
+@pytest.mark.parametrize("wrong", ["file", "need", "scores"])
+def test_a_misspelt_verb_of_a_scorer_is_no_class(wrong: str) -> None:
+    """A file or a scorer that is needed would silently be no part of the identity."""
+    with pytest.raises(TypeError, match=f"{wrong}: there is no verb of this name"):
+        type("Wrong", (Counted,), {wrong: property(lambda self: ()), "__module__": __name__})
+
+
+@pytest.mark.parametrize(
+    ("base", "body", "expected"),
+    [
+        ("Counted", {"score": lambda self, rows: None}, r"got \(self, rows\), expected \(self, r"),
+        ("Counted", {"files": lambda self: ()}, "files: expected a property"),
+        ("Counted", {"__annotations__": {"model": str}}, "model: without 'role' the model would"),
+        ("Counted", {"__annotations__": {"score": int}, "score": 3}, "have the name of a verb"),
+        ("Unnamed", {"score": lambda self, rows, runtime: None}, "no 'table'; expected it in the"),
+        ("Decided", {"decide": staticmethod(lambda self, corpus: None)}, "expected a plain method"),
+        ("Decided", {"__annotations__": {"pool": int}, "pool": 3}, "have the name of a verb"),
+    ],
+)
+def test_what_would_break_a_contract_is_no_class(
+    base: str, body: dict[str, Any], expected: str
+) -> None:
+    bases = {"Counted": Counted, "Unnamed": Scorer, "Decided": Decided}
+    with warnings.catch_warnings():  # pydantic warns of a field that shadows a verb
+        warnings.simplefilter("ignore")
+        with pytest.raises(TypeError, match=expected):
+            type("Wrong", (bases[base],), {**body, "__module__": __name__})
+
+
+def test_a_mixin_s_misspelt_verb_is_found() -> None:
+    class Mixin:
+        def pictures(self) -> None:
+            """Nobody calls it."""
+
+    with pytest.raises(TypeError, match="Did you mean 'picture'"):
+        type("Mixed", (Mixin, Decided), {"__module__": __name__})
+
+
 def test_a_verb_with_other_arguments_is_no_class() -> None:
     with pytest.raises(
         TypeError, match=r"got \(self, corpus\), expected \(self, corpus, decided\)"
@@ -130,6 +183,35 @@ def test_a_verb_with_other_arguments_is_no_class() -> None:
         class Changed(Decided):
             def diagnose(self, corpus: Corpus) -> dict[str, Any]:  # type: ignore[override]
                 return {}
+
+
+def installed(folder: Path, name: str, version: str, requires: str = "siftline") -> None:
+    """Write what says that a package is installed, without a list of its modules."""
+    place = folder / f"{name}-{version}.dist-info"
+    place.mkdir()
+    lines = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {requires}\n"
+    (place / "METADATA").write_text(lines, encoding="utf-8")
+
+
+def test_what_a_package_builds_on_is_part_of_the_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A method may ask for another package's scorer as it learns, which nobody knows before."""
+    installed(tmp_path, "above", "1.0", requires="beneath (>=1)")
+    entry = f"[{GROUP}]\nabove = above_module:Above\n"
+    (tmp_path / "above-1.0.dist-info" / "entry_points.txt").write_text(entry, encoding="utf-8")
+    installed(tmp_path, "beneath", "2.0")
+    installed(tmp_path, "unrelated", "3.0", requires="numpy")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    remembered = (identity._required, identity._distributions)
+    for function in remembered:
+        function.cache_clear()
+    assert identity.method_packages() == {"above": "1.0", "beneath": "2.0"}
+    # An install that lists no modules is found by its entry point.
+    above = type("Above", (), {"__module__": "above_module"})
+    assert identity.package_of(above) == {"above": "1.0"}
+    for function in remembered:
+        function.cache_clear()
 
 
 def test_an_installed_package_curates(tmp_path: Path) -> None:
@@ -163,8 +245,8 @@ def test_an_installed_package_curates(tmp_path: Path) -> None:
     first = curate()
     assert (first["version"], first["export"]["rows"], first["scored"]) == ("v0001", 2, 6)
     assert curate()["reused"]
-    (identity,) = (tmp_path / "runs" / "cache" / "lines").glob("*/identity.json")
-    assert json.loads(identity.read_text())["package"] == {"siftline-shortest": "1.2.0"}
+    (told,) = (tmp_path / "runs" / "cache" / "lines").glob("*/identity.json")
+    assert json.loads(told.read_text())["package"] == {"siftline-shortest": "1.2.0"}
     (metadata,) = here.glob("siftline_shortest-*.dist-info/METADATA")
     metadata.write_text(metadata.read_text().replace("Version: 1.2.0", "Version: 1.3.0"))
     after = curate()  # another version of the package may give other results

@@ -51,13 +51,14 @@ class ScoreCache:
     def _read_new_parts(self) -> None:
         known = set(self._parts)
         fresh = sorted(path for path in self.folder.glob("part-*.parquet") if path not in known)
-        chunks = self._keys.chunks
-        for path in fresh:
-            keys = pq.read_table(path, columns=[self.key])[self.key].combine_chunks()
-            self._parts.append(path)
-            self._starts = np.append(self._starts, self._starts[-1] + len(keys))
-            chunks.append(keys)
-        self._keys = pa.chunked_array(chunks, pa.string())
+        keys = [
+            pq.read_table(path, columns=[self.key])[self.key].combine_chunks() for path in fresh
+        ]
+        # All are read before any is taken notice of: a failure leaves what was known in order.
+        ends = self._starts[-1] + np.cumsum([len(each) for each in keys], dtype=np.int64)
+        self._keys = pa.chunked_array([*self._keys.chunks, *keys], pa.string())
+        self._parts = [*self._parts, *fresh]
+        self._starts = np.append(self._starts, ends)
 
     def missing(self, keys: pa.Array) -> pa.Array:
         """Return which keys are not in the cache, as booleans."""

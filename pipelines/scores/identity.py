@@ -1,16 +1,21 @@
 """What tells scores apart: the identity of a scorer, and of what was trained for it."""
 
+import contextlib
 import functools
 import hashlib
 import importlib.metadata
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from siftline.contracts.computation import Computation
+from siftline.contracts.config import Config
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.trainer import Training, rows_digest
+
+GROUP = "siftline.methods"  # the entry points by which other packages add methods
 
 
 def scorer_identity(scorer: Scorer, fingerprints: dict[str, Any]) -> dict[str, Any]:
@@ -47,14 +52,14 @@ def artifact_identity(training: Training, corpus: Corpus, prints: dict[str, Any]
 def computation_identity(computation: Computation, fingerprints: dict[str, Any]) -> dict[str, Any]:
     """Return the fields, the model and the files of a computation, and of those inside it."""
     fields = computation.model_dump(mode="json")
-    for name in fields:
-        value = getattr(computation, name)
-        if isinstance(value, Scorer):
-            fields[name] = scorer_identity(value, fingerprints)
-        elif isinstance(value, Computation):
-            fields[name] = computation_identity(value, fingerprints)
-            if value.revision is not None:
-                fields[name]["revision"] = value.revision
+    for name, value in computation:
+        if isinstance(value, Computation):
+            fields[name] = _part_identity(value, fingerprints)
+        elif _holds_computation(value):
+            raise TypeError(
+                f"{type(computation).__qualname__}.{name} holds computations inside another value, "
+                "whose models and revisions would be lost; expected each as a field of its own."
+            )
     model = None
     if computation.role is not None:
         fields.pop("model")  # the role is only a name
@@ -65,6 +70,25 @@ def computation_identity(computation: Computation, fingerprints: dict[str, Any])
     if package := package_of(type(computation)):
         identity["package"] = package
     return identity
+
+
+def _part_identity(part: Computation, fingerprints: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity of a computation that is a field of another."""
+    if isinstance(part, Scorer):
+        return scorer_identity(part, fingerprints)
+    identity = computation_identity(part, fingerprints)
+    return identity if part.revision is None else {**identity, "revision": part.revision}
+
+
+def _holds_computation(value: object) -> bool:
+    """Return whether a computation stands somewhere inside a value."""
+    if isinstance(value, Computation):
+        return True
+    if isinstance(value, Config):
+        return any(_holds_computation(each) for _, each in value)
+    if isinstance(value, Mapping):
+        return any(_holds_computation(each) for each in value.values())
+    return isinstance(value, tuple | list) and any(_holds_computation(each) for each in value)
 
 
 def package_of(kind: type) -> dict[str, str]:
@@ -79,9 +103,42 @@ def package_of(kind: type) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in names} or {module: ""}
 
 
+def method_packages() -> dict[str, str]:
+    """Return name and version of the packages that add methods, and of what they build on.
+
+    They build on the packages that they require, directly or not, which require siftline too.
+    """
+    entries = importlib.metadata.entry_points(group=GROUP)
+    names = [entry.dist.name for entry in entries if entry.dist is not None]
+    versions: dict[str, str] = {}
+    while names:
+        name = names.pop()
+        if name not in versions and name != "siftline":
+            versions[name] = importlib.metadata.version(name)
+            names += [each for each in _required(name) if "siftline" in _required(each)]
+    return dict(sorted(versions.items()))
+
+
+@functools.cache
+def _required(name: str) -> tuple[str, ...]:
+    """Return the names of the packages that an installed one requires; none if it is missing."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        stated = importlib.metadata.requires(name) or ()
+        return tuple(re.split(r"[^A-Za-z0-9._-]", each, maxsplit=1)[0] for each in stated)
+    return ()
+
+
 @functools.cache
 def _distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
+    """Return the names of the packages that bring each top-level module.
+
+    An editable install may not say which modules it brings; its entry points do.
+    """
+    packages = dict(importlib.metadata.packages_distributions())
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        if entry.dist is not None:
+            packages.setdefault(entry.module.partition(".")[0], [entry.dist.name])
+    return packages
 
 
 def identity_hash(identity: object) -> str:

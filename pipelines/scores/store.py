@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import Request
 from siftline.contracts.runtime import Runtime
@@ -28,10 +30,20 @@ class ScoreStore:
 
     def scores(self, scorer: Scorer) -> ScoreCache:
         """Return what is kept of one scorer, with the parts that have appeared since."""
-        identity = scorer_identity(scorer, self.fingerprints)
-        opened = self._opened.setdefault(identity_hash(identity), ScoreCache(self.cache, identity))
+        opened = self._open(scorer)
         opened.refresh()
         return opened
+
+    def add(self, scorer: Scorer, table: pa.Table) -> None:
+        """Keep one piece of a scorer's work; its other parts need not be read for that."""
+        self._open(scorer).add(table)
+
+    def _open(self, scorer: Scorer) -> ScoreCache:
+        identity = scorer_identity(scorer, self.fingerprints)
+        key = identity_hash(identity)
+        if key not in self._opened:
+            self._opened[key] = ScoreCache(self.cache, identity)
+        return self._opened[key]
 
     def release(self) -> None:
         """Forget what is open: the keys of a million rows take about 40 MB a scorer."""

@@ -107,7 +107,7 @@ def score_work(rows: pa.Table, work: Work, store: ScoreStore) -> Cost:
         ModelError: The model cannot be loaded or run; nothing is stored.
     """
     scored = score_rows(work.scorer, rows, store, work.artifact)
-    store.scores(work.scorer).add(scored.table)
+    store.add(work.scorer, scored.table)
     return Cost(len(rows), scored.usage)
 
 
