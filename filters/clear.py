@@ -87,7 +87,7 @@ class Clear(Method):
         seed: Of the samples.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: which of two equal rows is corrected depends on their ids
 
     kind: Literal["clear"] = "clear"
     model: str

@@ -61,8 +61,11 @@ def outcomes(
     reasons = np.full(len(corpus), "", dtype=object)
     reasons[~keep & np.isfinite(preference)] = NOT_IMPROVED
     better = np.flatnonzero(~keep & (preference > correction.eta))
-    hashes = np.array(corpus.rows["content_hash"].to_pylist(), dtype=object)[better]
-    order = better[np.lexsort((hashes, -preference[better]))]
+    hashes, ids = (
+        np.array(corpus.rows[name].to_pylist(), dtype=object)[better]
+        for name in ("content_hash", "id")
+    )
+    order = better[np.lexsort((ids, hashes, -preference[better]))]
     # Rows of one prompt share a candidate, and a dataset wants it once.
     prompts = np.array(corpus.rows["prompt_id"].to_pylist(), dtype=object)[order].astype(str)
     firsts = np.zeros(len(order), dtype=bool)

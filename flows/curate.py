@@ -1,7 +1,8 @@
 """The Prefect flow: the loop over the stages, with shards mapped as tasks.
 
-Tasks are library functions; they take a job and numbers, and leave their results in the run
-directory. Prefect's own cache is off: the run directory and the score cache are the only ones.
+Tasks are library functions that leave their results in the run directory; those that score shards
+are given paths and numbers only. Prefect's own cache is off: the run directory and the score cache
+are the only ones.
 """
 
 from collections.abc import Callable

@@ -45,7 +45,6 @@ class RunRecord:
         summary: What `report.json` says.
         recipe: The recipe as it was resolved, YAML.
         decisions: What became of every input row (:mod:`siftline.pipelines.output.decisions`).
-        stages: What each stage has left.
     """
 
     def __init__(self, version: Path) -> None:
@@ -59,7 +58,11 @@ class RunRecord:
         self.summary = Summary.model_validate_json(text)
         self.recipe = (version / "recipe.yaml").read_text(encoding="utf-8")
         self.decisions = pq.read_table(version / "decisions.parquet")
-        self.stages = tuple(_stage(version, manifest) for manifest in self.summary.stages)
+
+    @cached_property
+    def stages(self) -> tuple[StageRecord, ...]:
+        """What each stage has left."""
+        return tuple(_stage(self.version, manifest) for manifest in self.summary.stages)
 
     def quarantined(self, rows: int) -> list[dict[str, Any]]:
         """Return the first rows that could not be used, with what was wrong."""
@@ -96,6 +99,9 @@ class RunRecord:
         """Read rows by id, as they were ingested."""
         # Decisions begin with the examples, in the order of the shards.
         places = pc.index_in(pa.array(ids, pa.string()), value_set=self.decisions["id"])
+        if places.null_count:
+            unknown = pa.array(ids).filter(pc.is_null(places))[0]
+            raise KeyError(f"no row of '{self.version}' has the id '{unknown}'")
         places = places.to_numpy(zero_copy_only=False).astype(np.int64)
         ends = np.cumsum([pq.read_metadata(path).num_rows for path in self._shards])
         shards = np.searchsorted(ends, places, side="right")

@@ -1,6 +1,8 @@
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from siftline.pipelines.scores.cache import ScoreCache
@@ -48,6 +50,28 @@ def test_leftovers_of_a_killed_writer_are_not_read(tmp_path: Path) -> None:
     (cache.folder / ".half.tmp").write_bytes(b"PAR1")
     cache.refresh()
     assert cache.missing(pa.array(["a"])).to_pylist() == [False]
+
+
+def test_a_read_that_fails_leaves_what_was_known_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ScoreCache(tmp_path, IDENTITY)
+    for row in "abc":
+        cache.add(part(**{row: float(ord(row))}))
+    read_table, reads = pq.read_table, []
+
+    def fails_once(path: Path, **options: Any) -> pa.Table:
+        reads.append(path)
+        if len(reads) == 2:
+            raise OSError("the disk is gone")
+        return read_table(path, **options)
+
+    monkeypatch.setattr(pq, "read_table", fails_once)
+    with pytest.raises(OSError, match="the disk is gone"):
+        cache.refresh()
+    cache.refresh()
+    scores = cache.read(cache.locate(pa.array(["c", "a", "b"])))["score"]
+    assert scores.to_pylist() == [99.0, 97.0, 98.0]
 
 
 def test_a_role_is_a_name_and_the_model_is_the_identity() -> None:

@@ -7,6 +7,7 @@ is new is tested without an entry here, unless it has a required field of a new 
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from scripted import said
 
 from siftline.contracts.corpus import EXAMPLES, VERDICTS, Corpus, shard_name
 from siftline.contracts.errors import ModelError, RecipeError
 from siftline.contracts.examples import Message, content_hash, prompt_hash
 from siftline.contracts.method import REVISED, Budgeted, Method, Request, local_roles_of, roles_of
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
-from siftline.contracts.runtime import Runtime
+from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.scorer import in_order
+from siftline.models import loading
+from siftline.models.generation import Conversation, Generations, OptionProbabilities, Sampling
 from siftline.pipelines.kinds import all_methods, kind_of
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run
@@ -46,8 +50,13 @@ FIELDS: dict[str, Any] = {
 # The measures of S2L are given: to train a proxy needs weights (tests/test_s2l.py).
 CHANGES: dict[str, dict[str, Any]] = {
     "s2l": {"model": None, "trajectories": "trajectories.parquet"},
-    "clear": {"consistency": {"kind": "embedding", "model": "toy"}, "max_tokens": 24},
-    "s3ft": {"max_tokens": 24},
+    "clear": {
+        "model": "writer",
+        "template": None,
+        "consistency": {"kind": "numeric"},
+        "correct": {"eta": 0.5, "judgements": 2},
+    },
+    "s3ft": {"model": "writer", "template": None},
 }
 KEEPS_FEWER = {"deita": "what is like a kept row stays out, although the budget has room"}
 BY_PLACE = {"exact_duplicates": "of equal texts the first in corpus order is kept"}
@@ -94,7 +103,7 @@ def examples() -> list[dict[str, Any]]:
     for n in range(30):
         # Every third prompt has two candidates; prompts 20 to 22 differ in a digit only.
         question = f"Tell me about the number {n - n % 3 // 2}, and add {n % 4}."
-        answer = f"The number is {n}. " + "It goes on. " * (n % 5)
+        answer = "It goes on. " * (n % 5) + f"The number is {n - n % 3 // 2}."
         source = "target" if n < 4 else f"s{n % 2}"
         rows.append((question, answer, source, ["odd", "even", None][n % 3]))
     rows.append(("Say nothing.", " ", "s0", None))
@@ -122,6 +131,41 @@ def examples() -> list[dict[str, Any]]:
     return made
 
 
+TOY = ModelSpec(name="builtin:toy")
+WRITER = ModelSpec(name="builtin:toy", revision="writer")
+
+
+class Writer:
+    """A model whose answers are a function of the question, half of them to one's liking."""
+
+    def generate(
+        self, prompts: Sequence[Conversation], sampling: Sampling, **options: Any
+    ) -> Generations:
+        options["on_batch"](len(prompts), 0)
+        rows = [said(*[self._answer(turns[-1]["content"])] * sampling.n) for turns in prompts]
+        return Generations(list(rows), Usage(1, len(prompts)))
+
+    def choose(
+        self, prompts: Sequence[Conversation], options: Sequence[str], **others: Any
+    ) -> OptionProbabilities:
+        others["on_batch"](len(prompts), 0)
+        likes = [[0.9, 0.05, 0.05], [0.1, 0.8, 0.1]]
+        rows = [likes[self._number(turns[-1]["content"]) % 2] for turns in prompts]
+        return OptionProbabilities([row[: len(options)] for row in rows], Usage(1, len(prompts)))
+
+    def _answer(self, text: str) -> str:
+        if "Which answer is better" in text:  # its own
+            first = text.partition("Second answer:")[0]
+            return "Answer: A" if "I say" in first else "Answer: B"
+        number = self._number(text)
+        if "Below is a correct answer" in text:
+            return f"In short: {re.findall('[0-9]+', text)[-1]}."
+        return f"I say it is {number if number % 3 else number + 1}."
+
+    def _number(self, text: str) -> int:
+        return int((re.findall(r"number (\d+)", text) or ["0"])[0])
+
+
 class Bench:
     """Examples on disk, and the scores of every method on them, computed once."""
 
@@ -139,11 +183,13 @@ class Bench:
         pq.write_table(pa.table({"id": table["id"][:3]}), folder / "subset.parquet")
         self.corpus = Corpus.open(folder / "examples")
 
-    def store(self, spec: ModelSpec | None = None) -> ScoreStore:
-        toy = spec or ModelSpec(name="builtin:toy")
-        models = {"toy": toy}
+    def store(self, toy: ModelSpec = TOY, writer: ModelSpec = WRITER) -> ScoreStore:
+        models = {"toy": toy, "writer": writer}
         files = ("trajectories.parquet", "subset.parquet")
-        prints: dict[str, dict[str, Any]] = {"toy": {"name": toy.name}}
+        prints: dict[str, dict[str, Any]] = {
+            "toy": {"name": toy.name},
+            "writer": {"name": "writer"},
+        }
         prints |= {name: {"digest": name} for name in files}
         runtime = Runtime(models=models, device="cpu", base=self.folder)
         return ScoreStore(self.folder / "cache", prints, runtime)
@@ -164,6 +210,12 @@ class Bench:
     def some(self, rows: list[int]) -> Corpus:
         """Return some of the rows, in an order."""
         return Corpus(self.corpus.rows.take(rows), self.corpus.shards)
+
+
+@pytest.fixture(autouse=True)
+def writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the model of this file in its place."""
+    monkeypatch.setitem(loading._loaded, ("toy", WRITER, "cpu"), Writer())
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +279,18 @@ def test_what_is_revised_is_kept(kind: str, bench: Bench) -> None:
     assert revised.schema == REVISED
     kept = decided.filter(decided["keep"])["id"].to_pylist()
     assert set(revised["id"].to_pylist()) <= set(kept)
+    # Where a method revises at all, it does so here.
+    assert bool(len(revised)) == (type(method).revise is not Method.revise)
+
+
+def test_the_bench_shows_what_clear_and_s3ft_decide(bench: Bench) -> None:
+    """Or the contracts would be held by rows that nobody has judged."""
+    for kind, wanted in {
+        "clear": {"confident", "corrected"},
+        "s3ft": {"own_answer", "paraphrase", "gold_duplicate"},
+    }.items():
+        method = method_of(kind)
+        assert wanted <= set(method.decide(bench.measured(method))["reason"].to_pylist())
 
 
 @every_kind
@@ -288,7 +352,7 @@ def test_nothing_reaches_the_stage(kind: str, tmp_path: Path) -> None:
     recipe = {
         "name": "empty",
         "inputs": [{"path": "data.jsonl", "source": "target"}],
-        "models": {"toy": {"name": "builtin:toy"}},
+        "models": {"toy": {"name": "builtin:toy"}, "writer": WRITER.model_dump()},
         "stages": [{"kind": "rules", "max_chars": 1}, config(kind)],
     }
     result = run(parse_recipe(recipe, "recipe"), tmp_path, tmp_path / "runs")
@@ -301,7 +365,7 @@ def test_a_source_that_does_not_exist_is_refused(kind: str) -> None:
         recipe = {
             "name": "r",
             "inputs": [{"path": "a", "source": "somewhere"}, {"path": "b", "source": "target"}],
-            "models": {"toy": {"name": "builtin:toy"}},
+            "models": {"toy": {"name": "builtin:toy"}, "writer": WRITER.model_dump()},
             "stages": [config(kind, **changes)],
         }
         with pytest.raises(RecipeError, match="no input has the source 'nowhere'"):
@@ -342,18 +406,19 @@ def test_a_model_on_a_server_is_refused_or_used(
     recipe = {
         "name": "r",
         "inputs": [{"path": "a", "source": "target"}],
-        "models": {"toy": {"name": "m", "server": server}},
+        "models": {role: {"name": "m", "server": server} for role in ("toy", "writer")},
         "stages": [config(kind)],
     }
     if local_roles_of(method):
-        with pytest.raises(RecipeError, match="'toy' is on a server; expected a model of this"):
+        with pytest.raises(RecipeError, match="' is on a server; expected a model of this"):
             parse_recipe(recipe, "r")
         return
     assert parse_recipe(recipe, "r").stages == (method,)
     if not roles_of(method):
         return
     monkeypatch.setenv("SIFTLINE_CACHE", str(tmp_path))
-    store = bench.store(ModelSpec(name="m", server=ServerSpec.model_validate(server)))
+    remote = ModelSpec(name="m", server=ServerSpec.model_validate(server))
+    store = bench.store(remote, remote)
     store.cache = tmp_path
 
     def score(request: Request) -> None:

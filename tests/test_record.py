@@ -100,6 +100,12 @@ def test_a_stage_sees_the_responses_of_those_before_it(
         assert (first, second) == ("It has 39.", "I say it is that. 39 it is.")
 
 
+def test_an_unknown_id_is_named(tmp_path: Path) -> None:
+    record = RunRecord(curate(tmp_path, STAGES[:1]).folder)
+    with pytest.raises(KeyError, match="has the id 'nobody'"):
+        record.examples({0: [record.stages[0].verdicts["id"][0].as_py(), "nobody"]})
+
+
 def test_what_is_not_finished_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"is no finished version: it has no report\.json"):
         RunRecord(tmp_path)

@@ -1,20 +1,27 @@
 """Several devices, each a process of its own: here the same CPU twice."""
 
+import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
+from scripted import Scripted, said
 from test_run import data_bytes
 
 from siftline.contracts import progress
 from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
+from siftline.models import loading
 from siftline.pipelines.job import open_job
-from siftline.pipelines.recipe import load_recipe
-from siftline.pipelines.run import read_inputs, run
+from siftline.pipelines.recipe import load_recipe, parse_recipe
+from siftline.pipelines.run import read_inputs, run, run_stage
 from siftline.pipelines.scores.work import Work
+from siftline.pipelines.stage import after_stage
 from siftline.pipelines.workers import workers
 
 
@@ -31,6 +38,42 @@ def test_two_processes_leave_the_same_bytes(
     assert data_bytes(two.folder) == data_bytes(one.folder)
     assert two.model_calls == one.model_calls > 0
     assert sum(seen) >= alone  # scorers without a model report nothing when they run here
+
+
+def test_revised_responses_reach_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage after one that rewrites is scored elsewhere on what was rewritten."""
+    rows = [{"prompt": f"Number {n} is?", "completion": f"It is {n}."} for n in range(20)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "data.jsonl").write_text(text, encoding="utf-8")
+    writer = ModelSpec(name="builtin:toy", revision="writer")
+    script = Scripted(lambda turns: said(f"I say {turns[-1]['content'].split()[1]}."))
+    monkeypatch.setitem(loading._loaded, ("toy", writer, "cpu"), script)
+    recipe = parse_recipe(
+        {
+            "name": "rewritten",
+            "inputs": [{"path": "data.jsonl", "source": "made"}],
+            "models": {"writer": writer.model_dump()},
+            "stages": [
+                {"kind": "s3ft", "model": "writer", "judge": {"kind": "numeric"}},
+                {"kind": "rules"},
+            ],
+        },
+        "r",
+    )
+    one = run(recipe, tmp_path, tmp_path / "one", Runtime(shard_rows=5, device="cpu"))
+    expected = data_bytes(one.folder)
+    # The model of this test is in this process only, so the first stage is not run again.
+    job = open_job(recipe, tmp_path, tmp_path / "one", Runtime(device="cpu,cpu"))
+    corpus = after_stage(job.open_corpus(), job.stage_folder(0))
+    for folder in (job.cache / "statistics", job.cache / "phrases", job.stage_folder(1)):
+        shutil.rmtree(folder)
+    with workers(job) as crew:
+        run_stage(job, 1, corpus, crew)
+    assert data_bytes(one.folder) == expected
+    scores = pq.read_table(job.stage_folder(1) / "scores" / "statistics-00000.parquet")
+    assert set(scores["response_chars"].to_pylist()) == {len("I say 0.")}
 
 
 def test_a_process_that_dies_is_one_sentence(small_recipe: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from siftline.pipelines.ingestion.inputs import resolve
 from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import load_recipe
 from siftline.pipelines.run import RunResult, run
+from siftline.pipelines.run_directory import INGEST
 from siftline.plan_display import plan_tables
 from siftline.progress_display import display
 from siftline.reports.write import write_reports
@@ -202,7 +203,7 @@ def _print_result(result: RunResult) -> None:
         for slug, count in source.quarantined.items():
             bad[slug] = bad.get(slug, 0) + count
     table.add_row(
-        "00-ingest", f"{rows:,}", f"{examples:,}", _reasons(bad), f"{result.ingest.seconds:.1f}", ""
+        INGEST, f"{rows:,}", f"{examples:,}", _reasons(bad), f"{result.ingest.seconds:.1f}", ""
     )
     for stage in result.stages:
         table.add_row(
