@@ -75,6 +75,8 @@ class Scorer(Computation):
 
 def in_order(scorers: Sequence[Scorer]) -> list[Scorer]:
     """Return scorers and all that they need, each once, after what it needs."""
+    if isinstance(scorers, Scorer):  # it can be iterated over, as its fields
+        raise TypeError(f"got the scorer '{scorers.table}', expected a tuple of scorers")
     ordered: list[Scorer] = []
     for scorer in scorers:
         for each in [*in_order(scorer.needs), scorer]:

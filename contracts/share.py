@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 EXPECTED = "a share from 0 to 1, such as '5%', 0.05 or '1/20'"
 
-_GRAMMAR = re.compile(r"\d+(?:\.\d+)?%|\d+/\d+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_GRAMMAR = re.compile(r"\d+(?:\.\d+)? ?%|\d+/\d+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 def fraction_of(value: object) -> Fraction:

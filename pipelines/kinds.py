@@ -68,11 +68,11 @@ def method_of(kind: str) -> type[Method]:
 
     Raises:
         KeyError: There is none.
-        RecipeError: The package that declares it cannot be imported, or gives no method.
+        RecipeError: Two packages declare it, or the one cannot be imported, or gives no method.
     """
-    if kind in _builtin():
-        return _builtin()[kind]
-    return _loaded(_external()[kind])
+    if kind in _external():
+        return _loaded(_only(kind))
+    return _builtin()[kind]
 
 
 def all_methods() -> tuple[type[Method], ...]:
@@ -90,23 +90,31 @@ def _builtin() -> Mapping[str, type[Method]]:
 
 
 @functools.cache
-def _external() -> Mapping[str, EntryPoint]:
-    """Return what other packages declare, by kind.
+def _external() -> Mapping[str, tuple[EntryPoint, ...]]:
+    """Return what other packages declare, by kind; several where they contend for a name."""
+    entries: dict[str, tuple[EntryPoint, ...]] = {}
+    for entry in entry_points(group=GROUP):
+        others = entries.get(entry.name, ())
+        if entry.value not in {other.value for other in others}:
+            entries[entry.name] = (*others, entry)
+    return entries
+
+
+def _only(kind: str) -> EntryPoint:
+    """Return the one package that declares a kind.
 
     Raises:
-        RecipeError: A kind is declared twice, or is one of siftline's own.
+        RecipeError: There are several, or it is one of siftline's own.
     """
-    entries: dict[str, EntryPoint] = {}
-    for entry in entry_points(group=GROUP):
-        other = entries.get(entry.name)
-        if entry.name in _builtin() or (other is not None and other.value != entry.value):
-            owner = _package(other) if other is not None else "siftline"
-            raise RecipeError(
-                f"The package '{_package(entry)}' declares a method '{entry.name}', which is one "
-                f"of '{owner}' already; expected another name. Uninstall one of the two."
-            )
-        entries[entry.name] = entry
-    return entries
+    entries = _external()[kind]
+    owners = [_package(entry) for entry in entries]
+    owners = ["siftline", *owners] if kind in _builtin() else owners
+    if len(owners) > 1:
+        raise RecipeError(
+            f"The kind '{kind}' is declared by {' and '.join(repr(owner) for owner in owners)}; "
+            "expected one of them. Uninstall the other, or ask its author for another name."
+        )
+    return entries[0]
 
 
 def _package(entry: EntryPoint) -> str:
@@ -119,9 +127,10 @@ def _loaded(entry: EntryPoint) -> type[Method]:
     blame = f"The method '{entry.name}' of the package '{_package(entry)}'"
     try:
         loaded: object = entry.load()
-    except Exception as error:  # whatever another package does while it is imported
+    except (Exception, SystemExit) as error:  # whatever a package does while it is imported
+        problem = str(error).removesuffix(".")
         raise RecipeError(
-            f"{blame} cannot be imported: {type(error).__name__}: {error}. Mend or uninstall it."
+            f"{blame} cannot be loaded: {type(error).__name__}: {problem}. Mend or uninstall it."
         ) from error
     if not (isinstance(loaded, type) and issubclass(loaded, Method)):
         raise RecipeError(
@@ -132,8 +141,12 @@ def _loaded(entry: EntryPoint) -> type[Method]:
         raise RecipeError(f"{blame} lacks {missing}; expected a method that decides.")
     if kind_of(loaded) != entry.name:
         raise RecipeError(
-            f"{blame} has the kind '{kind_of(loaded)}'; expected the name of its entry point."
+            f"{blame} has the kind {loaded.model_fields['kind'].default!r}; expected the name of "
+            f"its entry point, as in kind: Literal['{entry.name}'] = '{entry.name}'."
         )
     if not isinstance(vars(loaded).get("revision"), int):
-        raise RecipeError(f"{blame} has no 'revision'; expected a number, bumped with its results.")
+        raise RecipeError(
+            f"{blame} has no 'revision'; expected 'revision: ClassVar[int] = 1' in the class, a "
+            "number that is bumped when its results change."
+        )
     return loaded

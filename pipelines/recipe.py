@@ -19,7 +19,7 @@ from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.share import Share
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.kinds import known_kinds, method_of
-from siftline.pipelines.recipe_errors import described, explain
+from siftline.pipelines.recipe_errors import described, explain_all
 from siftline.pipelines.recipe_text import read_yaml
 from siftline.selectors.mixing import Mix
 
@@ -40,6 +40,7 @@ def _read_stage(data: Any) -> Method:
         method = method_of(str(data["kind"]))
     except KeyError:
         hint = nearest(str(data["kind"]), known_kinds())
+        hint = hint or f" Is its package installed? Known: {', '.join(known_kinds())}."
         raise ValueError(f"unknown kind '{data['kind']}'.{hint}") from None
     return method.model_validate(data)
 
@@ -184,7 +185,7 @@ def parse_recipe(data: Any, name: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        problems = [explain(problem, data, Recipe) for problem in error.errors()]
+        problems = explain_all(error.errors(), data, Recipe)
         raise RecipeError("\n".join(f"{name}: {problem}" for problem in problems)) from error
 
 

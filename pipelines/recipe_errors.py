@@ -1,12 +1,41 @@
 """What is wrong with a recipe, in sentences: where, what was found, what to do."""
 
 import types
+from collections.abc import Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel
 
 from siftline.contracts.errors import nearest
 from siftline.pipelines.kinds import method_of
+
+# What pydantic calls otherwise than YAML does.
+_EXPECTED = {
+    "tuple_type": "a list, such as [first, second]",
+    "list_type": "a list, such as [first, second]",
+    "dict_type": "a mapping, such as {key: value}",
+    "model_type": "a mapping, such as {key: value}",
+    "model_attributes_type": "a mapping, such as {key: value}",
+}
+
+
+def explain_all(problems: Sequence[Any], data: Any, recipe: type[BaseModel]) -> list[str]:
+    """Turn pydantic's errors into sentences, without those that follow from others.
+
+    Args:
+        problems: As `ValidationError.errors()` returns them.
+        data: What was validated.
+        recipe: The model that it was held to.
+    """
+    places = [problem["loc"] for problem in problems]
+
+    def follows(problem: Any) -> bool:
+        """Tell a list that is too short only because its items are wrong."""
+        place = problem["loc"]
+        inside = [each for each in places if len(each) > len(place) and each[: len(place)] == place]
+        return problem["type"] == "too_short" and bool(inside)
+
+    return [explain(each, data, recipe) for each in problems if not follows(each)]
 
 
 def explain(problem: Any, data: Any, recipe: type[BaseModel]) -> str:
@@ -33,7 +62,8 @@ def explain(problem: Any, data: Any, recipe: type[BaseModel]) -> str:
         return f"{where}: missing, and it has no default."
     value = repr(problem["input"])
     value = value if len(value) <= 60 else value[:57] + "..."
-    return f"{where}: got {value}. {problem['msg']}."
+    wanted = _EXPECTED.get(problem["type"])
+    return f"{where}: got {value}{f'; expected {wanted}' if wanted else '. ' + problem['msg']}."
 
 
 def _where(location: tuple[int | str, ...]) -> str:

@@ -26,6 +26,10 @@ def _check(value: object) -> object:
         with contextlib.suppress(ValueError):
             if fraction_of(value) > 0:
                 return value
+    if isinstance(value, float) and value == 1:
+        raise ValueError(
+            "got 1.0, which may be one or all; expected a whole number, or a share such as '100%'."
+        )
     raise ValueError(
         f"got {value!r}; expected a whole number above 0, or a share such as '50%', 0.5 or '1/2'."
     )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftline.contracts.corpus import EXAMPLES
-from siftline.contracts.errors import InputError
+from siftline.contracts.errors import InputError, RecipeError
 from siftline.pipelines.ingestion.ingest import QUARANTINE, IngestSummary, ingest
 from siftline.pipelines.ingestion.inputs import Input
 
@@ -174,3 +174,16 @@ def test_no_row_is_lost_whatever_the_bytes(
     summary, examples, quarantine = run(folder, Input(path="a.jsonl"))
     rows = len(GOOD) + sum(bool(piece.strip()) for piece in garbage)
     assert summary.sources["a"].rows == rows == len(examples) + len(quarantine)
+
+
+def test_a_mapped_column_that_no_row_has_is_a_mistake(tmp_path: Path) -> None:
+    """Or the response would be read from another column, without a word."""
+    rows = [{"instruction": f"q{n}", "output": "draft", "gold_answer": f"a{n}"} for n in range(3)]
+    lines(tmp_path / "a.jsonl", [*rows[:2], rows[2] | {"rare": "x"}])
+    source = Input(path="a.jsonl", columns={"response": "gold_anwser"})
+    with pytest.raises(RecipeError, match=r"columns.response: no row .*Did you mean 'gold_answer'"):
+        run(tmp_path, source)
+    mapped = Input(path="a.jsonl", columns={"response": "gold_answer", "origin": "rare"})
+    examples = run(tmp_path, mapped, folder="again")[1]
+    answers = [turns[-1]["content"] for turns in examples["messages"].to_pylist()]
+    assert answers == ["a0", "a1", "a2"]

@@ -101,11 +101,11 @@ def test_an_entry_point_adds_a_kind(declared: Any) -> None:
 @pytest.mark.parametrize(
     ("entries", "expected"),
     [
-        ({"decided": "nowhere_at_all:X"}, "cannot be imported: ModuleNotFoundError"),
+        ({"decided": "nowhere_at_all:X"}, "cannot be loaded: ModuleNotFoundError"),
         ({"decided": f"{__name__}:NO_METHOD"}, "is 3; expected a subclass of .*Method"),
-        ({"other": f"{__name__}:Decided"}, "has the kind 'decided'; expected the name"),
+        ({"other": f"{__name__}:Decided"}, "has the kind 'decided'; expected the name of"),
         ({"undecided": f"{__name__}:Undecided"}, "lacks decide; expected a method that decides"),
-        ({"unrevised": f"{__name__}:WithoutRevision"}, "has no 'revision'; expected a number"),
+        ({"unrevised": f"{__name__}:WithoutRevision"}, "has no 'revision'; expected 'revision: C"),
     ],
 )
 def test_a_bad_kind_is_one_sentence(declared: Any, entries: dict[str, str], expected: str) -> None:
@@ -118,8 +118,9 @@ def test_a_bad_kind_is_one_sentence(declared: Any, entries: dict[str, str], expe
 
 def test_a_name_that_is_taken_is_refused(declared: Any) -> None:
     declared(random=f"{__name__}:Decided")
-    with pytest.raises(RecipeError, match="a method 'random', which is one of 'siftline' already"):
-        with_stage(kind="grape")
+    with pytest.raises(RecipeError, match="The kind 'random' is declared by 'siftline' and"):
+        with_stage(kind="random", budget=3)
+    assert with_stage(kind="longest", budget=3).stages  # it is in nobody else's way
 
 
 def test_a_misspelt_kind_names_the_nearest() -> None:

@@ -46,6 +46,10 @@ def test_the_seed_reaches_stages_that_state_none() -> None:
         ({"stages": [{"kind": "grape", "model": "m"}]}, "no model named 'm'"),
         ({"stages": [{"kind": "random", "budget": "x"}]}, "got 'x'; expected a whole number"),
         ({"inputs": []}, "inputs: got []"),
+        ({"stages": None}, "stages: got None; expected a list"),
+        ({"stages": [{"kind": "rds_plus", "model": "m", "targets": "a", "budget": 1}]}, "a list"),
+        ({"stages": [{"kind": "random", "budget": 1.0}]}, "may be one or all; expected a"),
+        ({"stages": [{"kind": "nonesuch"}]}, "Is its package installed?"),
         ({"max_bad_rows": "five%"}, "got 'five%'; expected a share from 0 to 1, such as '5%'"),
         (
             {"stages": [{"kind": "mix", "max_epochs": 2}, {"kind": "random", "budget": 3}]},
@@ -125,3 +129,11 @@ def test_a_missing_file(tmp_path: Path) -> None:
 def test_a_recipe_survives_its_own_dump() -> None:
     recipe = parse_recipe({**MINIMAL, "stages": [{"kind": "rules"}]}, "r")
     assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+def test_what_follows_from_another_mistake_is_not_told(tmp_path: Path) -> None:
+    path = write(tmp_path, "name: r\ninputs: [{pat: a.csv}]\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert "unknown field. Did you mean 'path'?" in str(caught.value)
+    assert "at least 1 item" not in str(caught.value)

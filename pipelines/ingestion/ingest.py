@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from siftline.contracts.config import Config
 from siftline.contracts.corpus import EXAMPLES, shard_name
-from siftline.contracts.errors import InputError
+from siftline.contracts.errors import InputError, RecipeError, nearest
 from siftline.contracts.examples import UniqueIds, content_hash, prompt_hash
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.readers import read_input
@@ -32,6 +32,7 @@ QUARANTINE = pa.schema(
 
 _DETECTION_ROWS = 100  # of a file are looked at to find its shape
 _QUARANTINE_ROWS = 256  # are held in memory
+_MOST_COLUMNS = 10_000  # are remembered of a source whose columns are mapped
 
 
 class SourceIngest(Config):
@@ -119,6 +120,7 @@ def ingest(
     Raises:
         InputError: An input is missing, damaged or of no known shape; too many rows are unusable
             (quarantine is written first); or no row is usable.
+        RecipeError: A column that the recipe maps is in no row.
     """
     parts = _Parts(folder / "examples", shard_rows)
     ids = UniqueIds()
@@ -126,9 +128,10 @@ def ingest(
     counts: dict[str, Counter[str]] = {}
     for item in inputs:
         count = counts.setdefault(item.source, Counter())
+        columns: set[str] = set()
         for name, records in read_input(item, base, max_row_bytes):
             count["files"] += 1
-            for number, outcome in _outcomes(records, item, name):
+            for number, outcome in _outcomes(_noticed(records, item, columns), item, name):
                 count["rows"] += 1
                 if on_progress:
                     on_progress(1)
@@ -141,11 +144,34 @@ def ingest(
                 for draft in outcome:
                     count["examples"] += 1
                     parts.add(_example(draft, ids, item.source, name, number))
+        _check_columns(item, columns)
     parts.flush()
     quarantine.close()
     summary = IngestSummary(sources={name: _source(count) for name, count in counts.items()})
     _check_share(summary, quarantine.first, max_bad_rows, folder)
     return summary
+
+
+def _noticed(records: Iterator[Record], item: Input, columns: set[str]) -> Iterator[Record]:
+    """Yield records, and note the names of their columns where the recipe maps some."""
+    for record in records:
+        if item.columns and isinstance(record.value, dict) and len(columns) < _MOST_COLUMNS:
+            columns.update(record.value)
+        yield record
+
+
+def _check_columns(item: Input, columns: set[str]) -> None:
+    """Check that every column that the recipe maps is one of the input's.
+
+    Raises:
+        RecipeError: No row has it, so another column would have been read in its place.
+    """
+    for field, column in item.columns.items():
+        if column not in columns and len(columns) < _MOST_COLUMNS:
+            raise RecipeError(
+                f"columns.{field}: no row of the source '{item.source}' has the column '{column}'."
+                f"{nearest(column, columns)}"
+            )
 
 
 def _outcomes(
