@@ -5,6 +5,8 @@ its batches are a function of its rows.
 """
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -104,9 +106,18 @@ _elsewhere: _Shards | None = None  # in the process of a device
 
 
 def _begin(job: Job, device: str) -> None:
-    """Open the run in the process of a device."""
+    """Open the run in the process of a device, which ends when the run does, however that ends."""
     global _elsewhere
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _elsewhere = _Shards(job.model_copy(update={"runtime": job.runtime.on(device)}))
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the run's process, which may have been killed, and end this one."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)  # nobody is left to be told, and the device's memory is wanted
 
 
 def _score_elsewhere(work: Work) -> Cost:

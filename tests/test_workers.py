@@ -4,6 +4,9 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +77,45 @@ def test_revised_responses_reach_every_process(
     assert data_bytes(one.folder) == expected
     scores = pq.read_table(job.stage_folder(1) / "scores" / "statistics-00000.parquet")
     assert set(scores["response_chars"].to_pylist()) == {len("I say 0.")}
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from siftline.contracts.runtime import Runtime
+from siftline.pipelines.job import open_job
+from siftline.pipelines.recipe import load_recipe
+from siftline.pipelines.run import read_inputs
+from siftline.pipelines.scores.work import Work
+from siftline.pipelines.workers import workers
+
+if __name__ == "__main__":
+    recipe = load_recipe(Path(sys.argv[1]))
+    base = Path(sys.argv[1]).parent
+    job = open_job(recipe, base, base / "runs", Runtime(device="cpu,cpu"))
+    read_inputs(job)
+    scorer = recipe.stages[0].scorers()[0]
+    with workers(job) as crew:
+        list(crew.score_all([Work(0, scorer, 0, (0, 1))] * 2))
+        print(*[child for each in crew._processes for child in each._processes], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_processes_end_with_the_run_that_was_killed(small_recipe: Path, tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script), str(small_recipe)], stdout=subprocess.PIPE, text=True
+    )
+    assert done.returncode == -signal.SIGKILL
+    children = [int(child) for child in done.stdout.split()]
+    assert len(children) == 2
+    for _ in range(300):  # they take notice at once, but the machine may be busy
+        if not any(Path(f"/proc/{child}").exists() for child in children):
+            break
+        time.sleep(0.1)
+    assert not [child for child in children if Path(f"/proc/{child}").exists()]
 
 
 def test_a_process_that_dies_is_one_sentence(small_recipe: Path, tmp_path: Path) -> None:
