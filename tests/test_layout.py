@@ -126,6 +126,31 @@ def test_prefect_is_imported_in_flows_only() -> None:
                 assert not any(name.split(".")[0] == "prefect" for name in imports(path)), path
 
 
+WITHOUT_THE_EXTRA = """
+import importlib, sys
+missing = "torch transformers peft safetensors sentence_transformers openai gguf accelerate".split()
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in missing:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Missing())
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+"""
+
+
+def test_all_but_the_engine_imports_without_the_models_extra() -> None:
+    names = [
+        ".".join(("siftline", *path.relative_to(ROOT).with_suffix("").parts))
+        for folder in FOLDERS
+        for path in modules(folder)
+        if ROOT / "models" / "engine" not in path.parents
+    ]
+    subprocess.run([sys.executable, "-c", WITHOUT_THE_EXTRA, *names], check=True)
+
+
 def test_importing_the_library_loads_no_model_library() -> None:
     code = "import siftline.pipelines.run, sys; assert not {'torch', 'prefect'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
