@@ -232,7 +232,7 @@ def _available(stage: Budgeted, corpus: Corpus, total: Held) -> int | None:
 
 
 def _preview(stage: Method, corpus: Corpus, store: ScoreStore) -> dict[str, Any]:
-    """Return what a stage tells of itself before it is run."""
+    """Return the figures of a stage that can be known before it is run."""
     every = np.ones(len(corpus), dtype=bool)
     for scorer in in_order(stage.previewed()):
         scores = read_scores(corpus, Request(scorer, every), store)

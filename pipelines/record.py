@@ -25,7 +25,7 @@ class StageRecord(NamedTuple):
     """What a stage has left.
 
     Attributes:
-        manifest: What it says of itself.
+        manifest: Its counts, costs and diagnosis.
         verdicts: One per row that reached it.
         revisions: The responses that it has revised.
         scores: What it has measured or derived, `table.column`, in the order of the verdicts.

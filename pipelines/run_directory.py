@@ -5,7 +5,8 @@
     runs/<name>/latest    a link to the newest finished version
 
 A version whose `report.json` exists is finished, and never changed again. One that was planned but
-not run, with a `plan.json` and nothing but what ingestion has read, gives way to the next.
+not run, with a `plan.json` and nothing but what ingestion has read, is removed when the next is
+made.
 """
 
 import json

@@ -183,6 +183,10 @@ def test_a_mapped_column_that_no_row_has_is_a_mistake(tmp_path: Path) -> None:
     source = Input(path="a.jsonl", columns={"response": "gold_anwser"})
     with pytest.raises(RecipeError, match=r"columns.response: no row .*Did you mean 'gold_answer'"):
         run(tmp_path, source)
+    lines(tmp_path / "bad.jsonl", ["{", "{"])
+    bad = Input(path="bad.jsonl", format="alpaca", columns={"response": "gold"})
+    with pytest.raises(InputError, match=r"2 of 2 rows .* cannot be used"):
+        run(tmp_path, bad, folder="bad", limit=0.5)
     mapped = Input(path="a.jsonl", columns={"response": "gold_answer", "origin": "rare"})
     examples = run(tmp_path, mapped, folder="again")[1]
     answers = [turns[-1]["content"] for turns in examples["messages"].to_pylist()]

@@ -167,7 +167,8 @@ def _check_columns(item: Input, columns: set[str]) -> None:
         RecipeError: No row has it, so another column would have been read in its place.
     """
     for field, column in item.columns.items():
-        if column not in columns and len(columns) < _MOST_COLUMNS:
+        # Without a row that can be read there is nothing to compare with: that is another error.
+        if columns and column not in columns and len(columns) < _MOST_COLUMNS:
             raise RecipeError(
                 f"columns.{field}: no row of the source '{item.source}' has the column '{column}'."
                 f"{nearest(column, columns)}"
