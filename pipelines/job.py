@@ -18,6 +18,7 @@ from siftline.contracts.config import Config
 from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
 from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import roles_of
+from siftline.contracts.parquet import dataset_files
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer, in_order
 from siftline.models.fingerprint import fingerprint
@@ -28,7 +29,7 @@ from siftline.pipelines.scores.identity import identity_hash, method_packages, p
 from siftline.pipelines.scores.store import ScoreStore
 
 # Bumped when ingestion or export would write other bytes from the same input.
-MACHINERY_REVISION = 2  # 2: decisions.parquet keeps the scores that rows were dropped for
+MACHINERY_REVISION = 3  # 3: the Parquet of the dataset lies in curated/data
 
 
 class Job(Config):
@@ -205,7 +206,7 @@ def _digest_of(path: Path) -> str:
     """Return the digest of a file, or of a folder's Parquet files with their names."""
     if not path.is_dir():
         return _digest_of_file(path)
-    parts = [f"{part.name} {_digest_of_file(part)}" for part in sorted(path.glob("*.parquet"))]
+    parts = [f"{part.name} {_digest_of_file(part)}" for part in dataset_files(path)]
     if not parts:
         raise InputError(
             f"'{path}' holds no *.parquet. A stage names it; expected the folder of a curated "

@@ -67,7 +67,7 @@ class ExportManifest(Config):
     """What has been written for training.
 
     Attributes:
-        files: Names of the Parquet files.
+        files: The Parquet files, relative to the folder of the dataset.
         rows: Rows in them.
         seconds: Wall time.
     """

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from siftline.contracts import progress
 from siftline.contracts.computation import ReadsFile
 from siftline.contracts.errors import InputError
+from siftline.contracts.parquet import dataset_files
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Key, Scored, Scorer
 
@@ -40,7 +41,7 @@ class Membership(ReadsFile, Scorer):
 
 
 def _read_ids(path: Path) -> pa.Array:
-    paths = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    paths = dataset_files(path)
     if not paths:
         raise InputError(
             f"'{path}' holds no *.parquet; expected the folder of a curated dataset, or a file."

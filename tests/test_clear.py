@@ -340,7 +340,9 @@ def test_corrected_rows_are_exported_with_their_original(tmp_path: Path) -> None
     )
     rows = decisions(result)
     assert {row["decision"] for row in rows} <= {"keep", "correct", "drop"}
-    curated = pq.read_table(next((result.folder / "curated").glob("*.parquet"))).to_pylist()
+    curated = pq.read_table(
+        next((result.folder / "curated" / "data").glob("*.parquet"))
+    ).to_pylist()
     fixed = {row["id"] for row in rows if row["decision"] == "correct"}
     told = result.stages[0]
     assert told.revised == len(fixed) == told.diagnosis["corrections"]["corrected"]
@@ -367,7 +369,9 @@ def test_a_later_stage_sees_the_corrected_response(tmp_path: Path, monkeypatch: 
     assert row["decision"] == "correct"
     assert row["stage"] == "01-clear"
     assert row["statistics.response_chars"] == len("much shorter")
-    curated = pq.read_table(next((result.folder / "curated").glob("*.parquet"))).to_pylist()
+    curated = pq.read_table(
+        next((result.folder / "curated" / "data").glob("*.parquet"))
+    ).to_pylist()
     (kept_row,) = [row for row in curated if row["id"] == first]
     assert kept_row["messages"][-1]["content"] == "much shorter"
     assert kept_row["original_response"] == "0 and "

@@ -179,14 +179,14 @@ def test_two_splits_with_their_order(tmp_path: Path) -> None:
     both = [row["id"] for row in decisions if row["splits.stage1"] and row["splits.stage2"]]
     assert sorted(both) == sorted(replayed)
     card = (curated / "README.md").read_text(encoding="utf-8")
-    assert "split: stage2\n    path: stage2-*.parquet" in card
+    assert "split: stage2\n    path: data/stage2-*.parquet" in card
     assert "20 rows are in both. Train on the splits in this order" in card
     assert "split: train" not in card
 
 
 def test_the_replay_is_spread_through_stage_2(tmp_path: Path) -> None:
     done = curate(tmp_path, [DMT])
-    table = pq.read_table(done.folder / "curated" / "stage2-00000-of-00001.parquet")
+    table = pq.read_table(done.folder / "curated" / "data" / "stage2-00000-of-00001.parquet")
     sources = table["source"].to_pylist()
     places = [place for place, source in enumerate(sources) if source == "math"]
     halves = [sum(place < 210 for place in places), sum(place >= 210 for place in places)]
@@ -202,7 +202,7 @@ def test_the_replay_is_spread_through_stage_2(tmp_path: Path) -> None:
 def test_an_order_holds_inside_each_split_but_for_the_replay(tmp_path: Path) -> None:
     done = curate(tmp_path, [DMT], output={"order_by": "statistics.response_chars"})
     for split, name in (("stage1", "math"), ("stage2", "chat")):
-        table = pq.read_table(done.folder / "curated" / f"{split}-00000-of-00001.parquet")
+        table = pq.read_table(done.folder / "curated" / "data" / f"{split}-00000-of-00001.parquet")
         lengths = [
             len(row["messages"][-1]["content"].strip())
             for row in table.to_pylist()

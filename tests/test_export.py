@@ -1,10 +1,12 @@
-"""Tests of what is exported: its order, its files, and its bytes where nothing new is asked."""
+"""Tests of what is exported: its order, its files, who opens them, and its bytes."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
+import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -91,7 +93,7 @@ def test_files_of_few_rows_hold_the_same_rows(
         3,
         1,
     ]
-    assert parted.export.files[1] == "train-00001-of-00004.parquet"
+    assert parted.export.files[1] == "data/train-00001-of-00004.parquet"
     assert exported(parted).equals(whole)
 
 
@@ -146,3 +148,25 @@ def test_the_places_of_the_replay_depend_on_the_seed_alone() -> None:
     assert found[0].tolist() == found[1].tolist()
     assert found[0].tolist() != found[2].tolist()
     assert sorted(found[0].tolist()) == list(range(55))
+
+
+def test_every_reader_opens_the_data_beside_the_card(tmp_path: Path) -> None:
+    """A folder that holds nothing but Parquet; polars refuses any other file there too."""
+    curated = curate(tmp_path, LENGTHS).folder / "curated"
+    data = curated / "data"
+    assert {path.name for path in curated.iterdir()} == {"README.md", "data"}
+    assert [path.suffix for path in data.iterdir()] == [".parquet"]
+    by_card = datasets.load_dataset(str(curated), split="train", cache_dir=str(tmp_path / "hf"))
+    by_name = datasets.load_dataset(str(data), split="train", cache_dir=str(tmp_path / "hf2"))
+    # As trainers do that list a folder and take the type from the names of the files.
+    files = [str(path) for path in data.iterdir()]
+    listed = datasets.load_dataset(
+        Path(files[0]).suffix[1:],
+        data_files=files,
+        split="train",
+        cache_dir=str(tmp_path / "hf3"),
+    )
+    ids = pq.read_table(data)["id"].to_pylist()
+    assert len(ids) == len(LENGTHS)
+    assert pd.read_parquet(data)["id"].tolist() == ids
+    assert by_card["id"] == by_name["id"] == listed["id"] == ids

@@ -144,7 +144,7 @@ def test_a_run_extends_the_curated_folder_of_an_earlier_one(tmp_path: Path) -> N
         return run(parse_recipe(recipe, "r"), tmp_path, tmp_path / "runs", Runtime())
 
     def ids(result: RunResult) -> set[str]:
-        files = sorted((result.folder / "curated").glob("*.parquet"))
+        files = sorted((result.folder / "curated" / "data").glob("*.parquet"))
         return set(
             pa.concat_tables([pq.read_table(f, columns=["id"]) for f in files])["id"].to_pylist()
         )

@@ -40,6 +40,13 @@ def test_a_folder_is_all_its_files(tmp_path: Path) -> None:
     assert members(tmp_path / "curated") == [True, True, False]
 
 
+def test_a_curated_folder_is_its_data(tmp_path: Path) -> None:
+    (tmp_path / "curated").mkdir()
+    write(tmp_path / "curated" / "data" / "train-0.parquet", id=["c"])
+    (tmp_path / "curated" / "README.md").write_text("a card")
+    assert members(tmp_path / "curated") == [False, False, True]
+
+
 def test_ids_may_be_numbers_there(tmp_path: Path) -> None:
     rows = table_of({"7": asked("q", "a")})
     path = write(tmp_path / "s.parquet", id=[7, 8])

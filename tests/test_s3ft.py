@@ -333,7 +333,7 @@ def outcomes(result: RunResult) -> dict[str, tuple[str, str]]:
     decided = pq.read_table(result.folder / "decisions.parquet").to_pylist()
     by_id = {row["id"]: row["reason"] for row in decided}
     found = {}
-    for path in sorted((result.folder / "curated").glob("*.parquet")):
+    for path in sorted((result.folder / "curated" / "data").glob("*.parquet")):
         for row in pq.read_table(path).to_pylist():
             prompt, response = (turn["content"] for turn in row["messages"])
             found[prompt] = (by_id[row["id"]], response)

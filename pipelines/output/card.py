@@ -7,13 +7,15 @@ import yaml
 
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import Summary
+from siftline.pipelines.output.export import DATA
 from siftline.pipelines.output.splits import TRAIN
 from siftline.pipelines.output.training_order import TRAINING_ORDER
 
 _INTRODUCTION = """\
 Instruction data for supervised fine-tuning, curated by siftline {siftline} from {sources}.
 Recipe `{recipe}`, version {version}. `decisions.parquet` in the folder above has the reason for
-every input row, and `report.html` tells the whole story.
+every input row, and `report.html` tells the whole story. The rows are in
+`data`, a folder that pandas, Arrow and polars open.
 """
 
 
@@ -24,12 +26,14 @@ def dataset_card(job: Job, summary: Summary) -> str:
         job: The run.
         summary: What it has done.
     """
-    splits = list(dict.fromkeys(name.partition("-")[0] for name in summary.export.files))
+    splits = list(dict.fromkeys(_split(name) for name in summary.export.files))
     head = {
         "configs": [
             {
                 "config_name": "default",
-                "data_files": [{"split": name, "path": f"{name}-*.parquet"} for name in splits],
+                "data_files": [
+                    {"split": name, "path": f"{DATA}/{name}-*.parquet"} for name in splits
+                ],
             }
         ],
         "tags": ["siftline", "instruction-tuning"],
@@ -72,6 +76,11 @@ def dataset_card(job: Job, summary: Summary) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _split(name: str) -> str:
+    """Return the split that a file of the dataset belongs to."""
+    return name.removeprefix(f"{DATA}/").partition("-")[0]
 
 
 def _more_columns(job: Job, summary: Summary) -> list[str]:

@@ -1,5 +1,8 @@
 """The curated dataset: Parquet that `datasets.load_dataset` and the trainers open.
 
+The files lie in a folder of their own, `data`, beside the card: pandas, Arrow and polars take every
+file of a folder that they are given for Parquet.
+
 One row per conversation: `messages`, a list of role and content, then where it comes from. Tools
 and tool calls are JSON texts in columns of their own, which exist only where some row has them:
 as Arrow structs, the arguments of one tool would appear as nulls in every other. Where a response
@@ -29,6 +32,7 @@ from siftline.pipelines.output.training_order import TRAINING_ORDER, training_or
 from siftline.pipelines.parquet import write_table
 from siftline.pipelines.run_directory import write_json
 
+DATA = "data"  # the folder of the Parquet files, and of nothing else
 ROWS_PER_FILE = 100_000
 
 _PROVENANCE = ["id", "prompt_id", "source", "task", "origin", "file", "row", "metadata"]
@@ -54,7 +58,7 @@ def export(job: Job, corpus: Corpus) -> ExportManifest:
     splits = splits_of(corpus, output.order_by, output.descending, job.recipe.seed)
     building = job.version / ".curated.tmp"
     shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
+    (building / DATA).mkdir(parents=True)
     extra = _extra_columns(corpus, splits)
     files = {split.name: _names(split) for split in splits}
     for split in splits:
@@ -72,9 +76,9 @@ def export(job: Job, corpus: Corpus) -> ExportManifest:
 
 
 def _names(split: Split) -> list[str]:
-    """Return the names of a split's files, of which there is at least one."""
+    """Return the paths of a split's files, of which there is at least one."""
     count = max(1, -(-len(split.rows) // ROWS_PER_FILE))
-    return [f"{split.name}-{n:05d}-of-{count:05d}.parquet" for n in range(count)]
+    return [f"{DATA}/{split.name}-{n:05d}-of-{count:05d}.parquet" for n in range(count)]
 
 
 def _extra_columns(corpus: Corpus, splits: list[Split]) -> list[str]:

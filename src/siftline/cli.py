@@ -224,7 +224,9 @@ def _print_result(result: RunResult) -> None:
     for stage in result.stages:
         for warning in stage.diagnosis.get("warnings", ()):
             out.print(f"[yellow]warning[/]  {stage.folder}: {escape(warning)}")
-    out.print(f"dataset  {escape(str(result.folder / 'curated'))}", soft_wrap=True)
+    out.print(
+        f"dataset  {escape(str(result.folder / 'curated'))}, Parquet in data/", soft_wrap=True
+    )
     out.print(f"reasons  {escape(str(result.folder / 'decisions.parquet'))}", soft_wrap=True)
     out.print(f"report   {escape(str(result.folder / 'report.html'))}", soft_wrap=True)
 
