@@ -170,6 +170,36 @@ class Corpus:
         return replace(self, rows=self.rows.filter(mask), tables=tables)
 
 
+def one_of_each(
+    corpus: Corpus, keys: pa.Array, rows: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Return [rows] true for the row that stands for all that share its key, whatever their order.
+
+    It is the one of the smallest content hash; where contents are equal, of the smallest source,
+    task, origin and id.
+
+    Args:
+        corpus: Whose rows.
+        keys: [rows] What is shared.
+        rows: [rows] True for those of which one is chosen.
+    """
+    among = np.flatnonzero(rows)
+    codes = pc.dictionary_encode(keys.take(pa.array(among))).indices.to_numpy(zero_copy_only=False)
+    chosen = np.zeros(len(corpus), dtype=bool)
+    chosen[among] = True
+    several = among[(np.bincount(codes) > 1)[codes]] if len(among) else among
+    if len(several):
+        names = ("content_hash", "source", "task", "origin", "id")
+        order = pc.sort_indices(
+            corpus.rows.select(names).take(pa.array(several)),
+            sort_keys=[(name, "ascending") for name in names],
+        ).to_numpy()
+        chosen[several] = False
+        shared = codes[np.isin(among, several)][order]
+        chosen[several[order][np.unique(shared, return_index=True)[1]]] = True
+    return chosen
+
+
 def read_examples(
     shard: Path, positions: Sequence[int] | npt.NDArray[np.int32], revisions: pa.Table
 ) -> pa.Table:

@@ -1,24 +1,25 @@
-"""Drop every repetition of an example but the first in corpus order.
+"""Drop every repetition of an example: one of those that are the same is kept.
 
 Two examples are the same when their texts are equal after Unicode NFKC, casefolding and folding of
 white space. The response counts along with its prompt, so candidates for one prompt survive.
-Run it before any selector: density estimates, ties and budgets all suffer from copies.
+Run it before any selector: density estimates, ties and budgets all suffer from copies. Which one is
+kept is a matter of their content (:func:`siftline.contracts.corpus.one_of_each`), not of the order
+of the rows.
 """
 
 from typing import ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import Corpus, one_of_each
 from siftline.contracts.method import Method, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.scorers.signature import Signature
 
 
 class ExactDuplicates(Method):
-    """Keeps the first of the examples whose text is the same.
+    """Keeps one of the examples whose text is the same.
 
     Reasons: `kept`, `exact_duplicate`.
 
@@ -27,7 +28,7 @@ class ExactDuplicates(Method):
             to the letter, tools included.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: the order of the rows decides nothing
 
     kind: Literal["exact_duplicates"] = "exact_duplicates"
     match: Literal["normalised", "content"] = "normalised"
@@ -37,12 +38,10 @@ class ExactDuplicates(Method):
         return (Signature(),) if self.match == "normalised" else ()
 
     def decide(self, corpus: Corpus) -> pa.Table:
-        """Keep the first row of each group of equal texts."""
+        """Keep one row of each group of equal texts."""
         if self.match == "normalised":
             keys = corpus.column("signature.text")
         else:
             keys = corpus.rows["content_hash"].combine_chunks()
-        codes = pc.dictionary_encode(keys).indices.to_numpy(zero_copy_only=False)
-        keep = np.zeros(len(corpus), dtype=bool)
-        keep[np.unique(codes, return_index=True)[1]] = True
+        keep = one_of_each(corpus, keys, np.ones(len(corpus), dtype=bool))
         return verdicts(corpus, keep, np.where(keep, "kept", "exact_duplicate"))

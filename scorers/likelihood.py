@@ -19,6 +19,8 @@ from siftline.models.likelihood import (
 )
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import Template, render
+from siftline.scorers.responses import tool_calls_of
+from siftline.scorers.statuses import TOOL_CALLS
 from siftline.scorers.tables import table_of
 
 LIKELIHOOD = pa.schema(
@@ -87,11 +89,12 @@ class Likelihood(LikelihoodFields, Scorer):
     """How likely a model finds each response, given its prompt.
 
     Score columns of the table `likelihood`: those of :data:`LIKELIHOOD`. A row that cannot be
-    scored has a status other than `ok` and null scores.
+    scored has a status other than `ok` and null scores, as one has that calls tools: the text
+    beside its calls is not the whole response.
     """
 
     table: ClassVar[str] = "likelihood"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: a response that calls tools has a status
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Score the last response of each row.
@@ -101,7 +104,12 @@ class Likelihood(LikelihoodFields, Scorer):
             RecipeError: The recipe has no model of this role.
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
-        rendered = [render(turns, self.template, model) for turns in rows["messages"].to_pylist()]
+        rendered = [
+            TOOL_CALLS if tool_calls_of(metadata) else render(turns, self.template, model)
+            for turns, metadata in zip(
+                rows["messages"].to_pylist(), rows["metadata"].to_pylist(), strict=True
+            )
+        ]
         progress.advance(sum(isinstance(each, str) for each in rendered))
         scored = likelihoods(self, model, rendered, runtime, progress.advance)
         keys = rows["content_hash"].to_pylist()

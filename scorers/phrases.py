@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.scorers.text_statistics import bare
@@ -97,22 +98,14 @@ class PhraseMatches(Scorer):
             [_plain(message["content"]) for message in messages]
             for messages in rows["messages"].to_pylist()
         ]
-        return Scored(
-            pa.table(
-                {
-                    "content_hash": rows["content_hash"],
-                    "refusal": pa.array(
-                        [_opens(turns[-1], refusals) for turns in plain], pa.bool_()
-                    ),
-                    "boilerplate": pa.array(
-                        [_adds(turns, boilerplate) for turns in plain], pa.bool_()
-                    ),
-                    "placeholder": pa.array(
-                        [bare(turns[-1]) in placeholders for turns in plain], pa.bool_()
-                    ),
-                }
-            )
-        )
+        columns = {
+            "refusal": [_opens(turns[-1], refusals) for turns in plain],
+            "boilerplate": [_adds(turns, boilerplate) for turns in plain],
+            "placeholder": [bare(turns[-1]) in placeholders for turns in plain],
+        }
+        progress.advance(len(rows))
+        arrays = {name: pa.array(values, pa.bool_()) for name, values in columns.items()}
+        return Scored(pa.table({"content_hash": rows["content_hash"], **arrays}))
 
 
 def _adds(turns: list[str], phrases: tuple[str, ...]) -> bool:

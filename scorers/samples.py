@@ -40,7 +40,7 @@ SAMPLES = pa.schema(
 class Samples(RunsModel, Scorer):
     """Answers of a language model to each prompt, in the table `samples`: :data:`SAMPLES`.
 
-    Prompts that differ in white space only share the samples of the first.
+    Prompts that differ in white space only share the samples of one of them.
 
     Attributes:
         model: Role of a language model.
@@ -51,7 +51,7 @@ class Samples(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "samples"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: of prompts that share samples, the same one is asked
     key: ClassVar[Key] = "prompt_id"
 
     sampling: Sampling = Sampling(n=5)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 
@@ -37,4 +38,5 @@ class Signature(Scorer):
             signature(row["messages"], json.loads(row["metadata"]))
             for row in rows.select(["messages", "metadata"]).to_pylist()
         ]
+        progress.advance(len(rows))
         return Scored(pa.table({"content_hash": rows["content_hash"], "text": hashes}))

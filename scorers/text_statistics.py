@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pydantic import Field
 
+from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.scorers.responses import response_of, tool_calls_of
@@ -76,6 +77,7 @@ class ResponseStatistics(Scorer):
             {"content_hash": row["content_hash"], **self._measure(row)}
             for row in rows.select(["content_hash", "messages", "metadata"]).to_pylist()
         ]
+        progress.advance(len(rows))
         return Scored(pa.Table.from_pylist(measured, schema=SCHEMA))
 
     def _measure(self, row: dict[str, Any]) -> dict[str, float]:

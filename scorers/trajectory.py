@@ -25,6 +25,7 @@ from siftline.models.likelihood import (
 from siftline.models.rendering import render_turns
 from siftline.models.training.checkpoints import score_each
 from siftline.models.training.proxy import Proxy, checkpoints_in
+from siftline.scorers.responses import with_calls
 from siftline.scorers.tables import vector_column
 
 Coded: TypeAlias = Sequence[Encoded | ResponseLikelihood]
@@ -45,7 +46,7 @@ class Trajectory(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "trajectory"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: a turn that calls tools is not scored
     local: ClassVar[bool] = True
 
     proxy: Proxy
@@ -61,13 +62,14 @@ class Trajectory(RunsModel, Scorer):
         spec = runtime.spec(self.model)
         folders = checkpoints_in(runtime.artifact)
         specs = [spec.model_copy(update={"name": str(folder)}) for folder in folders]
-        messages = rows["messages"].to_pylist()
+        talks = rows.select(["messages", "metadata"]).to_pylist()
         conversations: list[list[Pair | str]] = []  # the rendered turns of each row
 
         def encode(first: Any) -> Coded:
             training = self.proxy.training
             conversations.extend(
-                render_turns(turns, training.template, first) for turns in messages
+                with_calls(render_turns(talk["messages"], training.template, first), talk)
+                for talk in talks
             )
             pairs = [turn for turns in conversations for turn in turns if isinstance(turn, Pair)]
             window = min(training.max_tokens, first.window)
@@ -81,7 +83,7 @@ class Trajectory(RunsModel, Scorer):
             runtime.max_batch_tokens,
             lambda turns, tokens: progress.advance(0, tokens),
         )
-        records: list[list[Loss]] = [[] for _ in messages]
+        records: list[list[Loss]] = [[] for _ in talks]
         usage = Usage()
         for number, checkpoint in enumerate(scored, start=1):
             usage = usage.plus(checkpoint.usage)

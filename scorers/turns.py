@@ -17,6 +17,7 @@ from siftline.models.likelihood import OK, ResponseLikelihood
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import render_turns
 from siftline.scorers.likelihood import LikelihoodFields, likelihoods
+from siftline.scorers.responses import with_calls
 from siftline.scorers.tables import table_of
 
 TURN_LIKELIHOOD = pa.schema(
@@ -40,7 +41,7 @@ class TurnLikelihood(LikelihoodFields, Scorer):
     """
 
     table: ClassVar[str] = "turn_likelihood"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: a turn that calls tools has a status
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Score the assistant turns of each row.
@@ -51,7 +52,8 @@ class TurnLikelihood(LikelihoodFields, Scorer):
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
         conversations = [
-            render_turns(turns, self.template, model) for turns in rows["messages"].to_pylist()
+            with_calls(render_turns(row["messages"], self.template, model), row)
+            for row in rows.select(["messages", "metadata"]).to_pylist()
         ]
         scored = likelihoods(
             self,

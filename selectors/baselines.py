@@ -56,12 +56,12 @@ class StratifiedRandom(Budgeted):
     Attributes:
         budget: What is kept: a number, or a share of the pool such as `50%`.
         unit: What the budget counts: rows, or prompts with all their rows.
-        by: Whether the strata are sources or tasks. A prompt belongs to the stratum of its first
-            row.
+        by: Whether the strata are sources or tasks. A prompt of several belongs to the first of
+            them by name.
         seed: Seeds the random order; the recipe's unless stated.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: a prompt of several strata, whatever the order of its rows
 
     kind: Literal["stratified_random"] = "stratified_random"
     budget: Budget
@@ -72,9 +72,12 @@ class StratifiedRandom(Budgeted):
     def decide(self, corpus: Corpus) -> pa.Table:
         """Give each stratum its proportional share, by largest remainder."""
         keys = unit_keys(corpus, self.unit)
-        first = np.unique(unit_codes(corpus, self.unit), return_index=True)[1]
-        strata = np.array(text_column(corpus, self.by), dtype=object)[first].astype(str)
-        labels = np.unique(strata, return_inverse=True)[1]
+        of_row = np.unique(np.array(text_column(corpus, self.by), dtype=str), return_inverse=True)[
+            1
+        ]
+        labels = np.full(len(keys), len(corpus))
+        np.minimum.at(labels, unit_codes(corpus, self.unit), of_row)
+        labels = np.unique(labels, return_inverse=True)[1]
         budget = resolve_budget(self.budget, len(keys))
         chosen = stratified(random_order(keys, self.seed), labels, budget)
         return _keep_units(corpus, self.unit, chosen)

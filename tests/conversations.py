@@ -9,7 +9,7 @@ from scripted import texts
 
 from siftline.contracts.corpus import EXAMPLES
 
-CALLS = {"tool_calls": [[{"type": "function", "function": {"name": "f", "arguments": {}}}]]}
+CALLS = {"tool_calls": [None, [{"type": "function", "function": {"name": "f", "arguments": {}}}]]}
 DIALOGUE = [("system", "Be brief."), ("user", "Two and two?"), ("assistant", "Four.")]
 
 

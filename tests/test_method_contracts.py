@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from scripted import said
 
+from siftline.contracts import progress
 from siftline.contracts.corpus import EXAMPLES, VERDICTS, Corpus, shard_name
 from siftline.contracts.errors import ModelError, RecipeError
 from siftline.contracts.examples import Message, content_hash, prompt_hash
@@ -59,7 +60,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "s3ft": {"model": "writer", "template": None},
 }
 KEEPS_FEWER = {"deita": "what is like a kept row stays out, although the budget has room"}
-BY_PLACE = {"exact_duplicates": "of equal texts the first in corpus order is kept"}
 
 # By kind, a field that names sources, set to one that no input has.
 NOWHERE: dict[str, list[dict[str, Any]]] = {
@@ -166,6 +166,15 @@ class Writer:
         return int((re.findall(r"number (\d+)", text) or ["0"])[0])
 
 
+class Counting(progress.Silent):
+    """Counts the rows that are reported."""
+
+    rows = 0
+
+    def advance(self, rows: int, tokens: int) -> None:
+        self.rows += rows
+
+
 class Bench:
     """Examples on disk, and the scores of every method on them, computed once."""
 
@@ -251,6 +260,26 @@ def test_one_verdict_per_row_in_order(kind: str, rows: int, bench: Bench) -> Non
 
 
 @every_kind
+def test_every_row_that_is_scored_is_reported(kind: str, tmp_path: Path) -> None:
+    """Or a stage that needs no model would show nothing until it ends."""
+    bench = Bench(tmp_path)
+    store, seen = bench.store(), Counting()
+
+    def score(request: Request) -> None:
+        seen.rows = 0
+        work = pending(0, bench.corpus, request, store)
+        for piece in work:
+            score_work(bench.corpus.take(piece.shard, piece.positions), piece, store)
+        assert seen.rows == sum(len(piece.positions) for piece in work), request.scorer
+
+    progress.listen(seen)
+    try:
+        measure(method_of(kind), bench.corpus, store, score)
+    finally:
+        progress.listen(progress.Silent())
+
+
+@every_kind
 def test_every_reason_is_documented(kind: str, bench: Bench) -> None:
     method = method_of(kind)
     decided = method.decide(bench.measured(method))
@@ -294,16 +323,18 @@ def test_the_bench_shows_what_clear_and_s3ft_decide(bench: Bench) -> None:
 
 
 @every_kind
-def test_the_order_of_the_rows_is_irrelevant(kind: str, bench: Bench) -> None:
-    method = method_of(kind)
+@pytest.mark.parametrize("unit", ["row", "prompt"])
+def test_the_order_of_the_rows_is_irrelevant(kind: str, unit: str, bench: Bench) -> None:
+    if unit == "prompt" and "prompt" not in str(METHODS[kind].model_fields.get("unit")):
+        return
+    method = method_of(kind, **({"unit": "prompt"} if unit == "prompt" else {}))
     order = np.random.default_rng(3).permutation(len(bench.corpus)).tolist()
     corpora = [bench.measured(method), bench.measured(method, bench.some(order))]
-    key = "content_hash" if kind in BY_PLACE else "id"
     verdicts = []
     for corpus in corpora:
         decided = method.decide(corpus)
         rows = zip(
-            corpus.rows[key].to_pylist(),
+            corpus.rows["id"].to_pylist(),
             decided["keep"].to_pylist(),
             decided["reason"].to_pylist(),
             decided["rank"].to_pylist(),

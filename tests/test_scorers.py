@@ -23,6 +23,7 @@ def rows(*turns: tuple[str, str]) -> pa.Table:
             "content_hash": [f"c{number}" for number in range(len(turns))],
             "prompt_id": [f"p{number}" for number in range(len(turns))],
             "messages": pa.array(talks, MESSAGES),
+            "metadata": ["{}"] * len(turns),
         }
     )
 

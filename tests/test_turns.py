@@ -27,7 +27,13 @@ FAITHFUL = "{% for m in messages %}{{ m.content }}<end>{% endfor %}"
 
 def rows(*talks: Any) -> pa.Table:
     keys = [f"c{number}" for number in range(len(talks))]
-    return pa.table({"content_hash": keys, "messages": pa.array(talks, MESSAGES)})
+    return pa.table(
+        {
+            "content_hash": keys,
+            "messages": pa.array(talks, MESSAGES),
+            "metadata": ["{}"] * len(talks),
+        }
+    )
 
 
 def score(model: Any, monkeypatch: pytest.MonkeyPatch, *talks: Any, **fields: Any) -> Any:

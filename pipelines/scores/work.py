@@ -1,8 +1,9 @@
 """Work: what is missing in the cache, cut into shards, trained for and scored.
 
-Each content belongs to the first shard in which it occurs, so shards can be scored in any order or
-at once. An interrupted run, continued, forms the same batches and so the same scores: a shard's
-scores are stored together or not at all.
+Of the rows that share a key, the one of the smallest content is scored, in its shard: the order of
+the rows decides nothing, and shards can be scored in any order or at once. An interrupted run,
+continued, forms the same batches and so the same scores: a shard's scores are stored together or
+not at all.
 """
 
 import json
@@ -12,9 +13,8 @@ from typing import NamedTuple
 import filelock
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import Corpus, one_of_each
 from siftline.contracts.method import Request
 from siftline.contracts.runtime import Usage
 from siftline.contracts.scorer import Scored, Scorer
@@ -55,12 +55,8 @@ class Cost(NamedTuple):
 def pending(stage: int, corpus: Corpus, request: Request, store: ScoreStore) -> list[Work]:
     """Return the shards in which something that is asked for is still to be scored."""
     keys = corpus.rows[request.scorer.key].combine_chunks()
-    asked = np.flatnonzero(request.rows)
-    codes = pc.dictionary_encode(keys.take(pa.array(asked))).indices
-    first = np.zeros(len(corpus), dtype=bool)
-    first[asked[np.unique(codes.to_numpy(zero_copy_only=False), return_index=True)[1]]] = True
     missing = store.scores(request.scorer).missing(keys).to_numpy(zero_copy_only=False)
-    todo = first & missing
+    todo = one_of_each(corpus, keys, request.rows & missing)
     shards = corpus.rows["shard"].to_numpy()[todo]
     positions = corpus.rows["position"].to_numpy()[todo]
     artifact = store.artifact(corpus, request)
