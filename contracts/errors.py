@@ -12,9 +12,14 @@ Every message says what was found, what was expected and what to do, in one or t
 import difflib
 from collections.abc import Iterable
 
+from siftline.contracts.printable import printable
+
 
 class SiftlineError(Exception):
-    """Base of every error that a user can mend."""
+    """Base of every error that a user can mend; its message is safe to print and to store."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class RecipeError(SiftlineError):

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from siftline.contracts.corpus import EXAMPLES
 from siftline.contracts.errors import InputError, RecipeError
-from siftline.pipelines.ingestion.ingest import QUARANTINE, IngestSummary, ingest
+from siftline.pipelines.ingestion.detection import head_of
+from siftline.pipelines.ingestion.ingest import IngestSummary, ingest
 from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.ingestion.rows import Record
+from siftline.pipelines.ingestion.writing import QUARANTINE
 
 
 def lines(path: Path, rows: list[Any]) -> None:
@@ -133,7 +136,7 @@ def test_more_bad_rows_than_are_held_in_memory(tmp_path: Path) -> None:
         ("[]", "'a.json' holds no row"),
         ("\n \n", "'a.json' holds no row"),
         ('{"text": "t", "meta": 1}', "no shape that is known: got the columns 'text', 'meta'"),
-        ("{{{", r"got invalid_json in row 1 \(Expecting property name"),
+        ("{{{", r"no row that can be read, of the first 1: invalid_json in row 1 \(Expecting property name"),
         ('{"question": "", "answer": "a"}', r"1 of 1 rows \(100.0%\)"),
         ('[{"question": "q", "answer": "a"}] 3', "goes on after its closing bracket"),
     ],
@@ -191,3 +194,41 @@ def test_a_mapped_column_that_no_row_has_is_a_mistake(tmp_path: Path) -> None:
     examples = run(tmp_path, mapped, folder="again")[1]
     answers = [turns[-1]["content"] for turns in examples["messages"].to_pylist()]
     assert answers == ["a0", "a1", "a2"]
+
+
+def sizes_of(folder: Path) -> list[int]:
+    return [pq.read_metadata(path).num_rows for path in sorted((folder / "examples").iterdir())]
+
+
+def test_shards_close_at_a_number_of_bytes(tmp_path: Path) -> None:
+    """A row over it is a shard of one; the number of rows stays a limit too."""
+    lengths = [400, 400, 400, 2000, 10, 10, 10, 10]
+    rows = [{"question": "q", "answer": "é" * (length // 2)} for length in lengths]
+    lines(tmp_path / "a.jsonl", rows)
+    for folder, shard_rows in (("out", 4096), ("few", 3)):
+        (tmp_path / folder).mkdir()
+        ingest(
+            [Input(path="a.jsonl")],
+            tmp_path,
+            tmp_path / folder,
+            max_bad_rows=0,
+            max_row_bytes=1 << 20,
+            shard_rows=shard_rows,
+            shard_bytes=1000,
+        )
+    assert sizes_of(tmp_path / "out") == [2, 1, 1, 4]
+    assert sizes_of(tmp_path / "few") == [2, 1, 1, 3, 1]
+
+
+def test_quarantine_closes_at_a_number_of_bytes(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", [GOOD[0], *(["x" * 60_000] for _ in range(150))])
+    run(tmp_path, Input(path="a.jsonl"))
+    groups = pq.ParquetFile(tmp_path / "out" / "quarantine.parquet").metadata
+    rows = [groups.row_group(number).num_rows for number in range(groups.num_row_groups)]
+    assert len(rows) > 2
+    assert sum(rows) == 150
+
+
+def test_few_large_rows_are_enough_to_tell_the_shape(tmp_path: Path) -> None:
+    large = [Record(n, {"question": "q" * (1 << 20), "answer": "a"}) for n in range(20)]
+    assert len(head_of(iter(large))) == 8

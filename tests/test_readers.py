@@ -111,7 +111,9 @@ def test_csv_cells(tmp_path: Path) -> None:
     [
         ('a,b\n1,2\n"3,4\n5,6\n', "a quote that is opened after line 2 is never closed"),
         ("a,a\n1,2\n", "occurs twice"),
-        ('a,b\n1,"' + "x" * 2000 + '"\n', "field larger than field limit"),
+        ('a,b\n1,"' + "x" * 2000 + '"\n', "the row that begins after line 1 is longer than 1,600"),
+        ("a,b\n1,2" + ",3" * 1000, "the row that begins after line 1 is longer than 1,600"),
+        ('a,b\n1,"' + "x\n" * 2000, "the row that begins after line 1 is longer than 1,600"),
     ],
 )
 def test_a_csv_file_that_cannot_be_told_apart_is_refused(

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftline.pipelines.ingestion.inputs import Input
-from siftline.pipelines.ingestion.shapes import BadRecordError, Draft, detect, to_drafts
+from siftline.pipelines.ingestion.shapes import Draft, detect, to_drafts
+from siftline.pipelines.ingestion.values import BadRecordError
 
 U, A, S, T = "user", "assistant", "system", "tool"
 TURNS = [{"role": U, "content": "hi"}, {"role": A, "content": "yo"}]

@@ -7,31 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from siftline.contracts.config import Config
-from siftline.contracts.corpus import EXAMPLES, shard_name
 from siftline.contracts.errors import InputError, RecipeError, nearest
 from siftline.contracts.examples import UniqueIds, content_hash, prompt_hash
+from siftline.pipelines.ingestion.detection import head_of, shape_of
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.readers import read_input
-from siftline.pipelines.ingestion.rows import RAW_CHARS, BadRow, Record
-from siftline.pipelines.ingestion.shapes import BadRecordError, Draft, detect, to_drafts
-from siftline.pipelines.parquet import TableWriter, write_table
+from siftline.pipelines.ingestion.rows import BadRow, Record, raw_of
+from siftline.pipelines.ingestion.shapes import Draft, to_drafts
+from siftline.pipelines.ingestion.values import TOO_DEEP, BadRecordError
+from siftline.pipelines.ingestion.writing import SHARD_BYTES, Quarantine, Shards
 
-QUARANTINE = pa.schema(
-    [
-        ("source", pa.string()),
-        ("file", pa.string()),
-        ("row", pa.int64()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("raw", pa.string()),
-    ]
-)
-
-_DETECTION_ROWS = 100  # of a file are looked at to find its shape
-_QUARANTINE_ROWS = 256  # are held in memory
 _MOST_COLUMNS = 10_000  # are remembered of a source whose columns are mapped
 
 
@@ -51,51 +37,6 @@ class IngestSummary(Config):
     sources: dict[str, SourceIngest]
 
 
-class _Parts:
-    """Writes rows as numbered Parquet parts of a fixed size, each appearing when complete."""
-
-    def __init__(self, folder: Path, rows: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._rows, self._number = folder, rows, 0
-        self._waiting: list[dict[str, Any]] = []
-
-    def add(self, row: dict[str, Any]) -> None:
-        self._waiting.append(row)
-        if len(self._waiting) == self._rows:
-            self.flush()
-
-    def flush(self) -> None:
-        if not self._waiting:
-            return
-        table = pa.Table.from_pylist(self._waiting, schema=EXAMPLES)
-        write_table(table, self._folder / shard_name(self._number))
-        self._number += 1
-        self._waiting = []
-
-
-class _Quarantine:
-    """Writes unusable rows as they come, and remembers the first."""
-
-    def __init__(self, path: Path) -> None:
-        self._writer = TableWriter(path, QUARANTINE)
-        self._waiting: list[dict[str, Any]] = []
-        self.first: dict[str, Any] = {}
-
-    def add(self, row: dict[str, Any]) -> None:
-        self.first = self.first or row
-        self._waiting.append(row)
-        if len(self._waiting) == _QUARANTINE_ROWS:
-            self._flush()
-
-    def close(self) -> None:
-        self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        self._writer.write(pa.Table.from_pylist(self._waiting, schema=QUARANTINE))
-        self._waiting = []
-
-
 def ingest(
     inputs: Sequence[Input],
     base: Path,
@@ -104,6 +45,7 @@ def ingest(
     max_bad_rows: float,
     max_row_bytes: int,
     shard_rows: int,
+    shard_bytes: int = SHARD_BYTES,
     on_progress: Callable[[int], None] | None = None,
 ) -> IngestSummary:
     """Read all inputs into `folder/examples/` and `folder/quarantine.parquet`.
@@ -114,7 +56,8 @@ def ingest(
         folder: Empty; where to write.
         max_bad_rows: Share of unusable rows above which it is an error.
         max_row_bytes: Larger rows are quarantined.
-        shard_rows: Examples in one shard.
+        shard_rows: Most examples in one shard.
+        shard_bytes: Most bytes of messages and metadata in one shard.
         on_progress: Called with the number of rows read since the last call.
 
     Raises:
@@ -122,9 +65,9 @@ def ingest(
             (quarantine is written first); or no row is usable.
         RecipeError: A column that the recipe maps is in no row.
     """
-    parts = _Parts(folder / "examples", shard_rows)
+    shards = Shards(folder / "examples", shard_rows, shard_bytes)
     ids = UniqueIds()
-    quarantine = _Quarantine(folder / "quarantine.parquet")
+    quarantine = Quarantine(folder / "quarantine.parquet")
     counts: dict[str, Counter[str]] = {}
     for item in inputs:
         count = counts.setdefault(item.source, Counter())
@@ -137,15 +80,14 @@ def ingest(
                     on_progress(1)
                 if isinstance(outcome, BadRow):
                     count[f"bad {outcome.reason}"] += 1
-                    place = {"source": item.source, "file": name, "row": number}
-                    quarantine.add({**place, **outcome._asdict()})
+                    quarantine.add(item.source, name, number, outcome)
                     continue
                 count["used"] += 1
                 for draft in outcome:
                     count["examples"] += 1
-                    parts.add(_example(draft, ids, item.source, name, number))
+                    shards.add(_example(draft, ids, item.source, name, number))
         _check_columns(item, columns)
-    parts.flush()
+    shards.flush()
     quarantine.close()
     summary = IngestSummary(sources={name: _source(count) for name, count in counts.items()})
     _check_share(summary, quarantine.first, max_bad_rows, folder)
@@ -178,40 +120,20 @@ def _check_columns(item: Input, columns: set[str]) -> None:
 def _outcomes(
     records: Iterator[Record], item: Input, name: str
 ) -> Iterator[tuple[int, BadRow | list[Draft]]]:
-    """Yield each record's number with its drafts, or with what is wrong."""
-    head = list(itertools.islice(records, _DETECTION_ROWS))
-    shape = item.format if item.format != "auto" else _detect(head, item, name)
+    """Yield each record's number with its examples, or with what is wrong."""
+    head = head_of(records)
+    shape = shape_of(head, item, name)
     for number, value in itertools.chain(head, records):
-        if isinstance(value, BadRow):
-            yield number, value
-            continue
-        try:
-            yield number, to_drafts(value, shape, item)
-        except BadRecordError as error:
-            raw = json.dumps(value, default=str)[:RAW_CHARS]
-            yield number, BadRow(error.reason, str(error), raw)
-        except RecursionError:
-            yield number, BadRow("wrong_type", "nested too deeply", str(sorted(value)))
+        yield number, value if isinstance(value, BadRow) else _outcome(value, shape, item)
 
 
-def _detect(head: list[Record], item: Input, name: str) -> str:
-    """Return the shape that most of a file's first rows have."""
-    if not head:
-        raise InputError(f"Input '{name}' holds no row; expected at least one. Take it out.")
-    rows = [value for _, value in head if not isinstance(value, BadRow)]
-    shapes = Counter(shape for row in rows if (shape := detect(row, item.columns)))
-    if shapes:
-        return shapes.most_common(1)[0][0]
-    first = head[0].value
-    if isinstance(first, BadRow):
-        shape = f"{first.reason} in row 1 ({first.detail})"
-    else:
-        shape = "the columns " + ", ".join(f"'{key}'" for key in first)
-    raise InputError(
-        f"'{name}' has no shape that is known: got {shape}; expected instruction/output, "
-        "conversations, messages, prompt/completion or question/answer. "
-        "State 'format' and 'columns' for this input."
-    )
+def _outcome(value: dict[str, Any], shape: str, item: Input) -> BadRow | list[Draft]:
+    try:
+        return to_drafts(value, shape, item)
+    except BadRecordError as error:
+        return BadRow(error.reason, str(error), raw_of(value))
+    except RecursionError:
+        return BadRow("wrong_type", TOO_DEEP, raw_of(value))
 
 
 def _example(draft: Draft, ids: UniqueIds, source: str, name: str, number: int) -> dict[str, Any]:

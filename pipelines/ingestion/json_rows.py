@@ -68,20 +68,21 @@ def parse_row(raw: bytes, limit: int) -> dict[str, Any] | BadRow:
 
 def _lines(head: bytes, chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
     """Yield the lines that are not blank; one over the limit is cut just past it."""
-    pending, cut = b"", False
+    pending, cut = bytearray(), False
     for chunk in itertools.chain([head], chunks):
-        *lines, pending = (pending + chunk).split(b"\n")
-        for line in lines:
-            if line.strip() and not cut:
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            if not cut and (line := bytes(pending + end)).strip():
                 yield line
+            pending.clear()
             cut = False
-        if len(pending) > limit and not cut:
-            yield pending[: limit + 1]
+        pending += b"" if cut else rest
+        if len(pending) > limit:
+            yield bytes(pending[: limit + 1])
+            pending.clear()
             cut = True
-        if cut:
-            pending = b""
     if pending.strip():
-        yield pending
+        yield bytes(pending)
 
 
 def _array(head: bytes, chunks: Iterator[bytes], limit: int) -> Iterator[dict[str, Any] | BadRow]:

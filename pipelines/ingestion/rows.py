@@ -1,7 +1,10 @@
 """What a reader yields for a row of a file: its number, and its value or what is wrong with it."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from siftline.pipelines.ingestion.values import TOO_DEEP
 
 RAW_CHARS = 1 << 16  # of a bad row's text that quarantine keeps
 
@@ -30,6 +33,14 @@ def shown(raw: bytes) -> str:
     return raw[: 4 * RAW_CHARS].decode("utf-8", errors="backslashreplace")[:RAW_CHARS]
 
 
+def raw_of(value: dict[str, Any]) -> str:
+    """Return a row that did not come as text as quarantine shows it: its JSON, or its columns."""
+    try:
+        return json.dumps(value, default=str)[:RAW_CHARS]
+    except RecursionError:
+        return str(sorted(value))[:RAW_CHARS]
+
+
 def too_large(limit: int, raw: bytes) -> BadRow:
     """Return what quarantine gets for a row over the limit of bytes."""
     return BadRow("too_large", f"over the limit of {limit} bytes", shown(raw))
@@ -37,6 +48,20 @@ def too_large(limit: int, raw: bytes) -> BadRow:
 
 def within(value: dict[str, Any], limit: int) -> dict[str, Any] | BadRow:
     """Hold a row that did not come as text to the limit, by its size as JSON."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return BadRow("wrong_type", TOO_DEEP, raw_of(value))
     raw = text.encode("utf-8", errors="surrogatepass")
     return value if len(raw) <= limit else too_large(limit, raw)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Check that each column of a table has a name of its own.
+
+    Raises:
+        DamagedError: Two have the same, so one would stand for the other.
+    """
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise DamagedError(f"a column's name, '{name}', occurs twice")

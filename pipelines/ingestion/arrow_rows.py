@@ -1,0 +1,159 @@
+"""Parquet and Arrow files, read as a stream of rows.
+
+Values that Python cannot hold, such as a date after the year 9999, cost their row.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from siftline.pipelines.ingestion.rows import (
+    BadRow,
+    DamagedError,
+    check_names,
+    raw_of,
+    shown,
+    within,
+)
+from siftline.pipelines.ingestion.values import TOO_DEEP
+
+_BATCH_ROWS = 256
+_BATCH_BYTES = 16 << 20
+
+# What Arrow raises for a value that Python cannot hold: years, time zones, fields of one name.
+_UNREADABLE = (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError)
+
+
+_STORED: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType], ...] = (
+    (pa.types.is_string, pa.binary()),
+    (pa.types.is_large_string, pa.large_binary()),
+    (pa.types.is_string_view, pa.binary_view()),
+    (pa.types.is_date32, pa.int32()),
+    (pa.types.is_time32, pa.int32()),
+    (pa.types.is_date64, pa.int64()),
+    (pa.types.is_time64, pa.int64()),
+)
+_LISTS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Field], pa.DataType]], ...] = (
+    (pa.types.is_list, pa.list_),
+    (pa.types.is_large_list, pa.large_list),
+)
+
+
+def read_arrow(stream: IO[bytes], kind: str, limit: int) -> Iterator[dict[str, Any] | BadRow]:
+    """Yield the rows of a columnar file.
+
+    Some megabytes of a Parquet file are held at a time, and one record batch of an Arrow file.
+
+    Args:
+        stream: Can be read at random.
+        kind: `.parquet`; anything else is Arrow's file or stream format.
+        limit: Bytes of the largest row that is read.
+
+    Raises:
+        DamagedError: A column's name occurs twice, or is not UTF-8.
+        pa.ArrowException: The file is damaged.
+        OSError: Likewise.
+    """
+    for batch in _parquet(stream) if kind == ".parquet" else map(_checked, _arrow(stream)):
+        size = _rows_within(batch.nbytes, len(batch))
+        for start in range(0, len(batch), size):
+            for row in _rows(batch.slice(start, size)):
+                yield row if isinstance(row, BadRow) else within(row, limit)
+
+
+def _rows_within(size: int, rows: int) -> int:
+    """Return how many rows of so many bytes are read at once."""
+    return max(1, min(_BATCH_ROWS, _BATCH_BYTES * rows // max(size, 1)))
+
+
+def _parquet(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
+    # Buffered, or all of a row group is read before the first of its rows.
+    file = pq.ParquetFile(
+        stream, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
+    )
+    _check_schema(file.schema_arrow)
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
+        rows = _rows_within(group.total_byte_size, group.num_rows)
+        yield from file.iter_batches(batch_size=rows, row_groups=[number], use_threads=False)
+
+
+def _arrow(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
+    try:
+        file = pa.ipc.open_file(stream)
+    except pa.ArrowInvalid:  # not the file format, so the stream format
+        stream.seek(0)
+        reader = pa.ipc.open_stream(stream)
+        _check_schema(reader.schema)
+        yield from reader
+        return
+    _check_schema(file.schema)
+    for index in range(file.num_record_batches):
+        yield file.get_batch(index)
+
+
+def _check_schema(schema: pa.Schema) -> None:
+    try:
+        names = schema.names
+    except UnicodeDecodeError as error:
+        raise DamagedError("a column's name is not UTF-8") from error
+    check_names(names)
+
+
+def _rows(piece: pa.RecordBatch) -> list[dict[str, Any] | BadRow]:
+    """Return some rows; where they cannot be read at once, each by itself."""
+    try:
+        rows: list[dict[str, Any] | BadRow] = piece.to_pylist()
+    except (*_UNREADABLE, RecursionError):
+        rows = [_row(piece.slice(index, 1)) for index in range(len(piece))]
+    return rows
+
+
+def _row(piece: pa.RecordBatch) -> dict[str, Any] | BadRow:
+    row: dict[str, Any] = {}
+    fault: tuple[str, str] | None = None
+    for name, column in zip(piece.schema.names, piece.columns, strict=True):
+        try:
+            row[name] = column.to_pylist()[0]
+        except UnicodeDecodeError as error:
+            fault = fault or ("invalid_utf8", f"'{name}': {error}")
+            is_text = pa.types.is_string(column.type)
+            row[name] = shown(column.cast(pa.binary())[0].as_py()) if is_text else None
+        except _UNREADABLE as error:
+            detail = f"'{name}' of type {column.type} holds what Python cannot: {error}"
+            fault = fault or ("unreadable_value", detail)
+        except RecursionError:
+            fault = fault or ("wrong_type", TOO_DEEP)
+    return row if fault is None else BadRow(*fault, raw_of(row))
+
+
+def _checked(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Check that what a batch says of its own memory is so, before it is followed.
+
+    Raises:
+        pa.ArrowInvalid: It is not; the file is damaged.
+    """
+    batch.validate()
+    for column in batch.columns:
+        column.view(_stored(column.type)).validate(full=True)
+    return batch
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    """Return a type as it is stored, so that its structure is checked and not its values.
+
+    A text that is not UTF-8, or a time of 25 hours, costs its row and not the file.
+    """
+    for is_kind, stored in _STORED:
+        if is_kind(kind):
+            return stored
+    if pa.types.is_decimal(kind):
+        return pa.binary(kind.bit_width // 8)
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_stored(field.type)) for field in kind])
+    for is_kind, make in _LISTS:
+        if is_kind(kind):
+            return make(kind.value_field.with_type(_stored(kind.value_type)))
+    return kind
