@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from siftline.contracts.errors import InputError
 from siftline.contracts.printable import excerpt
 from siftline.pipelines.ingestion.inputs import Input
-from siftline.pipelines.ingestion.rows import BadRow, Record, raw_of
+from siftline.pipelines.ingestion.rows import BadRow, Record, json_of
 from siftline.pipelines.ingestion.shapes import detect
 
 _HEAD_ROWS = 100
@@ -21,7 +21,7 @@ def head_of(records: Iterator[Record]) -> list[Record]:
     for record in itertools.islice(records, _HEAD_ROWS):
         head.append(record)
         value = record.value
-        size += len(value.raw if isinstance(value, BadRow) else raw_of(value))
+        size += len(value.raw if isinstance(value, BadRow) else json_of(value))
         if size > _HEAD_CHARS:
             break
     return head

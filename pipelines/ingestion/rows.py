@@ -33,12 +33,17 @@ def shown(raw: bytes) -> str:
     return raw[: 4 * RAW_CHARS].decode("utf-8", errors="backslashreplace")[:RAW_CHARS]
 
 
-def raw_of(value: dict[str, Any]) -> str:
-    """Return a row that did not come as text as quarantine shows it: its JSON, or its columns."""
+def json_of(value: dict[str, Any]) -> str:
+    """Return the JSON of a row that did not come as text; its columns where that is too deep."""
     try:
-        return json.dumps(value, default=str)[:RAW_CHARS]
+        return json.dumps(value, default=str)
     except RecursionError:
-        return str(sorted(value))[:RAW_CHARS]
+        return str(sorted(value))
+
+
+def raw_of(value: dict[str, Any]) -> str:
+    """Return a row that did not come as text as quarantine shows it."""
+    return json_of(value)[:RAW_CHARS]
 
 
 def too_large(limit: int, raw: bytes) -> BadRow:
