@@ -16,10 +16,12 @@ import argparse
 import json
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,13 +34,21 @@ from siftline.contracts.runtime import Runtime
 from siftline.pipelines.calibration.corruption import plant
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run
-from siftline.scorers.judges.answers import last_number
 
 SAMPLES = Path(__file__).parents[1] / "data_samples"
 NOISE = 0.2
 GATES = ("no judge", "no eta", "eta 0.8")
 
 Bools = npt.NDArray[np.bool_]
+
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+def last_number(text: str) -> Decimal | None:
+    """Return the last number in a text, as GSM8K's own evaluation reads it; None without one."""
+    numbers = _NUMBER.findall(text)
+    return Decimal(numbers[-1].replace(",", "")) if numbers else None
 
 
 class Row(NamedTuple):

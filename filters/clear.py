@@ -44,7 +44,7 @@ from siftline.models.training.tuning import Tuning
 from siftline.scorers.candidate import Candidate
 from siftline.scorers.consistency import Consistency
 from siftline.scorers.judges.comparers import Comparer, Embedding, Judge
-from siftline.scorers.judges.judging import Reading
+from siftline.scorers.judges.judging import REPLY_TOKENS, Reading
 from siftline.scorers.preference import Preference
 from siftline.scorers.reflection import Reflection
 from siftline.scorers.samples import Samples
@@ -78,6 +78,7 @@ class Clear(Method):
         beta: Weight of consistency against self-reflection.
         reading: How letters are read: off the next token's `probabilities`, or off a generated
             `letter` where a server reports no probabilities.
+        reply_tokens: Of a reflection from which a letter is read; a judge that thinks needs more.
         template: How prompts are rendered; a base model without a chat template needs `plain`.
         threshold: Which confidences pass.
         correct: How rows that do not pass are corrected; None drops them.
@@ -100,6 +101,7 @@ class Clear(Method):
     alpha: float = Field(default=0.8, ge=0, le=1)
     beta: float = Field(default=0.7, ge=0, le=1)
     reading: Reading = "probabilities"
+    reply_tokens: int = Field(default=REPLY_TOKENS, ge=1)
     template: Template = "chat"
     threshold: Threshold = Threshold()
     correct: Correction | None = None
@@ -117,7 +119,13 @@ class Clear(Method):
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the reflection; samples are drawn only where it can judge the response."""
-        return (Reflection(model=self.model, reading=self.reading, template=self.template),)
+        reflection = Reflection(
+            model=self.model,
+            reading=self.reading,
+            template=self.template,
+            reply_tokens=self.reply_tokens,
+        )
+        return (reflection,)
 
     def roles(self) -> tuple[str, ...]:
         """Return the roles of all models that it may run."""
@@ -250,6 +258,7 @@ class Clear(Method):
             sampling=sampling if correct.judgements else None,
             reading=self.reading,
             template=self.template,
+            reply_tokens=self.reply_tokens,
         )
         training = Training(tuning, passed) if tuning else None
         return [Request(candidate, asked, training), Request(preferred, asked)]

@@ -36,10 +36,17 @@ from siftline.scorers.gold import EquivalenceJudge, Gold
 from siftline.scorers.judges.comparers import Judge
 from siftline.scorers.judges.execution import Execution, digest_of_tests
 from siftline.scorers.paraphrase import Paraphrase
-from siftline.scorers.statuses import CUT, EMPTY, EMPTY_TESTS, GOLD_FAILS, WRONG_FORMAT
+from siftline.scorers.statuses import (
+    CUT,
+    EMPTY,
+    EMPTY_TESTS,
+    GOLD_FAILS,
+    UNFINISHED_THOUGHT,
+    WRONG_FORMAT,
+)
 
 # Statuses of an own answer that was judged, or that is no answer to begin with.
-_JUDGED = (OK, CUT, EMPTY, WRONG_FORMAT)
+_JUDGED = (OK, CUT, EMPTY, UNFINISHED_THOUGHT, WRONG_FORMAT)
 # Share of the gold answers that fail above which the report warns (ours).
 MANY_FAILURES = 0.1
 

@@ -18,7 +18,8 @@ from siftline.models.likelihood import OK
 from siftline.models.loading import load_language_model, load_tuned
 from siftline.models.rendering import Template
 from siftline.models.training.tuning import Tuning
-from siftline.scorers.statuses import CUT, EMPTY
+from siftline.scorers.judges.replies import after_thought
+from siftline.scorers.statuses import CUT, EMPTY, UNFINISHED_THOUGHT
 from siftline.scorers.tables import table_of
 
 NO_MODEL = "nothing_to_train_on"  # all that passed has this prompt, or one of its fold
@@ -45,7 +46,7 @@ class Candidate(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "candidate"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3  # 3: an answer that ended in its thought is none
     key: ClassVar[Key] = "prompt_id"
 
     tuning: Tuning | None = None
@@ -102,6 +103,19 @@ def _record(answer: list[Sample] | str, origin: str) -> tuple[Any, ...]:
         return answer, None, None
     (sample,) = answer
     text = sample.text.strip()
-    if not text:
-        return EMPTY, None, None
-    return (OK if sample.finish == STOP else CUT), text, origin
+    status = status_of_answer(text, sample.finish == STOP)
+    return (EMPTY, None, None) if status == EMPTY else (status, text, origin)
+
+
+def status_of_answer(text: str, ended: bool) -> str:
+    """Return `ok`, or why an answer that a model has written is none.
+
+    Args:
+        text: The answer, its thought included.
+        ended: The model ended it by itself.
+    """
+    if not text or (ended and after_thought(text) is None):
+        return UNFINISHED_THOUGHT if text else EMPTY
+    if not ended:
+        return CUT
+    return OK if (after_thought(text) or "").strip() else EMPTY

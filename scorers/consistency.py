@@ -14,9 +14,11 @@ from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK
-from siftline.scorers.judges.answers import EDGES, final_answer, same_answer
+from siftline.scorers.judges.answers import EDGES, final_answer
 from siftline.scorers.judges.comparers import Comparer, Comparison, Embedding, agreement
+from siftline.scorers.judges.exact_numbers import same_answer
 from siftline.scorers.judges.judging import question_of
+from siftline.scorers.judges.replies import after_thought
 from siftline.scorers.responses import judgeable, response_of
 from siftline.scorers.samples import Samples
 from siftline.scorers.tables import table_of
@@ -53,7 +55,7 @@ class Consistency(Scorer):
     """
 
     table: ClassVar[str] = "consistency"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3  # 3: no answer is read from a thought
 
     samples: Samples
     comparer: Comparer = Embedding()
@@ -91,6 +93,7 @@ class Consistency(Scorer):
     def _comparisons(self, row: dict[str, Any]) -> list[Comparison | None]:
         """Return one comparison for each sample; None where the sample has no answer."""
         response = response_of(row["messages"])
+        response = after_thought(response) or response
         marked = final_answer(response)
         short = marked is not None or len(response.split()) <= self.short_words
         # The last number of a text that was cut is any number.
@@ -98,7 +101,8 @@ class Consistency(Scorer):
         question = question_of(row["messages"][:-1])
         comparisons: list[Comparison | None] = []
         for text, finished in zip(row["samples"]["texts"], row["samples"]["finished"], strict=True):
-            answer = _answer(text, finished) if short else text.strip()
+            said = after_thought(text) or ""
+            answer = _answer(said, finished) if short else said.strip()
             comparisons.append(Comparison(question, marked or response, answer) if answer else None)
         return comparisons
 
@@ -108,11 +112,12 @@ class _Compared(NamedTuple):
 
     Attributes:
         comparison: None where the sample has no answer.
-        agreement: None where there is no comparison, or the comparer cannot judge it.
+        agreement: None where there is no comparison, or the comparer cannot judge it; a status
+            where it was asked and gave no reply.
     """
 
     comparison: Comparison | None
-    agreement: float | None
+    agreement: float | str | None
 
 
 def _answer(text: str, finished: bool) -> str | None:
@@ -128,13 +133,15 @@ def _record(status: str, samples: Sequence[_Compared]) -> tuple[Any, ...]:
     """Return the columns of one row after the key."""
     if status != OK:
         return status, None, None, 0, None, None
-    agreements = [value for _, value in samples]
+    agreements = [None if isinstance(value, str) else value for _, value in samples]
     matches = [
         None if pair is None or value is None else same_answer(pair.reference, pair.sample)
-        for pair, value in samples
+        for (pair, _), value in zip(samples, agreements, strict=True)
     ]
     valid = [value for value in agreements if value is not None]
     if len(valid) < FEWEST_SAMPLES:
-        return TOO_FEW_SAMPLES, None, None, len(valid), agreements, matches
+        failed = [value for _, value in samples if isinstance(value, str)]
+        status = failed[0] if failed else TOO_FEW_SAMPLES
+        return status, None, None, len(valid), agreements, matches
     same = sum(match for match in matches if match) / len(valid)
     return OK, sum(valid) / len(valid), same, len(valid), agreements, matches

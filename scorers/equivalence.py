@@ -19,6 +19,7 @@ from siftline.scorers.judges.answers import stated_answer
 from siftline.scorers.judges.comparers import Agreement, Comparison, Judge, Numeric, agreement
 from siftline.scorers.judges.execution import Execution, Program, code_of, passing, stated_tests
 from siftline.scorers.judges.judging import question_of
+from siftline.scorers.judges.replies import after_thought
 from siftline.scorers.paraphrase import Paraphrase
 from siftline.scorers.responses import response_of
 from siftline.scorers.statuses import NO_ANSWER, WRONG_FORMAT
@@ -44,7 +45,7 @@ class OwnEquivalence(Scorer):
     """
 
     table: ClassVar[str] = "own_equivalence"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3  # 3: exact numbers; no answer is read from a thought
 
     answer: Candidate
     gold: Gold
@@ -74,7 +75,7 @@ class ParaphraseEquivalence(Scorer):
     """
 
     table: ClassVar[str] = "paraphrase_equivalence"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3  # 3: exact numbers; no answer is read from a thought
 
     answer: Paraphrase
     gold: Gold
@@ -112,7 +113,10 @@ def _equivalence(rows: pa.Table, answers: str, gold: Gold, runtime: Runtime) -> 
         # What is the gold answer to the letter needs no judge.
         same = row[answers]["text"] == response_of(row["messages"])
         value = 1.0 if same else next(remaining)
-        results.append((key, NO_ANSWER if value is None else OK, value))
+        if isinstance(value, float):
+            results.append((key, OK, value))
+        else:
+            results.append((key, value or NO_ANSWER, None))
     progress.advance(len(rows), usage.tokens)
     return Scored(table_of(results, EQUIVALENCE), usage)
 
@@ -131,7 +135,9 @@ def _judged(
     """Return the judge's agreement with each row's answer."""
     if isinstance(judge, Execution):
         programs = [
-            Program(code_of(row[answers]["text"]), stated_tests(row["metadata"], judge.tests))
+            Program(
+                code_of(_said(row[answers]["text"])), stated_tests(row["metadata"], judge.tests)
+            )
             for row in rows
         ]
         return Agreement([float(passed) for passed in passing(judge, programs)], Usage())
@@ -139,12 +145,14 @@ def _judged(
     pairs = [
         Comparison(
             question_of(row["messages"][:-1]),
-            part(response_of(row["messages"])),
-            part(row[answers]["text"]),
+            part(_said(response_of(row["messages"]))),
+            part(_said(row[answers]["text"])),
         )
         for row in rows
     ]
-    compared = agreement(judge, pairs, runtime)
-    if isinstance(judge, Numeric):  # the gold answer has a number, so one without it is wrong
-        return Agreement([value or 0.0 for value in compared.values], compared.usage)
-    return compared
+    return agreement(judge, pairs, runtime)
+
+
+def _said(text: str) -> str:
+    """Return what an answer says after its thought."""
+    return after_thought(text) or text

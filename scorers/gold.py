@@ -13,9 +13,11 @@ from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK
-from siftline.scorers.judges.answers import last_number, stated_answer
+from siftline.scorers.judges.answers import stated_answer
 from siftline.scorers.judges.comparers import Judge, Numeric
+from siftline.scorers.judges.exact_numbers import exact_number
 from siftline.scorers.judges.execution import Execution, Program, code_of, passing, stated_tests
+from siftline.scorers.judges.replies import after_thought
 from siftline.scorers.responses import judgeable, response_of
 from siftline.scorers.statuses import EMPTY_TESTS, GOLD_FAILS, NO_ANSWER, WRONG_FORMAT
 from siftline.scorers.tables import table_of
@@ -36,7 +38,7 @@ class Gold(Scorer):
     """
 
     table: ClassVar[str] = "gold"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: the final answer must be exactly one number
 
     judge: EquivalenceJudge
     pattern: str | None = None
@@ -67,7 +69,10 @@ class Gold(Scorer):
         gold = response_of(row["messages"])
         if not well_formed(gold, self.pattern):
             return WRONG_FORMAT
-        if isinstance(self.judge, Numeric) and last_number(stated_answer(gold)) is None:
+        if (
+            isinstance(self.judge, Numeric)
+            and exact_number(stated_answer(after_thought(gold) or gold)) is None
+        ):
             return NO_ANSWER
         if isinstance(self.judge, Execution) and not stated_tests(
             row["metadata"], self.judge.tests

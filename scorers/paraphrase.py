@@ -15,8 +15,9 @@ from siftline.models.generation import STOP, Sample, Sampling
 from siftline.models.likelihood import OK
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import Template
+from siftline.scorers.candidate import status_of_answer
 from siftline.scorers.responses import response_of
-from siftline.scorers.statuses import CUT, EMPTY, UNCHANGED
+from siftline.scorers.statuses import UNCHANGED
 from siftline.scorers.tables import table_of
 
 META_TEXT = "meta_text"  # the paraphrase speaks of the reference
@@ -55,7 +56,7 @@ class Paraphrase(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "paraphrase"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3  # 3: an answer that ended in its thought is none
 
     max_tokens: int = 512
     template: Template = "chat"
@@ -112,10 +113,9 @@ def _record(samples: list[Sample] | str, turns: Sequence[Message], origin: str) 
 
 
 def _status(text: str, turns: Sequence[Message], ended: bool) -> str:
-    if not text:
-        return EMPTY
-    if not ended:
-        return CUT
+    status = status_of_answer(text, ended)
+    if status != OK:
+        return status
     if text == response_of(turns):
         return UNCHANGED
     return META_TEXT if meta_text(text, turns) else OK

@@ -19,6 +19,7 @@ from siftline.models.loading import load_language_model
 from siftline.models.rendering import Template
 from siftline.scorers.candidate import Candidate
 from siftline.scorers.judges.judging import (
+    REPLY_TOKENS,
     YES_NO_UNSURE,
     Reading,
     ask,
@@ -29,10 +30,8 @@ from siftline.scorers.judges.judging import (
     yes_value,
 )
 from siftline.scorers.responses import judgeable, response_of
-from siftline.scorers.statuses import UNCHANGED
+from siftline.scorers.statuses import UNCHANGED, UNPARSABLE
 from siftline.scorers.tables import table_of
-
-UNPARSABLE = "unparsable"  # a judgement gave no letter, or too few of those sampled did
 
 _FIRST_SECOND_EQUAL = ("A", "B", "C")
 _CLAIMS = {"A": "(A) The first answer", "B": "(B) The second answer"}
@@ -58,15 +57,17 @@ class Preference(RunsModel, Scorer):
         sampling: Of the judgements; None reads the letters' probabilities.
         reading: How the reflection on a judgement is read.
         template: How questions are rendered.
+        reply_tokens: Of a reflection from which a letter is read; a model that thinks needs more.
     """
 
     table: ClassVar[str] = "preference"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3  # 3: a reply that was cut, or ends in its thought, is no verdict
 
     candidate: Candidate
     sampling: Sampling | None = None
     reading: Reading = "probabilities"
     template: Template = "chat"
+    reply_tokens: int = REPLY_TOKENS
 
     @property
     def needs(self) -> tuple[Scorer, ...]:
@@ -99,7 +100,8 @@ class Preference(RunsModel, Scorer):
             for again in (False, True)
             for question, (_, letter) in zip(questions, orders, strict=True)
         ]
-        doubted = weigh(model, doubts, YES_NO_UNSURE, self.reading, self.template)
+        greedy = Sampling(temperature=0, max_tokens=self.reply_tokens)
+        doubted = weigh(model, doubts, YES_NO_UNSURE, self.reading, self.template, greedy)
         preferences = iter(_preferences(judged.rows, doubted.rows, len(asked)))
         keys = rows["content_hash"].to_pylist()
         results = [

@@ -13,10 +13,12 @@ from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
+from siftline.models.generation import Sampling
 from siftline.models.likelihood import OK
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import Template
 from siftline.scorers.judges.judging import (
+    REPLY_TOKENS,
     YES_NO_UNSURE,
     Reading,
     ask,
@@ -51,13 +53,15 @@ class Reflection(RunsModel, Scorer):
         model: Role of a language model.
         reading: Off the next token's `probabilities`, or off a generated `letter`.
         template: How questions are rendered.
+        reply_tokens: Of a reply from which a letter is read; a model that thinks needs more.
     """
 
     table: ClassVar[str] = "reflection"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3  # 3: a reply that was cut, or ends in its thought, is no verdict
 
     reading: Reading = "probabilities"
     template: Template = "chat"
+    reply_tokens: int = REPLY_TOKENS
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Ask twice about each response that is there.
@@ -78,7 +82,8 @@ class Reflection(RunsModel, Scorer):
             for again in (False, True)
             for row in asked
         ]
-        judged = weigh(model, questions, YES_NO_UNSURE, self.reading, self.template)
+        sampling = Sampling(temperature=0, max_tokens=self.reply_tokens)
+        judged = weigh(model, questions, YES_NO_UNSURE, self.reading, self.template, sampling)
         progress.advance(len(rows))
         looks = dict(zip(asked, zip(*_halves(judged.rows), strict=True), strict=True))
         pairs = zip(*_halves(judged.masses), strict=True)

@@ -8,8 +8,13 @@ TOOL_CALLS = "tool_calls"  # it calls tools, which no comparer here understands
 
 # Of an answer that a model has written.
 CUT = "cut"  # at its limit of tokens
+UNFINISHED_THOUGHT = "unfinished_thought"  # it ended while it thought
 EMPTY = "empty_candidate"
 UNCHANGED = "unchanged"  # it is the response that it would replace
+
+# Of a judge's reply.
+TRUNCATED = "truncated"  # cut at its limit of tokens, or ended in a thought: no verdict
+UNPARSABLE = "unparsable"  # no letter, or too few of those sampled have one
 
 # Of an answer that is held against the gold one, and of the gold answer itself.
 NO_ANSWER = "no_answer"  # the judge has nothing to go by: no number, no tests, no verdict

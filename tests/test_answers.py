@@ -1,10 +1,9 @@
 """Tests of final answers: how they are found, and when two are one."""
 
-from decimal import Decimal
-
 import pytest
 
-from siftline.scorers.judges.answers import final_answer, last_number, same_answer
+from siftline.scorers.judges.answers import final_answer
+from siftline.scorers.judges.exact_numbers import same_answer
 
 
 @pytest.mark.parametrize(
@@ -24,13 +23,6 @@ from siftline.scorers.judges.answers import final_answer, last_number, same_answ
 def test_marked_answers_are_found(text: str, answer: str | None) -> None:
     found = final_answer(text)
     assert (found.strip("* ") if found else found) == answer
-
-
-def test_the_last_number_counts() -> None:
-    assert last_number("from 1,000 to -2.5 dollars") == Decimal("-2.5")
-    assert last_number("1,234,567") == 1234567
-    assert last_number(".5") == Decimal("0.5")
-    assert last_number("none") is None
 
 
 def test_answers_are_compared_as_numbers_then_as_text() -> None:
@@ -55,3 +47,13 @@ def test_headings_options_and_phrases_mark_no_answer(text: str) -> None:
 
 def test_braces_within_a_box_are_part_of_the_answer() -> None:
     assert final_answer(r"So it is \boxed{\frac{1}{2}}, as we saw.") == r"\frac{1}{2}"
+    nested = "At first \\boxed{5}.\nNo: \\boxed{\\sqrt{\\frac{1}{2}}}."
+    assert final_answer(nested) == r"\sqrt{\frac{1}{2}}"
+    assert final_answer(r"A set: \boxed{\{1, 2\}}") == r"\{1, 2\}"
+
+
+def test_several_boxes_in_a_line_are_one_answer() -> None:
+    assert final_answer(r"\boxed{5} or \boxed{3}") == "5, 3"
+    assert final_answer(r"\boxed{5}, that is \boxed{5}") == "5"
+    assert final_answer("\\boxed{4}\nNo, \\boxed{5}") == "5"
+    assert final_answer(r"\boxed{5") is None

@@ -74,8 +74,8 @@ def test_agreement_and_match_are_means_over_the_valid_samples() -> None:
     ("text", "finished", "valid"),
     [
         ("Answer: 12", True, True),
-        ("Twelve is 12", True, True),  # unmarked, and so compared as it is
-        ("Twelve is 12", False, False),
+        ("That is 12", True, True),  # unmarked, and so compared as it is
+        ("That is 12", False, False),
         ("Answer: 12\nFor 3 x 4", False, True),  # cut after its answer
         ("so \\boxed{12}, which", False, True),
         ("Answer: 12", False, False),  # may have been on the way to 120

@@ -1,6 +1,7 @@
 """Tests of planted errors: each kind changes the response in its way, and chance is repeatable."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.pipelines.calibration.calibrate import _sample
 from siftline.pipelines.calibration.corruption import KINDS, Kind, Planted, plant
-from siftline.scorers.judges.answers import last_number
 
 TEXT = st.one_of(st.text(), st.text(alphabet="ab 0123456789,.-!?\n"))
 SEEDS = st.integers(0, 1000)
@@ -28,6 +28,17 @@ def planted(
         {"role": "assistant", "content": response},
     ]
     return plant(kinds, turns, others, np.random.default_rng(seed))
+
+
+LAST = re.compile(
+    r"(?:(?<![\w.)])[-\u2212])?"
+    r"(?:(?:\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+)"
+)
+
+
+def last_number(text: str) -> Decimal | None:
+    numbers = LAST.findall(text)
+    return Decimal(numbers[-1].replace(",", "").replace("\u2212", "-")) if numbers else None
 
 
 @given(st.sampled_from(KINDS), TEXT, TEXT, st.lists(TEXT, max_size=4), SEEDS)

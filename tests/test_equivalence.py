@@ -23,7 +23,7 @@ def test_final_numbers_are_compared() -> None:
     assert found == [
         ("h0", "ok", 1.0),
         ("h1", "ok", 0.0),
-        ("h2", "ok", 0.0),  # no number, where the gold answer has one, is wrong
+        ("h2", "no_answer", None),  # what is no number is no verdict
         ("h3", "cut", None),
         ("h4", "ok", 1.0),
         ("h5", "ok", 1.0),
@@ -63,7 +63,7 @@ def test_a_model_judges_and_what_it_does_not_say_is_no_verdict(
         answer=Paraphrase(model="m"), gold=Gold(judge=Judge(model="j", template="plain"))
     )
     scored = scorer.score(rows_and_answers, runtime)
-    assert scored.table["status"].to_pylist() == ["ok", "ok", "no_answer", "ok"]
+    assert scored.table["status"].to_pylist() == ["ok", "ok", "special_token", "ok"]
     assert scored.table["agreement"].to_pylist() == [pytest.approx(0.75), 0.0, None, 1.0]
     assert len(model.chosen) == 3  # the gold answer to the letter needs no judge
     assert scored.usage.model_calls == 1

@@ -1,26 +1,17 @@
-"""The final answer of a text: found by its marker, and compared by meaning where it is a number."""
+"""The final answer of a text, found by its marker."""
 
 import re
 import string
-from decimal import Decimal
 
-# From the most to the least explicit; the last occurrence in the text counts. Those of the second
-# list mark headings, options and turns of phrase too, so they count in the last line only.
-_MARKERS = (
-    re.compile(r"\\boxed\{((?:[^{}]|\{[^{}]*\})+)\}"),  # MATH
-    re.compile(r"^[^\w\n]*(?:final answer|answer)\W*:[\s*_]*(\S.*)$", re.IGNORECASE | re.M),
-)
+# From the most to the least explicit, after \boxed; the last occurrence in the text counts. Those
+# of the last line mark headings, options and turns of phrase too.
+_LINE = re.compile(r"^[^\w\n]*(?:final answer|answer)\W*:[\s*_]*(\S.*)$", re.IGNORECASE | re.M)
 _LAST_LINE_MARKERS = (
     re.compile(r"####\s*(.+)"),  # GSM8K
     re.compile(r"^\W*a\W*:[\s*_]*(\S.*)$", re.IGNORECASE),
     re.compile(r"\banswer is:?\s*([^\n]+?)(?:\.\s|\.?$)", re.IGNORECASE),
 )
-# A minus behind a word or a number is a hyphen; commas separate groups, of which the last has three
-# digits, or items of a list.
-_NUMBER = re.compile(
-    r"(?:(?<![\w.)])[-\u2212])?"
-    r"(?:(?:\d{1,3}(?:,\d{2,3})*,\d{3}(?!\d)|\d+)(?:\.\d+)?|(?<!\d)\.\d+)"
-)
+_BRACES = re.compile(r"\\boxed\s?\{|\\?[{}]")
 # What stands around an answer and is no part of it.
 EDGES = string.punctuation + string.whitespace
 
@@ -28,17 +19,14 @@ EDGES = string.punctuation + string.whitespace
 def final_answer(text: str) -> str | None:
     r"""Return what a text marks as its answer, or None where it marks nothing.
 
-    Markers: `\boxed{}` and a line that begins with "Answer:"; in the last line also `####`, "A:"
-    and "the answer is".
+    Markers: `\boxed{}` (MATH) and a line that begins with "Answer:"; in the last line also `####`,
+    "A:" and "the answer is". Several boxes in one line are one answer, with commas between them.
     """
     last = text.rstrip().rpartition("\n")[2]
-    places = [(marker, text) for marker in _MARKERS]
-    places += [(marker, last) for marker in _LAST_LINE_MARKERS]
-    for marker, place in places:
-        answers: list[str] = marker.findall(place)
-        if answers:
-            return answers[-1].strip()
-    return None
+    found = _boxed(text) or _LINE.findall(text)
+    for marker in _LAST_LINE_MARKERS:
+        found = found or marker.findall(last)
+    return " ".join(found[-1].split()) if found else None
 
 
 def stated_answer(text: str) -> str:
@@ -46,26 +34,27 @@ def stated_answer(text: str) -> str:
     return final_answer(text) or text
 
 
-def last_number(text: str) -> Decimal | None:
-    """Return the last number in a text, thousands separators removed; None without one."""
-    numbers = _NUMBER.findall(text)
-    return Decimal(numbers[-1].replace(",", "").replace("\u2212", "-")) if numbers else None
-
-
-def same_answer(first: str, second: str) -> bool:
-    """Return whether two answers are equal as numbers, or as text but for case and punctuation."""
-    one, two = _as_number(first), _as_number(second)
-    if one is not None and two is not None:
-        return one == two
-    return _folded(first) == _folded(second)
-
-
-def _as_number(text: str) -> Decimal | None:
-    """Read a text that is one number with at most a unit sign around it."""
-    bare = text.strip(EDGES.replace("-", "").replace(".", "")).rstrip(".")
-    return last_number(bare) if _NUMBER.fullmatch(bare) else None
-
-
-def _folded(text: str) -> str:
-    bare = text.casefold().strip(EDGES) or text  # an answer may be a sign, such as "+"
-    return " ".join(bare.split())
+def _boxed(text: str) -> list[str]:
+    """Return what the boxes of the last line that has any hold, as one answer; or nothing."""
+    boxes: list[tuple[int, int]] = []
+    opened: list[
+        tuple[int, bool]
+    ] = []  # where the content of each brace begins, and if it is a box
+    for brace in _BRACES.finditer(text):
+        if brace.group() in (r"\{", r"\}"):
+            continue
+        if brace.group() != "}":
+            opened.append((brace.end(), brace.group() != "{"))
+        elif opened:
+            start, box = opened.pop()
+            if box:
+                boxes.append((start, brace.start()))
+    contents: list[str] = []
+    later = len(text)
+    for start, end in reversed(boxes):
+        if contents and "\n" in text[end:later]:
+            break
+        contents.append(text[start:end].strip())
+        later = start
+    different = [each for each in dict.fromkeys(reversed(contents)) if each]
+    return [", ".join(different)] if different else []

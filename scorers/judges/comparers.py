@@ -1,9 +1,10 @@
 """How much a sampled answer agrees with the dataset's: four ways behind one function.
 
 `nli` is BSDetector's: one minus the mean probability of contradiction in both directions.
-`judge` asks the language model itself, and `numeric` compares the last numbers. `embedding` is the
-default because it needs nothing but a small model: it takes the cosine of two sentence vectors,
-which is high for texts about the same thing, even where they contradict each other.
+`judge` asks the language model itself, and `numeric` compares the numbers that are the answers.
+`embedding` is the default because it needs nothing but a small model: it takes the cosine of two
+sentence vectors, which is high for texts about the same thing, even where they contradict each
+other.
 """
 
 from collections.abc import Sequence
@@ -14,10 +15,11 @@ from pydantic import Field
 
 from siftline.contracts.computation import Computation, RunsModel
 from siftline.contracts.runtime import Runtime, Usage
+from siftline.models.generation import Sampling
 from siftline.models.loading import load_embedder, load_entailment, load_language_model
 from siftline.models.rendering import Template
-from siftline.scorers.judges.answers import last_number
-from siftline.scorers.judges.judging import Reading, ask, is_consistent, weigh
+from siftline.scorers.judges.exact_numbers import exact_number, same_number
+from siftline.scorers.judges.judging import REPLY_TOKENS, Reading, ask, is_consistent, weigh
 
 
 class Comparison(NamedTuple):
@@ -38,11 +40,12 @@ class Agreement(NamedTuple):
     """The result of :func:`agreement`.
 
     Attributes:
-        values: By comparison: 0 contradicts, 1 agrees; None where the comparer cannot judge.
+        values: By comparison: 0 contradicts, 1 agrees; None where the comparer cannot judge, and a
+            status where a model that was asked gave no reply.
         usage: What it has cost.
     """
 
-    values: list[float | None]
+    values: list[float | str | None]
     usage: Usage
 
 
@@ -81,11 +84,13 @@ class Judge(RunsModel):
         reading: Off the next token's `probabilities`, or off a generated `letter`; None takes that
             of the method.
         template: How the question is rendered; None takes that of the method.
+        reply_tokens: Of a reply from which a letter is read; a model that thinks needs more.
     """
 
     kind: Literal["judge"] = "judge"
     reading: Reading | None = None
     template: Template | None = None
+    reply_tokens: int = Field(default=REPLY_TOKENS, ge=1)
 
     def as_in(self, reading: Reading, template: Template) -> "Judge":
         """Return the same with what is not stated filled in."""
@@ -94,7 +99,7 @@ class Judge(RunsModel):
 
 
 class Numeric(Computation):
-    """Whether the last numbers of the two answers are equal."""
+    """Whether the two answers are equal numbers; no verdict where one is not exactly a number."""
 
     kind: Literal["numeric"] = "numeric"
 
@@ -129,10 +134,9 @@ def agreement(comparer: Comparer, pairs: Sequence[Comparison], runtime: Runtime)
 
 
 def _equal_numbers(pair: Comparison) -> float | None:
-    reference, sample = last_number(pair.reference), last_number(pair.sample)
-    if reference is None or sample is None:
-        return None
-    return float(reference == sample)
+    reference, sample = exact_number(pair.reference), exact_number(pair.sample)
+    same = None if reference is None or sample is None else same_number(reference, sample)
+    return None if same is None else float(same)
 
 
 def _cosines(comparer: Embedding, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
@@ -159,6 +163,7 @@ def _judged(comparer: Judge, pairs: Sequence[Comparison], runtime: Runtime) -> A
     model = load_language_model(runtime.spec(comparer.model), runtime.device)
     reading, template = comparer.reading or "probabilities", comparer.template or "chat"
     questions = [ask(is_consistent(*pair, reading)) for pair in pairs]
-    judged = weigh(model, questions, ("A", "B"), reading, template)
-    values = [row[0] if isinstance(row, list) else None for row in judged.rows]
+    sampling = Sampling(temperature=0, max_tokens=comparer.reply_tokens)
+    judged = weigh(model, questions, ("A", "B"), reading, template, sampling)
+    values = [row[0] if isinstance(row, list) else row for row in judged.rows]
     return Agreement(values, judged.usage)

@@ -12,10 +12,13 @@ from typing import Literal, NamedTuple
 from siftline.contracts import progress
 from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
-from siftline.models.generation import Conversation, Generator, Sampling
+from siftline.models.generation import STOP, Conversation, Generator, Sample, Sampling
 from siftline.models.rendering import Template
+from siftline.scorers.judges.replies import after_thought
+from siftline.scorers.statuses import TRUNCATED
 
 Reading = Literal["probabilities", "letter"]
+REPLY_TOKENS = 256  # of an explanation and a letter; a judge that thinks needs more
 
 YES_NO_UNSURE = ("A", "B", "C")  # the letters of :func:`is_correct`
 
@@ -54,7 +57,8 @@ class Judgements(NamedTuple):
 
     Attributes:
         rows: By question: the weight of each letter, summing to one; None where the reply had no
-            letter that counts; or the status that says why there is no reply.
+            letter that counts; or the status that says why there is no reply, `truncated` where it
+            was cut or ends in its thought.
         usage: What it has cost.
         masses: By question: what the letters had of the next token's probability; None where that
             was not asked for.
@@ -134,7 +138,7 @@ def weigh(
         reading: `probabilities` or `letter`.
         template: How questions are rendered.
         sampling: For `letter`; several samples give each letter its share, if at least two have a
-            letter. By default one, greedy.
+            letter. By default one, greedy. A reply that was cut is never read.
     """
     if not questions:
         return Judgements([], Usage(), [])
@@ -142,17 +146,20 @@ def weigh(
         choices = model.choose(questions, letters, template=template, on_batch=_quiet)
         masses = [None if isinstance(row, str) else sum(row) for row in choices.rows]
         return Judgements([_normalised(row) for row in choices.rows], choices.usage, masses)
-    drawn = sampling or Sampling(temperature=0)
+    drawn = sampling or Sampling(temperature=0, max_tokens=REPLY_TOKENS)
     replies = model.generate(questions, drawn, template=template, on_batch=_quiet)
-    rows: list[list[float] | str | None] = []
-    for samples in replies.rows:
-        if isinstance(samples, str):
-            rows.append(samples)
-            continue
-        read = [letter for sample in samples if (letter := letter_of(sample.text, letters))]
-        enough = len(read) >= min(FEWEST_REPLIES, drawn.n)
-        rows.append([read.count(letter) / len(read) for letter in letters] if enough else None)
+    rows = [each if isinstance(each, str) else _shares(each, letters) for each in replies.rows]
     return Judgements(rows, replies.usage, [None] * len(rows))
+
+
+def _shares(samples: Sequence[Sample], letters: Sequence[str]) -> list[float] | str | None:
+    """Return each letter's share of the replies that have one, or why there are none."""
+    ended = [each.text for each in samples if each.finish == STOP]
+    whole = [said for text in ended if (said := after_thought(text)) is not None]
+    read = [letter for said in whole if (letter := letter_of(said, letters))]
+    if len(read) < min(FEWEST_REPLIES, len(samples)):
+        return TRUNCATED if len(whole) < len(samples) else None
+    return [read.count(letter) / len(read) for letter in letters]
 
 
 def yes_value(weights: Sequence[float] | None) -> float:
