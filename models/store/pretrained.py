@@ -82,6 +82,10 @@ def load_tokenizer(spec: ModelSpec, folder: Path) -> "PreTrainedTokenizerBase":
         tokenizer: PreTrainedTokenizerBase = transformers.AutoTokenizer.from_pretrained(
             folder, **_options(spec)
         )
+        # transformers 5.0 makes an empty vocabulary up where a folder has no file for it.
+        files = tokenizer.vocab_files_names.values()
+        if files and not any((folder / name).exists() for name in files):
+            raise ValueError(f"there is no file of {', '.join(sorted(set(files)))}")
     return tokenizer
 
 

@@ -63,7 +63,7 @@ def diversity_figures(
     figures["coverage"] = _coverage(prompts, picks, sample[:COVERAGE_ROWS])
     for name in ("source", "task"):
         labels = np.array(text_column(corpus, name), dtype=str)
-        if name == "source" or labels.astype(bool).any():
+        if name == "source" or (labels != "").any():
             figures[f"{name}_share"] = _group_shares(labels, picks)
     if "statistics" in corpus.tables:
         chars = to_float(corpus.column("statistics.response_chars"))
