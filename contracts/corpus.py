@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
+
+from siftline.contracts.parquet import read_table
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 
@@ -89,7 +90,7 @@ class Corpus:
         shards = tuple(sorted(folder.glob("*.parquet")))
         parts = []
         for number, path in enumerate(shards):
-            part = pq.read_table(path, columns=list(INDEX_COLUMNS))
+            part = read_table(path, columns=list(INDEX_COLUMNS))
             part = part.append_column("shard", pa.array(np.full(len(part), number, np.int32)))
             part = part.append_column("position", pa.array(np.arange(len(part), dtype=np.int32)))
             parts.append(part)
@@ -210,7 +211,7 @@ def read_examples(
         positions: In it, of the rows, in the order in which they are wanted.
         revisions: New responses, as :data:`REVISIONS`, one row per id.
     """
-    rows = pq.read_table(shard).take(pa.array(positions, pa.int32()))
+    rows = read_table(shard).take(pa.array(positions, pa.int32()))
     return _revised(rows, revisions)
 
 

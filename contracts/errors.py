@@ -5,12 +5,14 @@ SiftlineError
 ├── InputError    the data cannot be read or is too bad    exit code 1
 ├── ModelError    a model cannot be found, loaded or run   exit code 1
 └── RunError      the run directory cannot be used         exit code 1
+    └── DamagedError   a file of it is not as it was written
 
 Every message says what was found, what was expected and what to do, in one or two sentences.
 """
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 from siftline.contracts.printable import printable
 
@@ -36,6 +38,26 @@ class ModelError(SiftlineError):
 
 class RunError(SiftlineError):
     """The run directory is locked, damaged or written by something else."""
+
+
+class DamagedError(RunError):
+    """A file that siftline has written is missing, or not as it was written.
+
+    Attributes:
+        path: The file.
+        problem: What is wrong with it, such as "it is missing".
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(path, problem)
+        self.path, self.problem = path, problem
+
+    def __str__(self) -> str:
+        """Return the sentence for the user."""
+        return (
+            f"'{self.path}' is damaged: {self.problem}. Remove the folder of its version, or of "
+            "the cache, and run again: a version is made again from the scores in the cache."
+        )
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RecipeError, nearest
+from siftline.contracts.parquet import read_table
 
 NOT_STATED = "not stated"  # stands for a task that is null
 
@@ -21,7 +21,7 @@ def shown_name(name: str) -> str:
 def ingested_pairs(corpus: Corpus) -> set[tuple[str, str]]:
     """Return every (source, task) that was read, whatever was dropped since; '' for null."""
     tables = [corpus.rows.select(_COLUMNS)]
-    tables += [pq.read_table(path, columns=list(_COLUMNS)) for path in corpus.shards]
+    tables += [read_table(path, columns=list(_COLUMNS)) for path in corpus.shards]
     pairs = pa.concat_tables(tables).group_by(list(_COLUMNS)).aggregate([])
     sources, tasks = (pairs[name].to_pylist() for name in _COLUMNS)
     return {(source or "", task or "") for source, task in zip(sources, tasks, strict=True)}

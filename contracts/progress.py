@@ -3,6 +3,7 @@
 Reporting changes no result. By default nobody listens.
 """
 
+import logging
 from typing import Protocol
 
 
@@ -25,6 +26,10 @@ class Listener(Protocol):
         """The stage is over."""
         ...
 
+    def warn(self, text: str) -> None:
+        """Something that whoever runs it should know, in one line."""
+        ...
+
 
 class Silent:
     """Listens to nothing."""
@@ -40,6 +45,10 @@ class Silent:
 
     def finish(self) -> None:
         """Ignore the end of a stage."""
+
+    def warn(self, text: str) -> None:
+        """Log a warning, since nobody else would tell of it."""
+        logging.getLogger("siftline").warning(text)
 
 
 _listener: Listener = Silent()
@@ -69,3 +78,8 @@ def note(text: str) -> None:
 def finish() -> None:
     """Report that the stage is over."""
     _listener.finish()
+
+
+def warn(text: str) -> None:
+    """Tell whoever runs it something that stays to be read, such as what had to be made again."""
+    _listener.warn(text)

@@ -10,7 +10,6 @@ from typing import Any
 
 import filelock
 import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from siftline import scorers
@@ -18,7 +17,7 @@ from siftline.contracts.config import Config
 from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
 from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import roles_of
-from siftline.contracts.parquet import dataset_files
+from siftline.contracts.parquet import dataset_files, read_table
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer, in_order
 from siftline.models.fingerprint import fingerprint
@@ -72,7 +71,7 @@ class Job(Config):
         for number in range(stage):
             path = self.stage_folder(number) / "revisions.parquet"
             if path.exists():
-                revisions = merge_revisions(revisions, pq.read_table(path))
+                revisions = merge_revisions(revisions, read_table(path))
         return revisions
 
     def store(self) -> ScoreStore:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from siftline.contracts.config import Config
+from siftline.contracts.records import FileState
 from siftline.pipelines.ingestion.ingest import IngestSummary
 
 
@@ -12,10 +13,12 @@ class IngestManifest(Config):
     Attributes:
         summary: Rows, examples and quarantined rows by source.
         seconds: Wall time.
+        files: What the files of its folder are; stated in that folder only.
     """
 
     summary: IngestSummary
     seconds: float
+    files: dict[str, FileState] = {}
 
 
 class SourceCount(Config):
@@ -44,6 +47,7 @@ class StageManifest(Config):
         seconds: Wall time.
         diagnosis: What the method says of its own work, for the report.
         pictures: What the report draws of it (:mod:`siftline.reports.pictures`).
+        files: What the files of its folder are; stated in that folder only.
     """
 
     folder: str
@@ -61,6 +65,7 @@ class StageManifest(Config):
     seconds: float
     diagnosis: dict[str, Any] = {}
     pictures: dict[str, Any] = {}
+    files: dict[str, FileState] = {}
 
 
 class ExportManifest(Config):
@@ -92,6 +97,7 @@ class Summary(Config):
         tokens: Tokens through models, of all stages.
         scored: Scores computed.
         cached: Scores taken from the cache.
+        files: What all files of the version are but this one and the page, by their path in it.
     """
 
     recipe: str
@@ -105,3 +111,4 @@ class Summary(Config):
     tokens: int
     scored: int
     cached: int
+    files: dict[str, FileState] = {}

@@ -17,12 +17,13 @@ from siftline.contracts import progress
 from siftline.contracts.config import Config
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import Budgeted, Method, Request
+from siftline.contracts.records import write_json
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer, in_order
 from siftline.pipelines.job import Job, locked, open_job
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run import read_inputs
-from siftline.pipelines.run_directory import PLAN, finished, write_json
+from siftline.pipelines.run_directory import PLAN, finished
 from siftline.pipelines.scores.measuring import read_scores
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import pending, score_work

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from siftline.contracts.corpus import REVISIONS, merge_revisions, read_examples
 from siftline.contracts.errors import RunError
-from siftline.pipelines.manifest import StageManifest, Summary
-from siftline.pipelines.run_directory import INGEST, finished
+from siftline.contracts.parquet import count_rows, read_table
+from siftline.contracts.records import check_files
+from siftline.pipelines.manifest import StageManifest
+from siftline.pipelines.run_directory import INGEST, finished, read_summary
 from siftline.pipelines.stage import read_score_tables
 
 
@@ -40,6 +41,8 @@ class StageRecord(NamedTuple):
 class RunRecord:
     """A finished version.
 
+    What it reads of its files it holds to their digests (:class:`DamagedError`).
+
     Attributes:
         version: Its folder.
         summary: What `report.json` says.
@@ -53,11 +56,11 @@ class RunRecord:
                 f"'{version}' is no finished version: it has no report.json. Run its recipe to "
                 "the end, or name another folder, such as runs/<name>/latest."
             )
-        text = (version / "report.json").read_text(encoding="utf-8")
         self.version = version
-        self.summary = Summary.model_validate_json(text)
+        self.summary = read_summary(version)
+        check_files(version, {"recipe.yaml": self.summary.files["recipe.yaml"]})
         self.recipe = (version / "recipe.yaml").read_text(encoding="utf-8")
-        self.decisions = pq.read_table(version / "decisions.parquet")
+        self.decisions = read_table(version / "decisions.parquet")
 
     @cached_property
     def stages(self) -> tuple[StageRecord, ...]:
@@ -67,7 +70,7 @@ class RunRecord:
     def quarantined(self, rows: int) -> list[dict[str, Any]]:
         """Return the first rows that could not be used, with what was wrong."""
         path = self.version / INGEST / "quarantine.parquet"
-        bad: list[dict[str, Any]] = pq.read_table(path).slice(0, rows).to_pylist()
+        bad: list[dict[str, Any]] = read_table(path).slice(0, rows).to_pylist()
         return bad
 
     def examples(self, wanted: Mapping[int, Iterable[str]]) -> dict[int, dict[str, dict[str, Any]]]:
@@ -103,7 +106,7 @@ class RunRecord:
             unknown = pa.array(ids).filter(pc.is_null(places))[0]
             raise KeyError(f"no row of '{self.version}' has the id '{unknown}'")
         places = places.to_numpy(zero_copy_only=False).astype(np.int64)
-        ends = np.cumsum([pq.read_metadata(path).num_rows for path in self._shards])
+        ends = np.cumsum([count_rows(path) for path in self._shards])
         shards = np.searchsorted(ends, places, side="right")
         starts = np.r_[0, ends]
         rows = {}
@@ -117,12 +120,12 @@ class RunRecord:
 def _stage(version: Path, manifest: StageManifest) -> StageRecord:
     folder = version / manifest.folder
     revisions = folder / "revisions.parquet"
-    verdicts = pq.read_table(folder / "verdicts.parquet")
+    verdicts = read_table(folder / "verdicts.parquet")
     tables = read_score_tables(folder / "scores", verdicts["id"])
     return StageRecord(
         manifest=manifest,
         verdicts=verdicts,
-        revisions=pq.read_table(revisions) if revisions.exists() else REVISIONS.empty_table(),
+        revisions=read_table(revisions) if revisions.exists() else REVISIONS.empty_table(),
         scores={
             f"{name}.{column}": table[column]
             for name, table in tables.items()

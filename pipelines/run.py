@@ -11,6 +11,8 @@ from pathlib import Path
 import siftline
 from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
+from siftline.contracts.publishing import writing
+from siftline.contracts.records import check_files, write_text
 from siftline.contracts.runtime import Runtime
 from siftline.pipelines.ingestion.ingest import ingest
 from siftline.pipelines.job import Job, locked, open_job
@@ -22,9 +24,10 @@ from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run_directory import (
     finished,
     point_latest,
-    read_manifest,
-    write_json,
+    read_finished,
+    read_summary,
     write_manifest,
+    write_summary,
 )
 from siftline.pipelines.stage import StageRun, after_stage, finished_stage
 from siftline.pipelines.workers import Workers, workers
@@ -54,7 +57,8 @@ def run(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) 
     Raises:
         InputError: An input is missing, empty, or has too many bad rows.
         ModelError: A model cannot be found or run. What was scored stays in the cache.
-        RunError: Another run of the same recipe is under way.
+        RunError: Another run of the same recipe is under way, or a folder cannot be written to.
+        DamagedError: The version is finished, and a file of it is not as it was written.
     """
     with locked(recipe, runs):
         job = open_job(recipe, base, runs, runtime or Runtime())
@@ -71,11 +75,12 @@ def run(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) 
 def read_inputs(job: Job) -> IngestManifest:
     """Read the inputs into examples, unless that is done."""
     folder = job.ingest_folder
-    done = read_manifest(folder, IngestManifest)
+    done = read_finished(folder, IngestManifest)
     if done:
         return done
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    with writing(folder):
+        folder.mkdir()
     started = time.monotonic()
     progress.start("ingest", 0)
     summary = ingest(
@@ -122,16 +127,20 @@ def finish(job: Job, corpus: Corpus) -> RunResult:
     exported = export(job, corpus)
     write_decisions(job, job.version / "decisions.parquet")
     summary = _summary(job, exported)
-    (job.curated_folder / "README.md").write_text(dataset_card(job, summary), encoding="utf-8")
-    write_json(job.version / "report.json", summary.model_dump(mode="json"))
+    write_text(job.curated_folder / "README.md", dataset_card(job, summary))
+    write_summary(job.version, summary)
     point_latest(job.version)
-    return RunResult(**summary.model_dump(), folder=job.version, reused=False)
+    return RunResult(**read_summary(job.version).model_dump(), folder=job.version, reused=False)
 
 
 def reuse(job: Job) -> RunResult:
-    """Return the report of a finished version, with nothing spent."""
-    text = (job.version / "report.json").read_text(encoding="utf-8")
-    summary = Summary.model_validate_json(text)
+    """Return the report of a finished version, with nothing spent.
+
+    Raises:
+        DamagedError: A file of it is missing or has another size; `siftline verify` reads them.
+    """
+    summary = read_summary(job.version)
+    check_files(job.version, summary.files, sizes_only=True)
     point_latest(job.version)
     spent = {"model_calls": 0, "tokens": 0, "scored": 0}
     return RunResult(**{**summary.model_dump(), **spent}, folder=job.version, reused=True)
@@ -139,7 +148,7 @@ def reuse(job: Job) -> RunResult:
 
 def _summary(job: Job, exported: ExportManifest) -> Summary:
     stages = tuple(
-        manifest
+        manifest.model_copy(update={"files": {}})
         for number in range(len(job.recipe.stages))
         if (manifest := finished_stage(job, number)) is not None
     )
@@ -147,7 +156,7 @@ def _summary(job: Job, exported: ExportManifest) -> Summary:
         recipe=job.recipe.name,
         version=job.version.name,
         siftline=siftline.__version__,
-        ingest=read_inputs(job),
+        ingest=read_inputs(job).model_copy(update={"files": {}}),
         stages=stages,
         export=exported,
         models=job.fingerprints,

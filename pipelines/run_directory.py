@@ -1,30 +1,43 @@
 """The run directory: numbered versions, each of one recipe on one set of bytes.
 
     runs/<name>/v0001/version.json    the key of the version, written first
-    runs/<name>/v0001/<folder>/manifest.json    written last: the folder is finished
+    runs/<name>/v0001/<folder>/manifest.json    written last: the folder is finished; its files
     runs/<name>/latest    a link to the newest finished version
 
-A version whose `report.json` exists is finished, and never changed again. One that was planned but
-not run, with a `plan.json` and nothing but what ingestion has read, is removed when the next is
-made.
+A version whose `report.json` exists is finished, and never changed again: a file of it that is
+missing or damaged is an error. What is damaged in an unfinished one is made again. One that was
+planned but not run, with a `plan.json` and nothing but what ingestion has read, is removed when the
+next is made.
 """
 
-import json
 import re
 import shutil
-import uuid
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from siftline.contracts.config import Config
-from siftline.contracts.errors import RunError
+from siftline.contracts import progress
+from siftline.contracts.errors import DamagedError
+from siftline.contracts.publishing import published, sweep, temporary_for
+from siftline.contracts.records import (
+    FileState,
+    check_files,
+    read_record,
+    state_of,
+    states_of,
+    write_record,
+    write_text,
+)
+from siftline.pipelines.manifest import IngestManifest, StageManifest, Summary
 
+KEY = "version.json"
+MANIFEST = "manifest.json"
 PLAN = "plan.json"
+REPORT = "report.json"
 INGEST = "00-ingest"
 
 _VERSION = re.compile(r"v(\d{4,})")
 
-C = TypeVar("C", bound=Config)
+M = TypeVar("M", IngestManifest, StageManifest)
 
 
 def open_version(folder: Path, key: str, recipe: str) -> Path:
@@ -36,27 +49,38 @@ def open_version(folder: Path, key: str, recipe: str) -> Path:
         recipe: The recipe as resolved, YAML, to be kept in a new version.
 
     Raises:
-        RunError: A version cannot be read.
+        DamagedError: The key of a finished version cannot be read.
+        RunError: The next version cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    versions = sorted(
-        (path for path in folder.iterdir() if _VERSION.fullmatch(path.name)),
-        key=lambda path: int(path.name[1:]),
-    )
+    sweep(folder)
+    keys = {version: _read_key(version) for version in versions_in(folder)}
+    versions = [version for version, found in keys.items() if found is not None]
     for version in reversed(versions):
-        if _read_key(version) == key:
-            return version
+        if keys[version] == key:
+            return _reopened(version, recipe)
     number = int(versions[-1].name[1:]) + 1 if versions else 1
     if versions and _only_planned(versions[-1]):
         shutil.rmtree(versions[-1])
         number -= 1
     version = folder / f"v{number:04d}"
-    building = folder / f".v{number:04d}.tmp"
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir()
-    (building / "recipe.yaml").write_text(recipe, encoding="utf-8")
-    (building / "version.json").write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
-    building.replace(version)
+    with published(version) as building:
+        building.mkdir()
+        (building / "recipe.yaml").write_text(recipe, encoding="utf-8")
+        write_record(building / KEY, {"key": key})
+    return version
+
+
+def versions_in(folder: Path) -> list[Path]:
+    """Return the versions in a recipe's folder, the oldest first."""
+    named = [path for path in folder.iterdir() if _VERSION.fullmatch(path.name)]
+    return sorted(named, key=lambda path: int(path.name[1:]))
+
+
+def _reopened(version: Path, recipe: str) -> Path:
+    """Return a version, an unfinished one without what a dead run was writing into it."""
+    if not finished(version):
+        sweep(version, deep=True)
+        write_text(version / "recipe.yaml", recipe)
     return version
 
 
@@ -66,49 +90,86 @@ def _only_planned(version: Path) -> bool:
     return (version / PLAN).exists() and names <= {INGEST}
 
 
-def _read_key(version: Path) -> str:
-    path = version / "version.json"
+def _read_key(version: Path) -> str | None:
+    """Return the key of a version; None for an unfinished one that has lost it, and is removed."""
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["key"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(
-            f"Cannot read '{path}' ({error}); expected a JSON object with 'key'. "
-            "Move that version away, then run again."
-        ) from error
+        return str(read_record(version / KEY)["key"])
+    except DamagedError as error:
+        if finished(version):
+            raise
+        progress.warn(
+            f"'{error.path}' is damaged: {error.problem}. '{version.name}' is made again."
+        )
+        shutil.rmtree(version)
+        return None
 
 
 def finished(version: Path) -> bool:
     """Return whether a version is complete."""
-    return (version / "report.json").exists()
+    return (version / REPORT).exists()
 
 
 def point_latest(version: Path) -> None:
     """Make `latest` beside a version point at it."""
     link = version.parent / "latest"
-    temporary = version.parent / ".latest.tmp"
-    temporary.unlink(missing_ok=True)
+    temporary = temporary_for(link)
     temporary.symlink_to(version.name)
     temporary.replace(link)
 
 
-def read_manifest(folder: Path, model: type[C]) -> C | None:
-    """Return the manifest of a finished folder, None when it is not finished."""
-    path = folder / "manifest.json"
-    return model.model_validate_json(path.read_text(encoding="utf-8")) if path.exists() else None
+def read_finished(folder: Path, model: type[M]) -> M | None:
+    """Return the manifest of a finished folder, None when it is not finished.
+
+    A folder of an unfinished version that is damaged is removed, to be made again.
+
+    Raises:
+        DamagedError: The version is finished, and a file of the folder is not as it was written.
+    """
+    if not (folder / MANIFEST).exists():
+        return None
+    try:
+        manifest = model.model_validate(read_record(folder / MANIFEST))
+        check_files(folder, manifest.files)
+    except DamagedError as error:
+        if finished(folder.parent):
+            raise
+        progress.warn(f"'{error.path}' is damaged: {error.problem}. '{folder.name}' is made again.")
+        shutil.rmtree(folder)
+        return None
+    return manifest
 
 
-def write_manifest(folder: Path, manifest: Config) -> None:
-    """Mark a folder as finished."""
-    write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
+def write_manifest(folder: Path, manifest: IngestManifest | StageManifest) -> None:
+    """Mark a folder as finished, with what its files are."""
+    whole = manifest.model_copy(update={"files": states_of(folder)})
+    write_record(folder / MANIFEST, whole.model_dump(mode="json"))
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write readable JSON, whole or not at all."""
-    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def read_summary(version: Path) -> Summary:
+    """Return the report of a finished version.
+
+    Raises:
+        DamagedError: It is not as it was written.
+    """
+    return Summary.model_validate(read_record(version / REPORT))
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file so that it appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+def write_summary(version: Path, summary: Summary) -> None:
+    """Finish a version, with what all of its files are."""
+    files: dict[str, FileState] = {}
+    for path in sorted(path for path in version.iterdir() if not path.name.startswith(".")):
+        if path.is_dir():
+            files |= {f"{path.name}/{name}": state for name, state in _files_in(path).items()}
+        elif path.name not in (REPORT, PLAN):
+            files[path.name] = state_of(path)
+    whole = summary.model_copy(update={"files": files})
+    write_record(version / REPORT, whole.model_dump(mode="json"))
+
+
+def _files_in(folder: Path) -> dict[str, FileState]:
+    """Return what the files of a folder are; where it has a manifest, what that says of them."""
+    if not (folder / MANIFEST).exists():
+        return states_of(folder)
+    stated = read_record(folder / MANIFEST)["files"]
+    files = {name: FileState.model_validate(state) for name, state in stated.items()}
+    return {**files, MANIFEST: state_of(folder / MANIFEST)}

@@ -1,6 +1,7 @@
 """A stage of a run, opened once: what it measures, what it decides, and what it leaves behind."""
 
 import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -10,17 +11,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from siftline.contracts import progress
 from siftline.contracts.corpus import REVISIONS, VERDICTS, Corpus
 from siftline.contracts.examples import content_hash
 from siftline.contracts.method import REVISED, Method, Request
+from siftline.contracts.parquet import read_schema, read_table, write_table
+from siftline.contracts.publishing import writing
 from siftline.contracts.runtime import Usage
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import SourceCount, StageManifest
-from siftline.pipelines.parquet import write_table
-from siftline.pipelines.run_directory import read_manifest, write_manifest
+from siftline.pipelines.run_directory import read_finished, write_manifest
 from siftline.pipelines.scores.measuring import Measured, measure
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import Cost, Work, pending, train
@@ -86,7 +87,9 @@ class StageRun:
             raise RuntimeError(f"'{self.folder.name}' decides before it has measured")
         corpus, requests = self._measured
         method = self.method
-        self.folder.mkdir(exist_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)  # of a run that was interrupted
+        with writing(self.folder):
+            (self.folder / "scores").mkdir(parents=True)
         self._write_scores(corpus, requests)
         verdicts = method.decide(corpus) if len(corpus) else VERDICTS.empty_table()
         check_verdicts(method.kind, corpus, verdicts)
@@ -118,7 +121,6 @@ class StageRun:
     def _write_scores(self, corpus: Corpus, requests: Iterable[Request]) -> None:
         """Write what was measured and derived, shard by shard, beside the verdicts."""
         folder = self.folder / "scores"
-        folder.mkdir(exist_ok=True)
         shards = corpus.rows["shard"].to_numpy() if len(corpus) else np.empty(0, dtype=np.int32)
         ids = corpus.rows["id"]
         measured = set()
@@ -181,8 +183,8 @@ def after_stage(corpus: Corpus, folder: Path) -> Corpus:
         corpus = corpus.with_scores(name, table)
     revisions = folder / "revisions.parquet"
     if revisions.exists():
-        corpus = corpus.with_revisions(pq.read_table(revisions))
-    verdicts = pq.read_table(folder / "verdicts.parquet", columns=["keep"])
+        corpus = corpus.with_revisions(read_table(revisions))
+    verdicts = read_table(folder / "verdicts.parquet", columns=["keep"])
     return corpus.filter(verdicts["keep"].to_numpy())
 
 
@@ -209,12 +211,10 @@ def stage_scores(folder: Path) -> dict[str, pa.Table]:
     tables = {}
     for name in names:
         paths = sorted(folder.glob(f"{name}-*.parquet"))
-        schema = pq.read_schema(paths[0])
+        schema = read_schema(paths[0])
         columns = [field.name for field in schema if not pa.types.is_nested(field.type)]
         if columns != ["id"]:
-            tables[name] = pa.concat_tables(
-                [pq.read_table(path, columns=columns) for path in paths]
-            )
+            tables[name] = pa.concat_tables([read_table(path, columns=columns) for path in paths])
     return tables
 
 
@@ -224,8 +224,8 @@ def rows_of(table: pa.Table, ids: pa.ChunkedArray) -> pa.Array:
 
 
 def finished_stage(job: Job, stage: int) -> StageManifest | None:
-    """Return a stage's manifest when it is finished."""
-    return read_manifest(job.stage_folder(stage), StageManifest)
+    """Return a stage's manifest when it is finished, and as it was written."""
+    return read_finished(job.stage_folder(stage), StageManifest)
 
 
 def check_verdicts(kind: str, corpus: Corpus, verdicts: pa.Table) -> None:

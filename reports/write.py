@@ -1,8 +1,8 @@
 """Write what people read of a finished version."""
 
-import uuid
 from pathlib import Path
 
+from siftline.contracts.records import write_text
 from siftline.pipelines.record import RunRecord
 from siftline.reports.page import report_page
 
@@ -18,11 +18,10 @@ def write_reports(version: Path) -> None:
         version: Its folder.
 
     Raises:
-        RunError: The version is not finished.
+        RunError: The version is not finished, or the page cannot be written.
+        DamagedError: A file of the version is not as it was written.
     """
     path = version / PAGE
     if path.exists():
         return
-    temporary = path.with_name(f".{PAGE}-{uuid.uuid4().hex}.tmp")  # two may write at once
-    temporary.write_text(report_page(RunRecord(version)), encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, report_page(RunRecord(version)))

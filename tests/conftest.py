@@ -21,6 +21,14 @@ _PREFECT_HOME = tempfile.TemporaryDirectory(prefix="siftline-prefect-", ignore_c
 os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """What the tests write need not outlive a loss of power."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """A temporary Prefect server for the whole session."""

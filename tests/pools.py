@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from tiny_models import tiny_model, tiny_tokenizer
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.parquet import write_table
 from siftline.contracts.runtime import Runtime
 
 Turns = Sequence[tuple[str, str]]
@@ -39,7 +39,7 @@ def table_of(talks: Mapping[str, Turns]) -> pa.Table:
 def corpus_in(folder: Path, talks: Mapping[str, Turns]) -> Corpus:
     """Write conversations as one shard, and open it."""
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table_of(talks), folder / "a.parquet")
+    write_table(table_of(talks), folder / "a.parquet")
     return Corpus.open(folder)
 
 

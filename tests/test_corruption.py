@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
+from siftline.contracts.parquet import write_table
 from siftline.pipelines.calibration.calibrate import _sample
 from siftline.pipelines.calibration.corruption import KINDS, Kind, Planted, plant
 
@@ -169,7 +169,7 @@ def test_a_swapped_response_was_given_to_another_prompt(tmp_path: Path) -> None:
         }
         for row in range(60)
     ]
-    pq.write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), tmp_path / "a.parquet")
+    write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), tmp_path / "a.parquet")
     for seed in range(5):
         sample = _sample(Corpus.open(tmp_path), 60, seed)
         assert sample.kinds.count("swapped") == 30

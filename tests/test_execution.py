@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from sandboxes import QUICK, RIGHT, SHIFT, WRONG, needs_sandbox
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
+from siftline.contracts.parquet import write_table
 from siftline.scorers.judges.execution import (
     Execution,
     Program,
@@ -109,7 +109,7 @@ def corpus_on_disk(folder: Path, rows: list[tuple[str, list[str]]]) -> Corpus:
         for n, (key, tests) in enumerate(rows)
     ]
     folder.mkdir()
-    pq.write_table(pa.Table.from_pylist(records, schema=EXAMPLES), folder / "00000.parquet")
+    write_table(pa.Table.from_pylist(records, schema=EXAMPLES), folder / "00000.parquet")
     return Corpus.open(folder)
 
 

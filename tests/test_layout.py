@@ -119,6 +119,19 @@ def test_reports_read_a_run_through_its_record() -> None:
                 assert name.split(".")[2] in READ_BY_REPORTS, f"{path.name} imports {name}"
 
 
+def test_siftlines_own_parquet_has_one_reader_and_one_writer() -> None:
+    """They hold a file to its digest; the others read files of users."""
+    others = {"scorers/given_trajectories.py", "scorers/membership.py"}
+    allowed = {"contracts/parquet.py", "pipelines/ingestion/readers.py", *others}
+    using = {
+        path.relative_to(ROOT).as_posix()
+        for folder in FOLDERS
+        for path in modules(folder)
+        if "pyarrow.parquet" in imports(path)
+    }
+    assert using == allowed
+
+
 def test_prefect_is_imported_in_flows_only() -> None:
     for folder in FOLDERS:
         if folder != "flows":

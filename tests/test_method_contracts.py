@@ -24,6 +24,7 @@ from siftline.contracts.errors import ModelError, RecipeError
 from siftline.contracts.examples import Message, content_hash, prompt_hash
 from siftline.contracts.method import REVISED, Budgeted, Method, Request, local_roles_of, roles_of
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
+from siftline.contracts.parquet import write_table
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.scorer import in_order
 from siftline.models import loading
@@ -183,7 +184,7 @@ class Bench:
         (folder / "examples").mkdir(parents=True)
         table = pa.Table.from_pylist(examples(), schema=EXAMPLES)
         for number, start in enumerate(range(0, len(table), 12)):
-            pq.write_table(table.slice(start, 12), folder / "examples" / shard_name(number))
+            write_table(table.slice(start, 12), folder / "examples" / shard_name(number))
         losses = [[3.0 - 0.01 * n, 2.0 - 0.05 * (n % 6)] for n in range(len(table))]
         pq.write_table(
             pa.table({"id": table["id"][:-2], "losses": losses[:-2]}),  # two rows have none

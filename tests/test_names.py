@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.names import check_known, ingested_pairs, shown_name
+from siftline.contracts.parquet import write_table
 
 
 def test_pairs_are_those_that_were_read_whatever_was_dropped(tmp_path: Path) -> None:
@@ -19,7 +19,7 @@ def test_pairs_are_those_that_were_read_whatever_was_dropped(tmp_path: Path) -> 
         for n, (source, task) in enumerate(pairs)
     ]
     table = pa.Table.from_pylist(rows, schema=EXAMPLES)
-    pq.write_table(table, tmp_path / "part-00000.parquet")
+    write_table(table, tmp_path / "part-00000.parquet")
     corpus = Corpus.open(tmp_path)
     expected = {("web", "sums"), ("web", ""), ("book", "poems")}
     assert ingested_pairs(corpus) == expected

@@ -5,10 +5,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from scripted import Scripted, said
 
+from siftline.contracts import parquet
 from siftline.contracts.errors import RunError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
@@ -132,22 +132,22 @@ def test_the_end_of_a_run_opens_each_shard_a_few_times(
     """However many stages there are, and however many rows of each the report shows."""
     opened: Counter[str] = Counter()
     counting = False
-    read_table, finish = pq.read_table, run_module.finish
+    checked, finish = parquet._checked, run_module.finish
 
-    def counted(path: Any, *args: Any, **options: Any) -> Any:
+    def counted(path: Path) -> Any:
         if counting and "examples" in str(path):
-            opened[Path(path).name] += 1
-        return read_table(path, *args, **options)
+            opened[path.name] += 1
+        return checked(path)
 
     def counted_finish(*args: Any) -> RunResult:
         nonlocal counting
         counting = True
         return finish(*args)
 
-    monkeypatch.setattr(pq, "read_table", counted)
+    monkeypatch.setattr(parquet, "_checked", counted)
     monkeypatch.setattr(run_module, "finish", counted_finish)
     result = curate(tmp_path, STAGES)
     write_reports(result.folder)
-    # Metadata, then rows for the export; places for the decisions; texts for the report.
-    assert set(opened.values()) <= {3, 4}
+    # Metadata, then rows for the export; places for the decisions; lengths, texts for the report.
+    assert set(opened.values()) <= {3, 4, 5}
     assert len(opened) == 6

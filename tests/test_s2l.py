@@ -25,7 +25,7 @@ from siftline.pipelines.manifest import StageManifest
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.record import RunRecord
 from siftline.pipelines.run import RunResult, run
-from siftline.pipelines.run_directory import read_manifest
+from siftline.pipelines.run_directory import read_finished
 from siftline.pipelines.scores.identity import artifact_identity, identity_hash, scorer_identity
 from siftline.reports.page import report_page
 from siftline.scorers.given_trajectories import GivenTrajectory
@@ -530,7 +530,7 @@ def test_a_run_on_given_trajectories(folder: Path) -> None:
     assert Counter(told.values()) == {"selected": 8, "over_quota": 15, "excluded_missing": 1}
     assert told[f"r{COUNT}"] == "excluded_missing"
     assert verdicts_of(go(folder, GIVEN, runs="others", shard_rows=1)) == told
-    manifest = read_manifest(result.folder / "01-s2l", StageManifest)
+    manifest = read_finished(result.folder / "01-s2l", StageManifest)
     assert manifest is not None
     curves = manifest.pictures["curves"]
     assert [(each["size"], each["quota"]) for each in curves] == [(12, 3), (8, 3), (3, 2)]

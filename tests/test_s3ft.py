@@ -19,6 +19,7 @@ from scripted import Scripted, said, texts
 from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.method import REVISED, roles_of
+from siftline.contracts.parquet import write_table
 from siftline.contracts.runtime import Runtime
 from siftline.filters.s3ft import S3ft
 from siftline.models import loading
@@ -143,7 +144,7 @@ def test_a_task_that_was_never_read_is_refused() -> None:
 def test_a_task_whose_rows_are_all_dropped_is_no_mistake(tmp_path: Path) -> None:
     rows = [{**dict.fromkeys(EXAMPLES.names), "id": task, "task": task} for task in ("a", "b")]
     table = pa.Table.from_pylist(rows, schema=EXAMPLES)
-    pq.write_table(table, tmp_path / "part-00000.parquet")
+    write_table(table, tmp_path / "part-00000.parquet")
     method = S3ft(model="m", judge=Numeric(), tasks=("a",))
     left = Corpus.open(tmp_path).filter(np.array([False, True]))
     assert method.follow(left) == ()

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from tiny_models import tiny_model, tiny_tokenizer
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.parquet import write_table
 from siftline.contracts.runtime import Runtime
 from siftline.models.likelihood import Pair
 from siftline.models.loading import load_tuned
@@ -46,7 +46,7 @@ def corpus_in(folder: Path, order: list[int]) -> Corpus:
         for n in order
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), folder / "a.parquet")
+    write_table(pa.Table.from_pylist(rows, schema=EXAMPLES), folder / "a.parquet")
     return Corpus.open(folder)
 
 

@@ -22,13 +22,13 @@ from siftline.contracts.corpus import EXAMPLES, Corpus, shard_name
 from siftline.contracts.errors import InputError, RecipeError
 from siftline.contracts.examples import content_hash
 from siftline.contracts.method import Request, roles_of
+from siftline.contracts.parquet import write_table
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.filters.clear import Clear
 from siftline.filters.thresholds import Threshold, group_names, passing
 from siftline.pipelines.calibration.corruption import KINDS, plant
 from siftline.pipelines.calibration.detection import Detection, detection
 from siftline.pipelines.job import Job, locked, open_job
-from siftline.pipelines.parquet import write_table
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run import read_inputs, run_stage
 from siftline.pipelines.scores.measuring import measure

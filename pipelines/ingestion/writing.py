@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from siftline.contracts.corpus import EXAMPLES, shard_name
+from siftline.contracts.parquet import TableWriter, write_table
 from siftline.contracts.printable import encodable, excerpt
 from siftline.pipelines.ingestion.rows import BadRow
-from siftline.pipelines.parquet import TableWriter, write_table
 
 SHARD_BYTES = 64 << 20  # of messages and metadata, as UTF-8
 

@@ -2,9 +2,9 @@
 
 import json
 
-import pyarrow.parquet as pq
 import yaml
 
+from siftline.contracts.parquet import read_schema
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import Summary
 from siftline.pipelines.output.export import DATA
@@ -85,7 +85,7 @@ def _split(name: str) -> str:
 
 def _more_columns(job: Job, summary: Summary) -> list[str]:
     """Return what is said of columns that few datasets have."""
-    names = pq.read_schema(job.curated_folder / summary.export.files[0]).names
+    names = read_schema(job.curated_folder / summary.export.files[0]).names
     if "repeat" not in names:
         return []
     return ["`repeat` is 0 where a row stands for the first time, then 1, 2 and so on."]

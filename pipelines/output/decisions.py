@@ -6,10 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from siftline.contracts.parquet import read_table, write_table
 from siftline.pipelines.job import Job
-from siftline.pipelines.parquet import write_table
 from siftline.pipelines.stage import rows_of, stage_scores
 
 _PLACE = ["id", "source", "file", "row"]
@@ -32,7 +31,7 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     """
     examples = pa.concat_tables(
         [
-            pq.read_table(shard, columns=_PLACE)
+            read_table(shard, columns=_PLACE)
             for shard in sorted(job.examples_folder.glob("*.parquet"))
         ]
     )
@@ -44,7 +43,7 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     scores: dict[str, pa.ChunkedArray] = {}
     for number in range(len(job.recipe.stages)):
         folder = job.stage_folder(number)
-        verdicts = pq.read_table(folder / "verdicts.parquet")
+        verdicts = read_table(folder / "verdicts.parquet")
         rows = pc.index_in(verdicts["id"].combine_chunks(), value_set=ids).to_numpy()
         keep[rows] = verdicts["keep"].to_numpy()
         decided_here = ~(corrected & keep)[rows]  # a kept correction keeps its reason
@@ -80,13 +79,13 @@ def _latest(new: pa.ChunkedArray, place: pa.Array, old: pa.ChunkedArray | None) 
 def _revised_rows(folder: Path, ids: pa.Array) -> npt.NDArray[np.bool_]:
     """Return [ids] true for the rows to which a stage gave a new response."""
     path = folder / "revisions.parquet"
-    revised = pq.read_table(path, columns=["id"])["id"] if path.exists() else pa.array([], "string")
+    revised = read_table(path, columns=["id"])["id"] if path.exists() else pa.array([], "string")
     mask: npt.NDArray[np.bool_] = pc.is_in(ids, value_set=revised).to_numpy(zero_copy_only=False)
     return mask
 
 
 def _quarantined(job: Job) -> pa.Table:
-    table = pq.read_table(
+    table = read_table(
         job.ingest_folder / "quarantine.parquet", columns=["source", "file", "row", "reason"]
     )
     count = len(table)

@@ -13,7 +13,6 @@ Where a stage makes several splits, `training_order.json` says in which order th
 """
 
 import json
-import shutil
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,15 +21,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from siftline.contracts.corpus import MESSAGES, Corpus
+from siftline.contracts.parquet import read_table, write_table
+from siftline.contracts.publishing import published
+from siftline.contracts.records import write_json
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import ExportManifest
 from siftline.pipelines.output.splits import TRAIN, Split, splits_of
 from siftline.pipelines.output.training_order import TRAINING_ORDER, training_order
-from siftline.pipelines.parquet import write_table
-from siftline.pipelines.run_directory import write_json
 
 DATA = "data"  # the folder of the Parquet files, and of nothing else
 ROWS_PER_FILE = 100_000
@@ -56,18 +55,15 @@ def export(job: Job, corpus: Corpus) -> ExportManifest:
     started = time.monotonic()
     output = job.recipe.output
     splits = splits_of(corpus, output.order_by, output.descending, job.recipe.seed)
-    building = job.version / ".curated.tmp"
-    shutil.rmtree(building, ignore_errors=True)
-    (building / DATA).mkdir(parents=True)
     extra = _extra_columns(corpus, splits)
     files = {split.name: _names(split) for split in splits}
-    for split in splits:
-        for name, table in zip(files[split.name], _files(corpus, split, extra), strict=True):
-            write_table(table, building / name)
-    if splits[0].name != TRAIN:
-        write_json(building / TRAINING_ORDER, training_order(corpus, splits, files))
-    shutil.rmtree(job.curated_folder, ignore_errors=True)
-    building.replace(job.curated_folder)
+    with published(job.curated_folder) as building:
+        (building / DATA).mkdir(parents=True)
+        for split in splits:
+            for name, table in zip(files[split.name], _files(corpus, split, extra), strict=True):
+                write_table(table, building / name)
+        if splits[0].name != TRAIN:
+            write_json(building / TRAINING_ORDER, training_order(corpus, splits, files))
     return ExportManifest(
         files=tuple(name for names in files.values() for name in names),
         rows=sum(len(split.rows) for split in splits),
@@ -97,7 +93,7 @@ def _metadata(corpus: Corpus) -> list[str]:
     texts: list[str] = []
     for number, path in enumerate(corpus.shards):
         rows = corpus.rows.filter(pc.equal(corpus.rows["shard"], number))["position"]
-        column = pq.read_table(path, columns=["metadata"])["metadata"].take(rows)
+        column = read_table(path, columns=["metadata"])["metadata"].take(rows)
         named = [pc.match_substring(column, f'"{name}"') for name in _TOOL_COLUMNS]
         texts += column.filter(pc.or_(*named)).to_pylist()
     return texts

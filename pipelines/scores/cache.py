@@ -4,10 +4,10 @@ A scorer's folder is named by its identity: the name and revision of the scorer,
 the fingerprint of the model behind it. In it lie numbered Parquet parts, each the result of one
 piece of work, keyed by content. A part appears under its name only when it is complete, and is
 never changed, so any number of runs can share a cache. Where two parts hold the same key, the
-lower number counts.
+lower number counts. A part that is damaged is put aside under another name, which keeps its number
+taken: what it held is missing, and scored again.
 """
 
-import json
 import threading
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from siftline.pipelines.parquet import publish_table
-from siftline.pipelines.run_directory import write_atomically
+from siftline.contracts import progress
+from siftline.contracts.errors import DamagedError
+from siftline.contracts.parquet import publish_table, read_table
+from siftline.contracts.publishing import sweep, writing
+from siftline.contracts.records import write_record
 from siftline.pipelines.scores.identity import identity_hash
+
+_PART = "scores-{:06d}.parquet"
+PARTS = "scores-*.parquet"
 
 
 class ScoreCache:
@@ -34,10 +39,12 @@ class ScoreCache:
     def __init__(self, root: Path, identity: dict[str, Any]) -> None:
         self.folder = root / identity["table"] / identity_hash(identity)
         self.key: str = identity["key"]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         readable = self.folder / "identity.json"
         if not readable.exists():
-            write_atomically(readable, json.dumps(identity, indent=1, ensure_ascii=False))
+            write_record(readable, identity)
+        sweep(self.folder)
         self._lock = threading.Lock()  # shards are scored from several threads
         self._parts: list[Path] = []
         self._keys: pa.ChunkedArray = pa.chunked_array([], pa.string())
@@ -50,15 +57,26 @@ class ScoreCache:
 
     def _read_new_parts(self) -> None:
         known = set(self._parts)
-        fresh = sorted(path for path in self.folder.glob("part-*.parquet") if path not in known)
-        keys = [
-            pq.read_table(path, columns=[self.key])[self.key].combine_chunks() for path in fresh
-        ]
+        found = {
+            path: read
+            for path in sorted(self.folder.glob(PARTS))
+            if path not in known and (read := self._keys_of(path)) is not None
+        }
+        fresh, keys = list(found), list(found.values())
         # All are read before any is taken notice of: a failure leaves what was known in order.
         ends = self._starts[-1] + np.cumsum([len(each) for each in keys], dtype=np.int64)
         self._keys = pa.chunked_array([*self._keys.chunks, *keys], pa.string())
         self._parts = [*self._parts, *fresh]
         self._starts = np.append(self._starts, ends)
+
+    def _keys_of(self, path: Path) -> pa.Array | None:
+        """Return the keys of a part; None for a damaged one, which is put aside."""
+        try:
+            return read_table(path, [self.key])[self.key].combine_chunks()
+        except DamagedError as error:
+            progress.warn(f"'{path}' is damaged: {error.problem}. Its scores are made again.")
+            path.rename(path.with_name(f"{path.name}.damaged"))
+            return None
 
     def missing(self, keys: pa.Array) -> pa.Array:
         """Return which keys are not in the cache, as booleans."""
@@ -83,7 +101,7 @@ class ScoreCache:
         pieces = []
         for number in np.unique(part):
             rows = positions[order[part[order] == number]] - self._starts[number]
-            table = pq.read_table(self._parts[number]).drop_columns([self.key])
+            table = read_table(self._parts[number]).drop_columns([self.key])
             pieces.append(table.take(pa.array(rows)))
         restore = np.empty(len(order), dtype=np.int64)
         restore[order] = np.arange(len(order))
@@ -97,5 +115,5 @@ class ScoreCache:
         """
         if table.column_names[0] != self.key:
             raise ValueError(f"expected '{self.key}' as first column, got {table.column_names}")
-        number = len(list(self.folder.glob("part-*.parquet")))
-        publish_table(table, self.folder, "part-{:06d}.parquet", number)
+        number = len(list(self.folder.glob(f"{PARTS}*")))
+        publish_table(table, self.folder, _PART, number)

@@ -6,7 +6,7 @@ continued, forms the same batches and so the same scores: a shard's scores are s
 not at all.
 """
 
-import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,11 +14,14 @@ import filelock
 import numpy as np
 import pyarrow as pa
 
+from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus, one_of_each
+from siftline.contracts.errors import DamagedError
 from siftline.contracts.method import Request
+from siftline.contracts.publishing import publish, writing
+from siftline.contracts.records import is_sealed, seal_folder
 from siftline.contracts.runtime import Usage
 from siftline.contracts.scorer import Scored, Scorer
-from siftline.pipelines.run_directory import write_atomically
 from siftline.pipelines.scores.identity import artifact_identity
 from siftline.pipelines.scores.store import ScoreStore
 
@@ -79,16 +82,27 @@ def train(corpus: Corpus, request: Request, store: ScoreStore) -> Usage:
     building = folder.with_name(f".{folder.name}.tmp")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):  # runs share the cache
-        if (folder / "identity.json").exists():
+        if _trained(folder):
             return Usage()
-        building.mkdir(exist_ok=True)
+        with writing(building):
+            building.mkdir(exist_ok=True)
         runtime = store.runtime.on(store.runtime.devices[0])
         learned = corpus.filter(request.training.rows)
         usage = request.training.trainer.fit(learned, runtime, building)
         identity = artifact_identity(request.training, corpus, store.fingerprints)
-        write_atomically(building / "identity.json", json.dumps(identity, indent=1))
-        building.replace(folder)
+        seal_folder(building, identity)
+        publish(building, folder)
     return usage
+
+
+def _trained(folder: Path) -> bool:
+    """Return whether something is trained already; what is damaged is removed."""
+    try:
+        return is_sealed(folder)
+    except DamagedError as error:
+        progress.warn(f"'{error.path}' is damaged: {error.problem}. It is trained again.")
+        shutil.rmtree(folder)
+        return False
 
 
 def score_work(rows: pa.Table, work: Work, store: ScoreStore) -> Cost:

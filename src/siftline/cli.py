@@ -1,4 +1,4 @@
-"""The command line: `siftline init`, `validate`, `plan`, `run` and `calibrate`."""
+"""The command line: `siftline init`, `validate`, `plan`, `run`, `calibrate` and `verify`."""
 
 import json
 import os
@@ -23,6 +23,7 @@ from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import load_recipe
 from siftline.pipelines.run import RunResult, run
 from siftline.pipelines.run_directory import INGEST
+from siftline.pipelines.verification import verify
 from siftline.plan_display import plan_tables
 from siftline.progress_display import display
 from siftline.reports.write import write_reports
@@ -151,6 +152,28 @@ def calibrate_command(
         out.print(table)
     out.print(verdict(calibration))
     out.print(f"{calibration.model_calls:,} model calls, {calibration.tokens:,} tokens.")
+
+
+@app.command("verify")
+def verify_command(
+    folder: Annotated[Path, typer.Argument(help="A version, a recipe's folder, a cache, or all.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare every file of a run or a cache with its digest; nothing is changed."""
+    verified = verify(folder)
+    if as_json:
+        _print_json(verified.model_dump(mode="json"))
+    for path, problem in () if as_json else verified.damaged.items():
+        out.print(f"[red]damaged[/]  {escape(path)}: {problem}", soft_wrap=True, highlight=False)
+    if verified.damaged:
+        raise RunError(
+            f"{len(verified.damaged)} of {verified.files} files are not as they were written. "
+            "Remove a finished version that holds one, and run its recipe again: it is made again "
+            "from the scores in the cache; in the cache and in unfinished versions the next run "
+            "makes them again."
+        )
+    if not as_json:
+        out.print(f"{verified.files:,} files are as they were written.")
 
 
 def _run_flow(recipe: Path, runs: Path, overrides: list[str], runtime: Runtime) -> RunResult:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from siftline.contracts import progress
@@ -48,6 +49,10 @@ class Bars:
         """Show a note beside the bar."""
         self._progress.update(self._task, note=text)
 
+    def warn(self, text: str) -> None:
+        """Print a warning above the bar."""
+        _warn(self._progress.console, text)
+
     def finish(self) -> None:
         """Take the bar away."""
         self._progress.stop()
@@ -81,6 +86,10 @@ class Lines:
         if time.monotonic() - self._printed >= LINE_SECONDS:
             self._print()
 
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        _warn(self._console, text)
+
     def finish(self) -> None:
         """Print the last line of a stage that took a while."""
         if self._rows > self._shown and time.monotonic() - self._started >= 1:
@@ -100,6 +109,10 @@ class Lines:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _warn(console: Console, text: str) -> None:
+    console.print(f"[yellow]warning[/]  {escape(text)}", highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
