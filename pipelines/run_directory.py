@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from siftline.contracts import progress
 from siftline.contracts.errors import DamagedError
-from siftline.contracts.publishing import published, sweep, temporary_for
+from siftline.contracts.publishing import published, sweep, temporary_for, writing
 from siftline.contracts.records import (
     FileState,
     check_files,
@@ -52,6 +52,8 @@ def open_version(folder: Path, key: str, recipe: str) -> Path:
         DamagedError: The key of a finished version cannot be read.
         RunError: The next version cannot be written.
     """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     keys = {version: _read_key(version) for version in versions_in(folder)}
     versions = [version for version, found in keys.items() if found is not None]
