@@ -1,6 +1,7 @@
 """Tests of S2L: clusters and quotas by hand, what is left out, given trajectories, whole runs."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -621,6 +622,55 @@ def test_a_run_that_was_killed_in_training_goes_on(
     assert result.model_calls < whole.model_calls
     assert verdicts_of(result) == verdicts_of(whole)
     assert proxy_of(folder / "killed") == proxy_of(folder / "runs")
+
+
+def flip_last_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_training_with_a_damaged_checkpoint_begins_anew(
+    trained: tuple[Path, RunResult],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    folder, _ = trained
+    write = proxy_module._write_checkpoint
+    steps: list[int] = []
+
+    def killed(model: Any, tokenizer: Any, kind: str, place: Path, step: int) -> None:
+        steps.append(step)
+        if steps == [1, 2]:
+            flip_last_bit(place / "step-0000001" / "model.safetensors")
+            raise KeyboardInterrupt
+        write(model, tokenizer, kind, place, step)
+
+    monkeypatch.setattr(proxy_module, "_write_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        go(folder, TRAINED, runs="torn")
+    go(folder, TRAINED, runs="torn")
+    assert steps == [1, 2, 1, 2, 3]
+    assert "The training begins anew" in caplog.text
+    assert proxy_of(folder / "torn") == proxy_of(folder / "runs")
+
+
+def test_a_damaged_proxy_is_trained_again(
+    trained: tuple[Path, RunResult], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, whole = trained
+    go(folder, TRAINED, runs="worn")
+    sound = proxy_of(folder / "worn")
+    for cached in (folder / "worn" / "cache" / "trajectory").glob("*/scores-*.parquet"):
+        cached.unlink()
+    (artifact,) = (folder / "worn" / "cache" / "artifacts").glob("[0-9a-f]*")
+    flip_last_bit(artifact / "step-0000002" / "model.safetensors")
+    for version in folder.glob("worn/*/v0001"):
+        shutil.rmtree(version)
+    result = go(folder, TRAINED, runs="worn")
+    assert "It is trained again" in caplog.text
+    assert proxy_of(folder / "worn") == sound
+    assert verdicts_of(result) == verdicts_of(whole)
 
 
 def test_what_a_trajectory_depends_on() -> None:

@@ -142,6 +142,20 @@ def test_finished_folds_are_not_trained_again(base: Path, tmp_path: Path) -> Non
     assert (tmp_path / "out" / "fold-1" / "adapter_model.safetensors").exists()
 
 
+def test_a_damaged_fold_is_trained_again(
+    base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    method = tuning(folds=1)
+    corpus = corpus_in(tmp_path / "data", [0, 1])
+    method.fit(corpus, runtime(base), tmp_path / "out")
+    path = tmp_path / "out" / "fold-0" / "adapter_model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    method.fit(corpus, runtime(base), tmp_path / "out")
+    assert path.read_bytes() == whole
+    assert "It is trained again" in caplog.text
+
+
 def test_a_model_without_weights_here_is_refused(tmp_path: Path) -> None:
     toy = Runtime(models={"m": ModelSpec(name="builtin:toy")})
     with pytest.raises(ModelError, match="no weights here"):

@@ -22,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from siftline.contracts import progress
-from siftline.contracts.errors import ModelError
+from siftline.contracts.errors import DamagedError, ModelError
+from siftline.contracts.records import write_text
 from siftline.contracts.runtime import Usage
 from siftline.models.training.rows import TrainingRow
-from siftline.models.training.state import load_state, save_state
+from siftline.models.training.state import begin_anew, load_state, remove_state, save_state
 
 if TYPE_CHECKING:  # an optional dependency, and slow to import
     import torch
@@ -116,8 +117,7 @@ def train(
         ModelError: The loss or a weight is not finite, or a row does not fit the device's memory.
     """
     optimisation = _Optimisation(model.train(), rows, hyperparameters)
-    state = folder / "state.safetensors"
-    done, losses = load_state(state, optimisation.named, optimisation.optimizer)
+    done, losses = _gone_on_from(folder, optimisation)
     optimisation.losses.update(losses)
     progress.advance(hyperparameters.learned(len(rows), done))
     steps, usage = hyperparameters.steps(len(rows)), Usage()
@@ -128,12 +128,25 @@ def train(
                 optimisation.check()
                 on_stop(step + 1)
                 save_state(
-                    state, optimisation.named, optimisation.optimizer, step + 1, optimisation.losses
+                    folder,
+                    optimisation.named,
+                    optimisation.optimizer,
+                    step + 1,
+                    optimisation.losses,
                 )
     losses_by_step = {str(step): round(loss, 5) for step, loss in optimisation.losses.items()}
-    (folder / "losses.json").write_text(json.dumps(losses_by_step) + "\n", encoding="utf-8")
-    state.unlink()
+    write_text(folder / "losses.json", json.dumps(losses_by_step) + "\n")
+    remove_state(folder)
     return usage
+
+
+def _gone_on_from(folder: Path, optimisation: "_Optimisation") -> tuple[int, dict[int, float]]:
+    """Restore the state in a folder, if it has a whole one; return its steps and losses."""
+    try:
+        return load_state(folder, optimisation.named, optimisation.optimizer)
+    except DamagedError as error:
+        begin_anew(folder, error)
+        return 0, {}
 
 
 @contextmanager

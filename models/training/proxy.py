@@ -17,8 +17,10 @@ from pydantic import Field, field_validator
 from siftline.contracts import progress
 from siftline.contracts.config import Config
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.errors import ModelError
+from siftline.contracts.errors import DamagedError, ModelError
 from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.publishing import publish, writing
+from siftline.contracts.records import SEAL, is_sealed, seal_folder, write_json
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.share import Share
 from siftline.contracts.trainer import Trainer
@@ -28,6 +30,7 @@ from siftline.models.rendering import Template
 from siftline.models.store.packages import require
 from siftline.models.training.loop import Hyperparameters, own_randomness, train
 from siftline.models.training.rows import TrainingRow, training_rows
+from siftline.models.training.state import begin_anew, writing_weights
 
 if TYPE_CHECKING:  # these import torch, which is optional and slow to import
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -163,7 +166,8 @@ class Proxy(Trainer):
         del engine  # before its weights are loaded once more, in float32
         model = self._start(spec, place, tokenizer)
         record = {"rows": len(rows), "steps": steps, "checkpoints": stops}
-        (folder / "training.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+        write_json(folder / "training.json", record)
+        _check_checkpoints(folder)
         usage = train(
             model,
             rows,
@@ -234,6 +238,16 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return checkpoints
 
 
+def _check_checkpoints(folder: Path) -> None:
+    """Let a training begin anew where a checkpoint of its first part is damaged."""
+    try:
+        for path in sorted(folder.glob("step-*")):
+            if not is_sealed(path):
+                raise DamagedError(path / SEAL, "it is missing")
+    except DamagedError as error:
+        begin_anew(folder, error)
+
+
 def _name(step: int) -> str:
     return f"step-{step:07d}"
 
@@ -250,11 +264,12 @@ def _write_checkpoint(
 
     temporary, path = folder / f".{_name(step)}.tmp", folder / _name(step)
     shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(path, ignore_errors=True)
     # Tied weights are one tensor; casting each by itself would make two.
     weights = {value.data_ptr(): value for value in model.state_dict().values()}
     made = {place: value.to(getattr(torch, dtype)) for place, value in weights.items()}
     cast = {name: made[value.data_ptr()] for name, value in model.state_dict().items()}
-    model.save_pretrained(temporary, state_dict=cast)
-    tokenizer.save_pretrained(temporary)
-    temporary.replace(path)
+    with writing_weights(path), writing(path):
+        model.save_pretrained(temporary, state_dict=cast)
+        tokenizer.save_pretrained(temporary)
+        seal_folder(temporary, {"step": step})
+        publish(temporary, path)

@@ -1,29 +1,45 @@
-"""The state of a training, to go on after a kill: weights, AdamW's moments, and the losses."""
+"""The state of a training, to go on after a kill: weights, AdamW's moments, and the losses.
 
-import json
-from collections.abc import Mapping
+`state.json` names the file of the weights and moments, with its digest, so the two always belong
+together.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from siftline.contracts import progress
+from siftline.contracts.errors import DamagedError
+from siftline.contracts.publishing import published, unwritable
+from siftline.contracts.records import FileState, check_files, read_record, state_of, write_record
 
 if TYPE_CHECKING:  # an optional dependency, and slow to import
     import torch
 
+_RECORD = "state.json"
+_FILES = "state-*.safetensors"
+
 
 def save_state(
-    path: Path,
+    folder: Path,
     weights: Mapping[str, "torch.Tensor"],
     optimizer: "torch.optim.Optimizer",
     step: int,
     losses: Mapping[int, float],
 ) -> None:
-    """Write the state of a training, whole or not at all.
+    """Write the state of a training, in the place of the one before, whole or not at all.
 
     Args:
-        path: The safetensors file to write.
+        folder: Where to keep it.
         weights: The trained weights, by name.
         optimizer: Their AdamW.
         step: Number of steps that have been made.
         losses: Loss of each step so far, by its number from 1.
+
+    Raises:
+        RunError: It cannot be written.
     """
     import safetensors.torch  # an optional dependency
 
@@ -33,33 +49,44 @@ def save_state(
         # A weight that no row has reached yet, such as an expert's, has no state.
         for key, value in optimizer.state.get(weight, {}).items():
             tensors[f"{key}.{name}"] = value.contiguous()
-    metadata = {"step": str(step), "losses": json.dumps(losses)}
-    temporary = path.with_suffix(".tmp")
-    safetensors.torch.save_file(tensors, temporary, metadata=metadata)
-    temporary.replace(path)
+    path = folder / _FILES.replace("*", f"{step:07d}")
+    with writing_weights(path), published(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary)
+    state = {path.name: state_of(path).model_dump()}
+    told = {str(number): loss for number, loss in losses.items()}
+    write_record(folder / _RECORD, {"step": step, "losses": told, "files": state})
+    for other in folder.glob(_FILES):
+        if other != path:
+            other.unlink()
 
 
 def load_state(
-    path: Path, weights: Mapping[str, "torch.Tensor"], optimizer: "torch.optim.Optimizer"
+    folder: Path, weights: Mapping[str, "torch.Tensor"], optimizer: "torch.optim.Optimizer"
 ) -> tuple[int, dict[int, float]]:
     """Restore, in place, the weights and the optimizer that :func:`save_state` wrote.
 
     Args:
-        path: The file that was written; it need not exist.
+        folder: Where they were written.
         weights: The weights to overwrite, by name.
         optimizer: Their AdamW.
 
     Returns:
         The number of steps that had been made, and the losses by step; 0 and none if there is no
-        file.
+        state.
+
+    Raises:
+        DamagedError: The state is not as it was written; nothing is restored.
     """
     import safetensors  # optional dependencies, and slow to import
     import torch
 
-    if not path.exists():
+    if not (folder / _RECORD).exists():
         return 0, {}
-    with safetensors.safe_open(path, "pt") as file, torch.no_grad():
-        metadata = file.metadata()
+    record = read_record(folder / _RECORD)
+    files = {name: FileState.model_validate(state) for name, state in record["files"].items()}
+    check_files(folder, files)
+    (name,) = files
+    with safetensors.safe_open(folder / name, "pt") as file, torch.no_grad():
         for full in file.keys():  # noqa: SIM118 (it is no mapping)
             key, _, name = full.partition(".")
             weight, value = weights[name], file.get_tensor(full)
@@ -67,5 +94,33 @@ def load_state(
                 weight.copy_(value)
             else:  # AdamW counts its steps on the CPU
                 optimizer.state[weight][key] = value if key == "step" else value.to(weight.device)
-    losses = json.loads(metadata["losses"])
-    return int(metadata["step"]), {int(step): loss for step, loss in losses.items()}
+    return record["step"], {int(step): loss for step, loss in record["losses"].items()}
+
+
+def remove_state(folder: Path) -> None:
+    """Remove a state, if there is one."""
+    (folder / _RECORD).unlink(missing_ok=True)
+    for path in folder.glob(_FILES):
+        path.unlink()
+
+
+def begin_anew(folder: Path, error: DamagedError) -> None:
+    """Remove a state that cannot be gone on from, and say so."""
+    progress.warn(f"'{error.path}' is damaged: {error.problem}. The training begins anew.")
+    remove_state(folder)
+
+
+@contextlib.contextmanager
+def writing_weights(path: Path) -> Iterator[None]:
+    """Turn a failure of `safetensors` to write into one sentence that names the path.
+
+    Raises:
+        RunError: The disk is full, the path is read only, or the like.
+    """
+    import safetensors  # an optional dependency
+
+    try:
+        yield
+    except safetensors.SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise unwritable(path, int(number[1]) if number else None, str(error)) from error

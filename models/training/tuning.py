@@ -16,8 +16,10 @@ from pydantic import Field
 
 from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.errors import ModelError
+from siftline.contracts.errors import DamagedError, ModelError
 from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.publishing import publish, writing
+from siftline.contracts.records import is_sealed, seal_folder
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.trainer import Trainer
 from siftline.models.devices import resolve_device, resolve_dtype
@@ -26,6 +28,7 @@ from siftline.models.rendering import Template
 from siftline.models.store.packages import require
 from siftline.models.training.loop import Hyperparameters, own_randomness, train
 from siftline.models.training.rows import TrainingRow, training_rows
+from siftline.models.training.state import writing_weights
 
 if TYPE_CHECKING:  # optional dependencies, and slow to import
     from peft import PeftModel
@@ -99,7 +102,7 @@ class Tuning(Trainer):
                 if isinstance(row, TrainingRow) and (self.folds == 1 or left_out != fold)
             ]
             path = folder / f"fold-{fold}"
-            if rows and not path.exists():
+            if rows and not _is_whole(path):
                 usage = usage.plus(self._train(spec, rows, runtime, path))
         return usage
 
@@ -132,13 +135,28 @@ class Tuning(Trainer):
             rows,
             hyperparameters,
             stops=[hyperparameters.steps(len(rows))],
-            on_stop=lambda _: model.save_pretrained(str(building)),
+            on_stop=lambda _: _save(model, building),
             folder=building,
         )
         progress.finish()
-        shutil.rmtree(folder, ignore_errors=True)
-        building.replace(folder)
+        seal_folder(building, {"rows": len(rows)})
+        publish(building, folder)
         return usage
+
+
+def _save(model: "PreTrainedModel | PeftModel", folder: Path) -> None:
+    with writing_weights(folder), writing(folder):
+        model.save_pretrained(str(folder))
+
+
+def _is_whole(folder: Path) -> bool:
+    """Return whether the model of a fold is there, and as it was written."""
+    try:
+        return is_sealed(folder)
+    except DamagedError as error:
+        progress.warn(f"'{error.path}' is damaged: {error.problem}. It is trained again.")
+        shutil.rmtree(folder)
+        return False
 
 
 def _with_lora(model: "PreTrainedModel", rank: int) -> "PeftModel":
