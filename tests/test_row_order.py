@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from corpora import corpus_of, kept
 from hypothesis import given
@@ -16,6 +15,7 @@ from scripted import Scripted, playing, said, texts
 from siftline.contracts.corpus import EXAMPLES, Corpus, one_of_each, shard_name
 from siftline.contracts.examples import Message, content_hash, prompt_hash
 from siftline.contracts.method import Request
+from siftline.contracts.parquet import write_table
 from siftline.filters.exact_duplicates import ExactDuplicates
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import pending, score_work
@@ -58,7 +58,7 @@ def stored(folder: Path, order: list[int]) -> Corpus:
     (folder / "examples").mkdir(parents=True)
     for shard in range(2):
         part = pa.Table.from_pylist(records[2 * shard : 2 * shard + 2], schema=EXAMPLES)
-        pq.write_table(part, folder / "examples" / shard_name(shard))
+        write_table(part, folder / "examples" / shard_name(shard))
     return Corpus.open(folder / "examples")
 
 
