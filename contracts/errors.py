@@ -49,15 +49,15 @@ class DamagedError(RunError):
     """
 
     def __init__(self, path: Path, problem: str) -> None:
-        super().__init__(path, problem)
+        super().__init__(
+            f"'{path}' is damaged: {problem}. Remove the folder of its version, or of the cache, "
+            "and run again: a version is made again from the scores in the cache."
+        )
         self.path, self.problem = path, problem
 
-    def __str__(self) -> str:
-        """Return the sentence for the user."""
-        return (
-            f"'{self.path}' is damaged: {self.problem}. Remove the folder of its version, or of "
-            "the cache, and run again: a version is made again from the scores in the cache."
-        )
+    def __reduce__(self) -> tuple[type["DamagedError"], tuple[Path, str]]:
+        """Make it again from its arguments, in another process."""
+        return type(self), (self.path, self.problem)
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,9 @@ def test_on_another_machine_nothing_is_swept(
     monkeypatch.setattr(publishing, "_HOST", "00000000")
     sweep(tmp_path)
     assert not left.exists()
+
+
+def test_what_is_damaged_is_told_across_processes() -> None:
+    error = pickle.loads(pickle.dumps(DamagedError(Path("a/b"), "it is missing")))
+    assert (error.path, error.problem) == (Path("a/b"), "it is missing")
+    assert "'a/b' is damaged: it is missing. Remove" in str(error)
