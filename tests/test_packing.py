@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from siftline.models.engine.packing import Group, Span, pack, plan_packs, split
+from siftline.models.engine.prefixes import families
 from siftline.models.likelihood import Encoded
 
 
@@ -53,6 +54,40 @@ def test_other_one_token_responses_to_a_prompt_cost_nothing() -> None:
     assert len(found.ids) == len("prompt")
     assert found.sources.tolist() == [5, 5, 5]
     assert sorted(bytes(found.targets.tolist()).decode()) == ["a", "b", "c"]
+
+
+def test_two_questions_about_one_text_read_it_once() -> None:
+    asked = [row(text * 20 + ask, "A") for text in "tu" for ask in ("sure?", "really?")]
+    lone = row("l" * 30, "A")
+    (found,) = laid_out([asked[0], lone, *asked[1:]], 200)
+    assert len(found.ids) == 2 * (20 + len("sure?really?")) + 30
+    assert sorted(group.prefix.length for group in found.groups if group.prefix) == [20, 20]
+
+
+def test_families_of_rows_by_hand() -> None:
+    texts = ["abcdef1", "abcdef2", "abcx", "abcy", "az", "q"]
+    order = [tuple(text.encode()) for text in texts]
+    # `abcx` and `abcy` share less with each other than the two before share, and `az` less still:
+    # four that share `abc` save 9, the two pairs 6 + 3.
+    found = {(prefix, *rows) for prefix, rows in families(range(6), order)}
+    assert found == {(3, 0, 1, 2, 3), (0, 4), (0, 5)}
+    # The first two share most with each other, the others what is left: the two letters before.
+    deeper = [tuple(text.encode()) for text in ("abcdefgh1", "abcdefgh2", "abcx", "abdy", "abz")]
+    found = {(prefix, *rows) for prefix, rows in families(range(5), deeper)}
+    assert found == {(8, 0, 1), (2, 2, 3, 4)}
+
+
+@given(st.lists(st.text("ab", min_size=1, max_size=12), min_size=1, max_size=30, unique=True))
+def test_families_part_the_rows_and_share_what_they_say(texts: list[str]) -> None:
+    texts.sort()
+    order = [tuple(text.encode()) for text in texts]
+    found = families(range(len(order)), order)
+    assert sorted(row for family in found for row in family.rows) == list(range(len(order)))
+    for prefix, rows in found:
+        assert len({order[row][:prefix] for row in rows}) == 1
+    saved = sum(family.saving for family in found)
+    alike = next((n for n, each in enumerate(zip(*texts, strict=False)) if len(set(each)) > 1), 0)
+    assert saved >= (len(order) - 1) * alike
 
 
 def test_a_large_group_is_parted_by_the_budget() -> None:

@@ -341,3 +341,14 @@ def test_progress_tells_rows_and_the_loss_and_goes_on_where_it_was(tmp_path: Pat
     assert heard.rows == 3 * len(ROWS)
     assert [note.partition(",")[0] for note in heard.notes] == ["step 4/6", "step 5/6", "step 6/6"]
     assert heard.notes[-1].endswith(f"loss {losses_in(tmp_path)['6']:.3f}")
+
+
+def test_only_learned_tokens_are_projected_onto_the_vocabulary(tmp_path: Path) -> None:
+    model = tiny_model("Llama")
+    projected = []
+    model.get_output_embeddings().register_forward_hook(
+        lambda module, inputs, output: projected.append(output.shape[:-1].numel())
+    )
+    settings = HYPERPARAMETERS._replace(batch_rows=4)
+    go(model, tmp_path, hyperparameters=settings, stops=[1])
+    assert projected[-1] == sum(row.learned_tokens for row in ROWS)

@@ -74,7 +74,7 @@ class Network:
         if has_plain_projection(model):
             self.projection = Projection(model.get_output_embeddings())
         if can_prepack(self.device, model.dtype):
-            prepack(model.base_model)
+            prepack(model)
         self._compilation = Compilation(model)
         self._tried_compiled = False
         self._flash = has_flash_kernel(model)

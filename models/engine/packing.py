@@ -1,26 +1,27 @@
 """The plan of which rows go through the model together: packs without padding, prompts run once.
 
 A pack is one flat sequence of tokens. Each of its rows is a span of its own; rows that begin with
-the same prompt share one span for it, so that n responses to a prompt of P tokens cost P + sum(R)
-tokens instead of sum(P + R). The last token of a row is predicted, but predicts nothing, and is not
-computed. A row whose other tokens are the beginning of another row (an earlier turn of the same
-conversation, a repetition, another one-token answer) costs nothing: it is read off the other one.
+the same tokens share one span for them, so that n responses to a prompt of P tokens cost P + sum(R)
+tokens instead of sum(P + R), and two questions about one text read it once. The last token of a row
+is predicted, but predicts nothing, and is not computed. A row whose other tokens are the beginning
+of another row (an earlier turn of the same conversation, a repetition, another one-token answer)
+costs nothing: it is read off the other one.
 
 Everything here depends on the set of rows and the budget only, not on the order of the rows.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from siftline.models.engine.prefixes import Family, families
 from siftline.models.likelihood import Encoded
 
-# A prompt is shared where that saves at least so many tokens, and at least this share of those of
-# its rows. Each shared prompt adds calls of attention, among rows that are less alike in length: a
-# saving of a tenth was none on AlpacaEval (docs/decisions.md).
+# A beginning is shared where that saves at least so many tokens, and at least this share of those
+# of its rows. Each adds calls of attention, among rows that are less alike in length: a saving of a
+# tenth was none on AlpacaEval (docs/decisions.md).
 _MIN_SAVING = 16
 _MIN_SAVING_SHARE = 0.15
 # Rows are attended to together while padding among them stays below this share, or this number
@@ -75,7 +76,7 @@ class Pack(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """Rows that always go through the model together, because they share a prompt; or one row.
+    """Rows that always go through the model together, because they begin alike; or one row.
 
     Attributes:
         prefix: Number of tokens at the beginning that the rows share; 0 for a single row.
@@ -108,7 +109,7 @@ def plan_packs(rows: Sequence[Encoded], max_tokens: int, share: bool = True) -> 
     Args:
         rows: Tokenised pairs.
         max_tokens: The most tokens of one pack. A single row may exceed it, and so may a shared
-            prompt with the responses that fit without it.
+            beginning with the rest of the rows that fits without it.
         share: Whether to compute once what rows have in common.
     """
     order = sorted(
@@ -116,12 +117,11 @@ def plan_packs(rows: Sequence[Encoded], max_tokens: int, share: bool = True) -> 
         key=lambda row: (_computed(rows[row]), rows[row].ids, rows[row].prompt_tokens),
     )
     riders = _riders(rows, order) if share else {row: [row] for row in order}
-    groups: defaultdict[tuple[int, ...] | int, list[int]] = defaultdict(list)
-    for row in order:
-        if row in riders:
-            shared = rows[row].ids[: rows[row].prompt_tokens]
-            groups[shared if share else row].append(row)
-    units = [unit for members in groups.values() for unit in _units(rows, members, max_tokens)]
+    carriers = [row for row in order if row in riders]
+    kin = [Family(0, [row]) for row in carriers]
+    if share:
+        kin = families(carriers, [_computed(rows[row]) for row in carriers])
+    units = [unit for family in kin for unit in _units(rows, family, max_tokens)]
     units.sort(key=lambda unit: -unit.longest)  # stable: equals stay in the order of their tokens
     return PackPlan(fill(units, max_tokens), riders)
 
@@ -163,32 +163,31 @@ def _riders(rows: Sequence[Encoded], order: Sequence[int]) -> dict[int, list[int
     return riders
 
 
-def _units(rows: Sequence[Encoded], members: Sequence[int], max_tokens: int) -> list[Unit]:
-    """Return units of rows with the same prompt, sharing it where that saves enough."""
-    prompt = rows[members[0]].prompt_tokens
+def _units(rows: Sequence[Encoded], family: Family, max_tokens: int) -> list[Unit]:
+    """Return units of rows that begin alike, sharing the beginning where that saves enough."""
+    prefix, members = family
     lengths = [len(rows[row].ids) - 1 for row in members]
-    saving = (len(members) - 1) * prompt
-    if saving < max(_MIN_SAVING, _MIN_SAVING_SHARE * sum(lengths)):
+    if family.saving < max(_MIN_SAVING, _MIN_SAVING_SHARE * sum(lengths)):
         return [Unit(0, (row,), size, size) for row, size in zip(members, lengths, strict=True)]
     units: list[Unit] = []
     waiting: list[int] = []
-    tokens = prompt
+    tokens = 0
     for row in sorted(members, key=lambda row: -len(rows[row].ids)):
-        size = len(rows[row].ids) - 1 - prompt
-        if waiting and tokens - prompt + size > max_tokens:
-            units.append(_shared(rows, waiting, prompt))
-            waiting, tokens = [], prompt
+        size = len(rows[row].ids) - 1 - prefix
+        if waiting and tokens + size > max_tokens:
+            units.append(_shared(rows, waiting, prefix))
+            waiting, tokens = [], 0
         waiting.append(row)
         tokens += size
-    return [*units, _shared(rows, waiting, prompt)]
+    return [*units, _shared(rows, waiting, prefix)]
 
 
-def _shared(rows: Sequence[Encoded], members: Sequence[int], prompt: int) -> Unit:
+def _shared(rows: Sequence[Encoded], members: Sequence[int], prefix: int) -> Unit:
     lengths = [len(rows[row].ids) - 1 for row in members]
     if len(members) == 1:
         return Unit(0, tuple(members), lengths[0], lengths[0])
-    tokens = prompt + sum(lengths) - prompt * len(members)
-    return Unit(prompt, tuple(members), tokens, max(lengths))
+    tokens = prefix + sum(lengths) - prefix * len(members)
+    return Unit(prefix, tuple(members), tokens, max(lengths))
 
 
 def split(batch: Sequence[Unit], rows: Sequence[Encoded]) -> list[list[Unit]]:

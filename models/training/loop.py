@@ -116,7 +116,7 @@ def train(
     Raises:
         ModelError: The loss or a weight is not finite, or a row does not fit the device's memory.
     """
-    optimisation = _Optimisation(model.train(), rows, hyperparameters)
+    optimisation = _Optimisation(model, rows, hyperparameters)
     done, losses = _gone_on_from(folder, optimisation)
     optimisation.losses.update(losses)
     progress.advance(hyperparameters.learned(len(rows), done))
@@ -170,7 +170,11 @@ class _Optimisation:
     ) -> None:
         import torch
 
-        self.model, self.rows, self.settings = model, rows, hyperparameters
+        from siftline.models.engine.learned_logits import LearnedLogits
+
+        self._logits = LearnedLogits(model)
+        model.train()
+        self.rows, self.settings = rows, hyperparameters
         self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.AdamW(
             self.named.values(),
@@ -250,29 +254,18 @@ class _Optimisation:
         """Return the sum of the learned tokens' cross-entropies."""
         import torch
 
-        width = max(len(row.ids) for row in batch)
-        ids = torch.zeros(len(batch), width, dtype=torch.long)
-        mask = torch.zeros(len(batch), width, dtype=torch.long)
-        labels = torch.full((len(batch), width), -100)
+        ids = torch.zeros(len(batch), max(len(row.ids) for row in batch), dtype=torch.long)
+        learned = torch.zeros_like(ids, dtype=torch.bool)
         for place, row in enumerate(batch):
-            tokens = torch.tensor(row.ids)
-            ids[place, : len(row.ids)], mask[place, : len(row.ids)] = tokens, 1
+            ids[place, : len(row.ids)] = torch.tensor(row.ids)
             for start, end in row.spans:
-                labels[place, start:end] = tokens[start:end]
-        # Position t predicts token t + 1; a position that predicts none in any row needs no logits.
-        used = (labels[:, 1:] != -100).any(0).nonzero().flatten()
+                learned[place, start:end] = True
+        rows, columns = learned.nonzero().unbind(1)  # the token before predicts each of them
+        ids, rows, columns = (each.to(self.device) for each in (ids, rows, columns))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
-            logits = self.model(
-                input_ids=ids.to(self.device),
-                attention_mask=mask.to(self.device),
-                logits_to_keep=used.to(self.device),
-                use_cache=False,
-            ).logits
+            logits = self._logits(ids, rows, columns - 1)
         return torch.nn.functional.cross_entropy(
-            logits.float().flatten(0, 1),
-            labels[:, 1:][:, used].flatten().to(self.device),
-            ignore_index=-100,
-            reduction="sum",
+            logits.float(), ids[rows, columns], reduction="sum"
         )
 
     def check(self) -> None:

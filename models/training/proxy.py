@@ -137,7 +137,7 @@ class Proxy(Trainer):
         training: The settings of its training.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     training: ProxyTraining = ProxyTraining()
 
