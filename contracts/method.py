@@ -135,6 +135,17 @@ class Budgeted(Method):
     unit: Literal["row", "prompt", "token"]
 
 
+class ChoosesByScore(Method):
+    """A method whose choice needs a score that some rows may not have.
+
+    Attributes:
+        unscored: What becomes of these: `keep` keeps them all, beside what a budget buys of the
+            others, since a failure is no verdict; `drop` leaves them out.
+    """
+
+    unscored: Literal["keep", "drop"] = "keep"
+
+
 def roles_of(method: Method) -> set[str]:
     """Return the roles of all models that a method may run."""
     scorers = in_order(method.scorers())

@@ -18,6 +18,7 @@ from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import (
     NOT_FINITE,
     OK,
+    PROMPT_TOO_LONG,
     Encoded,
     Pair,
     ResponseLikelihood,
@@ -46,7 +47,7 @@ class Trajectory(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "trajectory"
-    revision: ClassVar[int] = 2  # 2: a turn that calls tools is not scored
+    revision: ClassVar[int] = 2  # 2: a conversation is cut at the window; calls of tools
     local: ClassVar[bool] = True
 
     proxy: Proxy
@@ -104,7 +105,7 @@ class Loss(NamedTuple):
         status: `ok`, or why there is none.
         value: Mean negative log-likelihood in nats, NaN unless ok.
         tokens: Over how many tokens it is the mean.
-        truncated: The last turn was cut to fit the window.
+        truncated: Some of the response was cut, or left out, to fit the window.
     """
 
     status: str
@@ -114,20 +115,22 @@ class Loss(NamedTuple):
 
 
 def _pooled(turns: Sequence[ResponseLikelihood | str]) -> Loss:
-    """Return the mean loss over the turns that can be scored; the last one must be among them.
+    """Return the mean loss over the turns that can be scored.
 
-    They are the same turns at all checkpoints: a loss that is not a number spoils the row.
+    What does not fit the window is cut off, as the released code of S2L does, be it whole turns;
+    otherwise the last turn must be among the scored. They are the same turns at all checkpoints:
+    a loss that is not a number spoils the row.
     """
-    last = turns[-1]
-    if isinstance(last, str) or last.status != OK:
-        return Loss(last if isinstance(last, str) else last.status)
-    rendered = [turn for turn in turns if not isinstance(turn, str)]
-    if any(turn.status == NOT_FINITE for turn in rendered):
+    statuses = [turn if isinstance(turn, str) else turn.status for turn in turns]
+    scored = [turn for turn in turns if not isinstance(turn, str) and turn.status == OK]
+    cut = statuses[-1] == PROMPT_TOO_LONG and bool(scored)
+    if statuses[-1] != OK and not cut:
+        return Loss(statuses[-1])
+    if NOT_FINITE in statuses:
         return Loss(NOT_FINITE)
-    scored = [turn for turn in rendered if turn.status == OK]
     tokens = sum(turn.scored_tokens or 0 for turn in scored)
     total = math.fsum(turn.sum_logprob or 0.0 for turn in scored)
-    return Loss(OK, -total / tokens, tokens, bool(last.truncated))
+    return Loss(OK, -total / tokens, tokens, cut or bool(scored[-1].truncated))
 
 
 def trajectory_table(

@@ -20,11 +20,12 @@ from pydantic import Field, model_validator
 from siftline.contracts.columns import score_column
 from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.figures import mean
-from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.method import Budgeted, ChoosesByScore, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.selectors.budget import Budget, Unit, resolve_budget
 from siftline.selectors.choices import best_order, random_order
 from siftline.selectors.ranking import places, rank_in, ranks_by_row
+from siftline.selectors.unscored import among_scored, scored_units, unscored_figures
 from siftline.selectors.vectors.breadth import diversity_figures
 from siftline.selectors.vectors.embeddings import On, embedding_scorers
 from siftline.selectors.vectors.novelty import novel
@@ -32,12 +33,13 @@ from siftline.selectors.vectors.prompt_map import prompt_map
 from siftline.selectors.vectors.units import best_of_units, embedded_units
 
 
-class Deita(Budgeted):
+class Deita(Budgeted, ChoosesByScore):
     """Keeps the rows of the highest score that are unlike all rows kept before them.
 
     Reasons: `selected`, `not_novel`, `over_budget` (the budget was reached before its turn),
-    `no_score`. The gain is the score. Fewer are kept than the budget when the pool has no more that
-    are novel. With `on: prompt` the rows of a prompt have one vector, so at most one is kept.
+    `unscored` (no verdict). The gain is the score. Fewer are kept than the budget when the pool has
+    no more that are novel. With `on: prompt` the rows of a prompt have one vector, so at most one
+    is kept.
 
     Attributes:
         model: Role of the embedder.
@@ -45,12 +47,14 @@ class Deita(Budgeted):
             derived from the stored sum and count. A prompt has the score of its best row.
         budget: What is kept: a number, or a share of the pool such as `50%`.
         unit: What the budget counts: rows, or prompts with all their rows.
+        unscored: `keep` keeps rows without a score beside the budget, which counts the others;
+            `drop` leaves them out.
         threshold: Largest cosine to a kept row.
         on: Whether prompts or conversations are compared.
         seed: Seeds the order among equal scores; the recipe's unless stated.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: rows without a score are kept
 
     kind: Literal["deita"] = "deita"
     model: str
@@ -82,14 +86,17 @@ class Deita(Budgeted):
         """
         if not len(corpus):
             return VERDICTS.empty_table()
+        score = score_column(corpus, self.score, "deita.score")
+        return among_scored(self, corpus, scored_units(corpus, self.unit, score), self._choose)
+
+    def _choose(self, corpus: Corpus) -> pa.Table:
+        """Go through units that all have a score."""
         score_of_row = score_column(corpus, self.score, "deita.score")
         units = embedded_units(corpus, self.unit, self.on, self.seed)
-        score = best_of_units(units, score_of_row)
-        order = best_order(score)[: int(np.isfinite(score).sum())]
+        order = best_order(best_of_units(units, score_of_row))
         budget = resolve_budget(self.budget, len(units))
         kept, _, seen = novel(units.vectors, order, self.threshold, budget)
-        reasons = np.full(len(units), "no_score", dtype=object)
-        reasons[order] = "over_budget"
+        reasons = np.full(len(units), "over_budget", dtype=object)
         reasons[order[:seen]] = "not_novel"
         reasons[kept] = "selected"
         rank = rank_in(kept, len(units))[units.of_row]
@@ -110,6 +117,7 @@ class Deita(Budgeted):
         }
         return {
             "mean_score": {name: mean(score[rows]) for name, rows in picks.items()},
+            **unscored_figures(decided),
             **diversity_figures(corpus, decided, unit=self.unit, on=self.on, seed=self.seed),
         }
 

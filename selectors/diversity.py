@@ -19,7 +19,7 @@ from pydantic import Field
 
 from siftline.contracts.columns import score_column
 from siftline.contracts.corpus import VERDICTS, Corpus
-from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.method import Budgeted, ChoosesByScore, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import Share
 from siftline.contracts.stable_hash import stable_hash
@@ -38,6 +38,7 @@ from siftline.selectors.quotas.domains import (
     sides_of,
 )
 from siftline.selectors.ranking import places, rank_within
+from siftline.selectors.unscored import among_scored, scored_units, unscored_figures
 from siftline.selectors.vectors.breadth import diversity_figures
 from siftline.selectors.vectors.clusters import Prompts, cluster_prompts, prompts_of
 from siftline.selectors.vectors.embeddings import embedding_scorers
@@ -48,11 +49,12 @@ from siftline.selectors.vectors.prompt_map import MapKind, check_map, prompt_map
 DECIMALS = 6
 
 
-class Diversity(Budgeted):
+class Diversity(Budgeted, ChoosesByScore):
     """Keeps a budget of rows or prompts, spread over clusters of prompts.
 
     Reasons: `selected`, `over_budget`, and `near_duplicate` for what `max_similarity` passes over;
-    it stands for a kept row too, where the budget could not be met without it.
+    it stands for a kept row too, where the budget could not be met without it. `unscored`: a row
+    without the score that `prefer` names.
 
     Score columns of the table `diversity`: `cluster`, `similarity` (cosine to its centroid).
 
@@ -75,6 +77,8 @@ class Diversity(Budgeted):
         prefer: Score column, the higher the better, that decides inside a cluster;
             `likelihood.mean_logprob` is derived from the stored sum and count. None prefers what
             is nearest to the centroid, the cluster's most typical prompts.
+        unscored: `keep` keeps rows without a score beside the budget, which counts the others;
+            `drop` leaves them out.
         max_similarity: Largest cosine between prompts of one cluster (with `domains`, of one side
             of it); DEITA's 0.9 is for another embedder. One that is nearer to a prompt before it
             is passed over, and comes back only where the budget, or the side's part of it, cannot
@@ -85,7 +89,8 @@ class Diversity(Budgeted):
 
     # 2: clusters weigh by their prompts, not by their rows; means ranked on a grid of 0.001.
     # 3: k-means of large pools starts on a sample.
-    revision: ClassVar[int] = 3
+    # 4: rows without the score to prefer by are kept.
+    revision: ClassVar[int] = 4
 
     kind: Literal["diversity"] = "diversity"
     model: str
@@ -136,6 +141,11 @@ class Diversity(Budgeted):
         """
         if not len(corpus):
             return VERDICTS.empty_table()
+        score = self._preference(corpus, self._clusters(corpus))
+        return among_scored(self, corpus, scored_units(corpus, self.unit, score), self._choose)
+
+    def _choose(self, corpus: Corpus) -> pa.Table:
+        """Allocate the budget to rows that can all be preferred."""
         prompts = prompts_of(corpus)
         sides = self._sides(corpus, prompts)
         clusters = self._clusters(corpus)
@@ -151,7 +161,7 @@ class Diversity(Budgeted):
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare the breadth of the pool, the selection and a random one."""
         clusters = self._clusters(corpus)["cluster"].to_numpy()
-        figures = diversity_figures(
+        figures = unscored_figures(decided) | diversity_figures(
             corpus, decided, unit=self.unit, seed=self.seed, clusters=clusters
         )
         if self.domains is None:

@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from siftline.contracts.columns import mean_logprob, text_column, to_float
 from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.figures import mean, quartiles, shares
-from siftline.contracts.method import Method, verdicts
+from siftline.contracts.method import ChoosesByScore, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import Share
 from siftline.contracts.stable_hash import stable_hash
@@ -32,25 +32,32 @@ from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.budget import prompt_codes
 from siftline.selectors.choices import best_of_each
 from siftline.selectors.ranking import places, rank_within, ranks_by_row
+from siftline.selectors.unscored import UNSCORED, unscored_figures
 
 # Batches of another shape move bfloat16 scores by about this much (methods, shared contract).
 SCORE_GRID = 1e-3
 
 
-class Grape(Method):
+class Grape(ChoosesByScore):
     """Keeps, for each prompt, the responses that the target model finds likeliest.
 
     Reasons for keeping: `likeliest`, `no_choice` (the prompt has one response), `unscored` (the
-    response could not be scored, which is no verdict on it). For dropping: `less_likely`,
+    response could not be scored, which is no verdict on it), `undecided` (among the k likeliest of
+    those that were scored, but one that was not may be likelier). For dropping: `less_likely`,
     `self_generated`, `repetition`, `prompt_copy`, `truncated`, `empty_response`, `origin_share`
     (swapped out for the runner-up of another origin). A prompt whose candidates are all barred
     keeps none.
+
+    With a candidate that could not be scored, a prompt drops what is dropped whatever its score
+    is: those that k others precede, and the flawed where a sound one was scored. So it may keep
+    more than k; `unscored: drop` leaves out what has no score, and the others are decided.
 
     Attributes:
         model: Role of the target model, untuned.
         k: Responses kept per prompt; `match_original` keeps as many as the prompt has rows from
             the sources in `original`, and at least one.
         original: Sources for `match_original`.
+        unscored: `keep` or `drop` what could not be scored.
         template: How prompt and response are written for the model; `plain` is the paper's.
         max_tokens: Most tokens of prompt and response together; None takes the model's window.
         score_eos: Score the end token too.
@@ -62,7 +69,7 @@ class Grape(Method):
             had a choice; None for no cap.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: what was not scored outdoes nothing
 
     kind: Literal["grape"] = "grape"
     model: str
@@ -106,19 +113,23 @@ class Grape(Method):
         candidates = np.bincount(prompts)[prompts]
         score = mean_logprob(corpus)
         reasons = np.full(len(corpus), "less_likely", dtype=object)
-        barred = self._guards(corpus, prompts, reasons)
+        barred = self._guards(corpus, prompts, np.isfinite(score), reasons)
         unscored = ~barred & ~np.isfinite(score)
-        _mark(reasons, unscored, "unscored")
+        _mark(reasons, unscored, UNSCORED)
+        waiting = unscored & (self.unscored == "keep")
+        unknown = np.bincount(prompts[waiting], minlength=prompts.max() + 1)[prompts]
         ranked = ~barred & ~unscored
         rank = np.zeros(len(corpus), dtype=np.int64)
         rank[ranked] = rank_within(prompts[ranked], _places(corpus, score)[ranked])
-        keep = (rank > 0) & (rank <= self._quota(corpus, prompts))
-        reasons[keep] = "likeliest"
+        quota = self._quota(corpus, prompts)
+        keep = (rank > 0) & (rank <= quota)
+        reasons[keep] = np.where(rank + unknown <= quota, "likeliest", "undecided")[keep]
         if self.max_origin_share is not None:
-            self._cap_origins(corpus, prompts, score, rank, keep, reasons)
+            choice = (candidates > 1) & (unknown == 0)
+            self._cap_origins(corpus, prompts, score, rank, keep, choice, reasons)
         alone = (candidates == 1) & ranked
         reasons[alone] = "no_choice"
-        return verdicts(corpus, keep | alone | unscored, reasons, ranks_by_row(rank), score)
+        return verdicts(corpus, keep | alone | waiting, reasons, ranks_by_row(rank), score)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare the choice with a random and the longest candidate of each prompt."""
@@ -137,6 +148,8 @@ class Grape(Method):
         return {
             "prompts": len(np.unique(prompts)),
             "prompts_with_a_choice": len(np.unique(prompts[choice])),
+            "prompts_with_undecided_rows": len(np.unique(prompts[_are(decided, "undecided")])),
+            **unscored_figures(decided),
             "mean_log_likelihood": {name: mean(score[rows]) for name, rows in picks.items()},
             "response_chars_quartiles": {
                 "candidates": quartiles(chars[choice]),
@@ -147,7 +160,9 @@ class Grape(Method):
             "origin_share_of_selected": shares(origins[picks["selected"]]),
         }
 
-    def _guards(self, corpus: Corpus, prompts: Ints, reasons: npt.NDArray[Any]) -> Bools:
+    def _guards(
+        self, corpus: Corpus, prompts: Ints, scored: Bools, reasons: npt.NDArray[Any]
+    ) -> Bools:
         """Mark candidates that may not be ranked, with their reasons."""
         selves = {origin.casefold() for origin in self.self_origins}
         origins = text_column(corpus, "origin")
@@ -160,9 +175,9 @@ class Grape(Method):
         barred |= _mark(reasons, ~barred & (status == "empty_response"), "empty_response")
         if self.max_prompt_overlap is not None:
             copied = to_float(corpus.column("statistics.prompt_overlap")) > self.max_prompt_overlap
-            barred |= _mark(reasons, _outdone(copied, prompts, barred), "prompt_copy")
+            barred |= _mark(reasons, _outdone(copied, prompts, barred, scored), "prompt_copy")
         cut = to_float(corpus.column("likelihood.truncated")) > 0  # nulls, not scored, are NaN
-        return barred | _mark(reasons, _outdone(cut, prompts, barred), "truncated")
+        return barred | _mark(reasons, _outdone(cut, prompts, barred, scored), "truncated")
 
     def _quota(self, corpus: Corpus, prompts: Ints) -> Ints:
         """Return [rows] how many responses the row's prompt may keep."""
@@ -180,6 +195,7 @@ class Grape(Method):
         score: Float64s,
         rank: Ints,
         keep: Bools,
+        choice: Bools,
         reasons: npt.NDArray[Any],
     ) -> None:
         """Swap the closest calls of an origin above its cap for the runner-up, in place.
@@ -188,7 +204,6 @@ class Grape(Method):
         is left to swap, the share stays above the cap; the diagnosis shows it.
         """
         origins = np.array(text_column(corpus, "origin"), dtype=object)
-        choice = np.bincount(prompts)[prompts] > 1
         # The small number keeps 0.29 of 100 at 29, which floating point would make 28.
         cap = int((self.max_origin_share or 1) * np.count_nonzero(keep & choice) + 1e-9)
         kept = origins[keep & choice]
@@ -245,12 +260,18 @@ def _tie(corpus: Corpus) -> Ints:
     return places(np.lexsort((ids, hashes)))
 
 
-def _outdone(flawed: Bools, prompts: Ints, barred: Bools) -> Bools:
-    """Return [rows] true where a flawed candidate's prompt has one without the flaw."""
+def _outdone(flawed: Bools, prompts: Ints, barred: Bools, scored: Bools) -> Bools:
+    """Return [rows] true where a flawed candidate's prompt has one that was scored without it."""
     sound = np.zeros(prompts.max() + 1, dtype=bool)
-    sound[prompts[~barred & ~flawed]] = True
+    sound[prompts[~barred & ~flawed & scored]] = True
     outdone: Bools = ~barred & flawed & sound[prompts]
     return outdone
+
+
+def _are(decided: pa.Table, reason: str) -> Bools:
+    """Return [rows] true for the rows of a reason."""
+    rows: Bools = np.array(decided["reason"].to_pylist(), dtype=object) == reason
+    return rows
 
 
 def _mark(reasons: npt.NDArray[Any], rows: Bools, slug: str) -> Bools:

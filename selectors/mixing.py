@@ -17,17 +17,18 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from siftline.contracts.columns import MEAN_LOGPROB, score_column, to_float
 from siftline.contracts.corpus import VERDICTS, Corpus
-from siftline.contracts.method import Budgeted, verdicts
+from siftline.contracts.method import Budgeted, ChoosesByScore, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import Share, fraction_of
 from siftline.scorers.token_counts import TokenCounts
-from siftline.selectors.arrays import Float64s, Ints
+from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.budget import Budget, resolve_budget
 from siftline.selectors.choices import best_order, random_order
 from siftline.selectors.mixture.groups import By, Rule, group
 from siftline.selectors.mixture.plan import Mixture, quotas
 from siftline.selectors.mixture.report import mixture_figures
 from siftline.selectors.ranking import places, rank_within
+from siftline.selectors.unscored import UNSCORED
 
 REPEATS = "mix.repeats"  # score column: how often a row is written if it is kept
 # Means are ranked on this grid of nats a token, which batches of another shape seldom cross.
@@ -54,12 +55,12 @@ Weight = Annotated[float, BeforeValidator(_read_weight), Field(ge=0, le=10**15)]
 Temperature = Annotated[float | Literal["inf"], BeforeValidator(_check_temperature)]
 
 
-class Mix(Budgeted):
+class Mix(Budgeted, ChoosesByScore):
     """Keeps a mixture of sources, of tasks, or of tasks within sources.
 
-    Reasons for keeping: `selected`, `repeated` (written more than once), `uncounted` (the
-    tokenizer failed on the row, which is no verdict on it). For dropping: `over_budget`,
-    `no_weight` (the group's weight is 0).
+    Reasons for keeping: `selected`, `repeated` (written more than once). For dropping:
+    `over_budget`, `no_weight` (the group's weight is 0). `unscored`: the tokenizer failed on the
+    row, or it lacks the score that `prefer` names, which is no verdict on it.
 
     Score column of the table `mix`: `repeats`, how often a row is written if it is kept.
 
@@ -85,11 +86,13 @@ class Mix(Budgeted):
         max_epochs: How often a row may be written to fill its group's share; 1 never repeats one.
         prefer: Score column, the higher the better, that decides which rows a group gives; None
             leaves it to the seed. Which rows repeat once more than others is left to the seed.
+        unscored: `keep` keeps rows without a score beside the budget, which counts the others;
+            `drop` leaves them out.
         model: Role of a model of this machine, whose tokenizer counts; `unit: token` needs it.
         seed: Seeds the random order of the rows; the recipe's unless stated.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: rows without the score to prefer by are kept
 
     kind: Literal["mix"] = "mix"
     budget: Budget | None = None
@@ -151,14 +154,16 @@ class Mix(Budgeted):
         times[mixture.rows] = mixture.take(place).times
         wanted = np.ones(len(corpus), dtype=bool)
         wanted[mixture.rows] = (mixture.groups.share > 0)[mixture.labels]
+        unscored = (times < 0) | (wanted & self._lacks_preference(corpus) & self._sets_aside(times))
         reasons = np.select(
-            [times < 0, times > 1, times == 1, ~wanted],
-            ["uncounted", "repeated", "selected", "no_weight"],
+            [unscored, times > 1, times == 1, ~wanted],
+            [UNSCORED, "repeated", "selected", "no_weight"],
             "over_budget",
         )
         rank = rank_within(mixture.labels, place)
         ranks = dict(zip(mixture.rows.tolist(), rank.tolist(), strict=True))
-        return verdicts(corpus, times != 0, reasons, ranks, self._gain(corpus))
+        keep = np.where(unscored, self.unscored == "keep", times > 0)
+        return verdicts(corpus, keep, reasons, ranks, self._gain(corpus))
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Report what each group has, was asked for and gives, beside a random choice."""
@@ -227,6 +232,20 @@ class Mix(Budgeted):
         if self.prefer == MEAN_LOGPROB:
             worth = np.round(worth, GRID_DECIMALS)
         return places(best_order(worth, mixture.coin))
+
+    def _lacks_preference(self, corpus: Corpus) -> Bools:
+        """Return [rows] true where the score to prefer by is missing."""
+        if self.prefer is None:
+            return np.zeros(len(corpus), dtype=bool)
+        lacking: Bools = ~np.isfinite(self._gain(corpus))
+        return lacking
+
+    def _sets_aside(self, times: Ints) -> Bools:
+        """Return [rows] true for rows that, without a preference, are not the group's to give.
+
+        A group that gives all that it has gives those too, unless they are left out.
+        """
+        return np.full(len(times), True) if self.unscored == "drop" else times < 1
 
     def _gain(self, corpus: Corpus) -> Float64s:
         if self.prefer is None:

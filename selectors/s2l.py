@@ -7,7 +7,7 @@ left. Rows of one cluster are learned alike, so a few of them stand for all.
 
 Ours follows the paper; `stratify_by: source` follows the released code, which first spreads the
 budget over sources and clusters inside each. It differs from the code where that errs: rows that
-cannot be scored are left out and counted, not given the loss 0 of a row that is known by heart;
+cannot be scored are counted, not given the loss 0 of a row that is known by heart;
 trajectories belong to rows by content, not by position; the choice is seeded. k-means starts from
 k-means++ with restarts and sees all points, where the code samples 256 per cluster once.
 
@@ -25,7 +25,7 @@ from pydantic import Field, model_validator
 from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.errors import InputError
 from siftline.contracts.figures import DECIMALS
-from siftline.contracts.method import Budgeted, Request, verdicts
+from siftline.contracts.method import Budgeted, ChoosesByScore, Request, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.trainer import Training, rows_digest
 from siftline.models.likelihood import OK
@@ -41,16 +41,18 @@ from siftline.selectors.trajectories.clusters import centroids_of, cluster
 from siftline.selectors.trajectories.normalising import Normalise, normalised
 from siftline.selectors.trajectories.report import compared, curves
 from siftline.selectors.trajectories.units import TrajectoryUnits, units_of
+from siftline.selectors.unscored import among_scored
 
 # Members of a cluster that `skip_tiny` passes over, the released code's.
 TINY = 2
 
 
-class S2L(Budgeted):
+class S2L(Budgeted, ChoosesByScore):
     """Keeps a budget spread evenly over clusters of loss trajectories.
 
-    Reasons: `selected`, `over_quota`, and `excluded_<status>` for a row without a trajectory, which
-    is neither chosen nor judged: what is empty or too long for the proxy cannot be compared.
+    Reasons: `selected`, `over_quota`, and `unscored` for a row without a trajectory, which is
+    neither chosen nor judged: an empty response, or one whose prompt fills the proxy's window,
+    cannot be compared. A longer row is cut there, as in the released code (`trajectory.truncated`).
 
     Score columns of the table `s2l`: `cluster`, `distance` (to its centroid, in normalised
     losses). The centroids are in the stage's manifest.
@@ -75,10 +77,12 @@ class S2L(Budgeted):
             at length one (`l2`), or as ranks in the pool (`rank`).
         skip_tiny: Clusters of one or two rows give only what the others leave over, as in the
             released code.
+        unscored: `keep` keeps rows without a trajectory beside the budget, which counts the others;
+            `drop` leaves them out.
         seed: Seeds the clusters and the choice inside them; the recipe's unless stated.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: rows without a trajectory are kept
 
     kind: Literal["s2l"] = "s2l"
     model: str | None = None
@@ -169,14 +173,13 @@ class S2L(Budgeted):
                 f"'{self.trajectories}' holds none of the {len(corpus)} rows; expected their ids, "
                 f"such as '{corpus.rows['id'][0]}'."
             )
+        return among_scored(self, corpus, self._units(corpus).of_row >= 0, self._choose)
+
+    def _choose(self, corpus: Corpus) -> pa.Table:
+        """Spread the budget over the clusters of rows that all have a trajectory."""
         units = self._units(corpus)
-        chosen = self._fill(corpus, units).chosen
-        missing = units.of_row < 0
-        keep = np.zeros(len(corpus), dtype=bool)
-        keep[~missing] = chosen[units.of_row[~missing]]
-        reasons = np.where(keep, "selected", "over_quota").astype(object)
-        reasons[missing] = [f"excluded_{status}" for status in statuses[missing]]
-        return verdicts(corpus, keep, reasons)
+        keep = self._fill(corpus, units).chosen[units.of_row]
+        return verdicts(corpus, keep, np.where(keep, "selected", "over_quota"))
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare what is selected with the pool and with the baselines at the same budget."""
@@ -184,7 +187,7 @@ class S2L(Budgeted):
         status = corpus.column("trajectory.status").to_pylist()
         excluded = {str(name): status.count(name) for name in sorted(set(status) - {OK})}
         if not len(units.keys):
-            return {"excluded": excluded, "warnings": ["No row has a trajectory: none is kept."]}
+            return {"unscored": excluded, "warnings": ["No row has a trajectory."]}
         comparison = compared(units, self._chosen(units, decided), self._budget(units), self.seed)
         labels = _labels(corpus, units)
         sizes = np.bincount(labels)
@@ -192,7 +195,7 @@ class S2L(Budgeted):
             "checkpoints": units.points.shape[1],
             "clusters": int((sizes > 0).sum()),
             "largest_cluster_share": round(float(sizes.max() / sizes.sum()), DECIMALS),
-            "excluded": excluded,
+            "unscored": excluded,
             **comparison.figures,
             "cluster_explains_of_log_length": comparison.explained_by(labels),
             "warnings": [*comparison.warnings, *self._warnings(units)],
@@ -229,7 +232,7 @@ class S2L(Budgeted):
         )
 
     def _chosen(self, units: TrajectoryUnits, decided: pa.Table) -> Bools:
-        keep = decided["keep"].to_numpy()
+        keep = decided["keep"].to_numpy() & (units.of_row >= 0)
         chosen = np.zeros(len(units.keys), dtype=bool)
         chosen[units.of_row[keep]] = True
         return chosen

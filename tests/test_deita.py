@@ -35,7 +35,7 @@ def test_by_hand() -> None:
     pool = corpus([5.0, 4.0, 3.0, 2.0, None])
     decided = method().decide(pool)
     # b is too near to a; c to b only, which is not kept. d's second row has no score.
-    expected = ["selected", "not_novel", "selected", "selected", "no_score"]
+    expected = ["selected", "not_novel", "selected", "selected", "unscored"]
     assert decided["reason"].to_pylist() == expected
     assert decided["rank"].to_pylist() == [1, None, 2, 3, None]
     assert decided["gain"].to_pylist() == [5, 4, 3, 2, None]
@@ -43,7 +43,7 @@ def test_by_hand() -> None:
 
 def test_it_stops_at_the_budget() -> None:
     decided = method(budget=2).decide(corpus([5.0, 4.0, 3.0, 2.0, None]))
-    expected = ["selected", "not_novel", "selected", "over_budget", "no_score"]
+    expected = ["selected", "not_novel", "selected", "over_budget", "unscored"]
     assert decided["reason"].to_pylist() == expected
 
 
@@ -61,23 +61,26 @@ def test_a_prompt_has_the_score_of_its_best_row_and_keeps_all() -> None:
 
 def test_the_threshold_matters() -> None:
     pool = corpus([5.0, 4.0, 3.0, 2.0, None])
-    assert kept(pool, method(threshold=0.95).decide(pool)) == {"r0", "r1", "r2", "r3"}
-    assert kept(pool, method(threshold=0.5).decide(pool)) == {"r0", "r3"}
+    assert kept(pool, method(threshold=0.95).decide(pool)) == {"r0", "r1", "r2", "r3", "r4"}
+    assert kept(pool, method(threshold=0.5).decide(pool)) == {"r0", "r3", "r4"}
 
 
 def test_the_likelihood_is_a_score_too() -> None:
     pool = corpus([None] * 5, likelihood=likelihood([-3.0, -1.0, -2.0, None, None]))
     decided = method(score="likelihood.mean_logprob").decide(pool)
     # b is the likeliest, and a and c are both too near to it.
-    expected = ["not_novel", "selected", "not_novel", "no_score", "no_score"]
+    expected = ["not_novel", "selected", "not_novel", "unscored", "unscored"]
     assert decided["reason"].to_pylist() == expected
     assert decided["gain"].to_pylist() == [-3, -1, -2, None, None]
 
 
-def test_no_score_at_all_keeps_nothing() -> None:
+def test_without_any_score_all_are_kept_or_left_out() -> None:
     pool = corpus([None] * 5)
+    decided = method(unscored="drop").decide(pool)
+    assert not kept(pool, decided)
     decided = method().decide(pool)
-    assert set(decided["reason"].to_pylist()) == {"no_score"}
+    assert len(kept(pool, decided)) == 5
+    assert set(decided["reason"].to_pylist()) == {"unscored"}
     assert method().diagnose(pool, decided)["mean_score"]["pool"] is None
 
 

@@ -61,10 +61,14 @@ def test_the_preferred_score_decides_inside_a_cluster() -> None:
     assert decided["rank"].to_pylist()[:6] == [6, 5, 4, 3, 2, 1]
 
 
-def test_rows_without_the_preferred_score_come_last() -> None:
+def test_rows_without_the_preferred_score_are_kept_beside_the_budget() -> None:
     pool = corpus([None, -5.0, -4.0, None, -2.0, -1.0, -1.0, None, -9.0])
     method = Diversity(model="e", clusters=2, budget=4, prefer="likelihood.mean_logprob")
-    assert kept(pool, method.decide(pool)) == {"r4", "r5", "r6", "r8"}
+    decided = method.decide(pool)
+    assert kept(pool, decided) == {"r0", "r3", "r7", "r4", "r5", "r6", "r8"}
+    assert method.diagnose(pool, decided)["rows_without_a_score"] == 3
+    left_out = method.model_copy(update={"unscored": "drop"}).decide(pool)
+    assert kept(pool, left_out) == {"r4", "r5", "r6", "r8"}
 
 
 def test_an_unknown_preference_names_the_columns() -> None:

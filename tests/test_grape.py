@@ -102,9 +102,62 @@ def test_a_response_that_could_not_be_scored_is_kept_and_an_empty_one_is_not() -
         truncated=[None, None, False],
     )
     decided = Grape(model="target").decide(corpus)
-    assert reasons(decided) == {"r0": "unscored", "r1": "empty_response", "r2": "likeliest"}
+    assert reasons(decided) == {"r0": "unscored", "r1": "empty_response", "r2": "undecided"}
     assert kept(corpus, decided) == {"r0", "r2"}
     assert decided["gain"].to_pylist() == [None, None, pytest.approx(-1.0)]
+
+
+def test_what_could_not_be_scored_outdoes_nothing() -> None:
+    flaws: list[dict[str, Any]] = [{"overlap": [0.0, 1.0]}, {"truncated": [None, True]}]
+    for flaw in flaws:
+        corpus = pool("aa", [None, -1.0], **flaw)
+        told = reasons(Grape(model="target").decide(corpus))
+        assert told == {"r0": "unscored", "r1": "undecided"}
+    # A copy that was not scored is outdone by a sound one that was.
+    corpus = pool("aa", [None, -1.0], overlap=[1.0, 0.0])
+    told = reasons(Grape(model="target").decide(corpus))
+    assert told == {"r0": "prompt_copy", "r1": "likeliest"}
+
+
+def test_a_prompt_with_an_unscored_candidate_drops_only_what_is_sure() -> None:
+    means = [-1.0, -2.0, -3.0, None, -1.0, None, -1.0]
+    corpus = pool("aaaabbc", means)
+    told = reasons(Grape(model="target", k=2).decide(corpus))
+    # The first is among the two likeliest whatever the fourth is, the second perhaps.
+    assert told == {
+        "r0": "likeliest",
+        "r1": "undecided",
+        "r2": "less_likely",
+        "r3": "unscored",
+        "r4": "likeliest",
+        "r5": "unscored",
+        "r6": "no_choice",
+    }
+    decided = Grape(model="target", k=2).decide(corpus)
+    assert kept(corpus, decided) == {"r0", "r1", "r3", "r4", "r5", "r6"}
+    found = Grape(model="target", k=2).diagnose(corpus, decided)
+    assert (found["prompts_with_undecided_rows"], found["rows_without_a_score"]) == (1, 2)
+    dropping = Grape(model="target", k=2, unscored="drop").decide(corpus)
+    assert kept(corpus, dropping) == {"r0", "r1", "r4", "r6"}
+    assert reasons(dropping)["r1"] == "likeliest"
+
+
+@pytest.mark.parametrize("value", [-9.0, -2.5, -1.5, 0.0])
+def test_what_is_sure_stays_so_whatever_the_missing_score_is(value: float) -> None:
+    means: list[float | None] = [-1.0, -2.0, -3.0]
+    for k in (1, 2, 3, 4):
+        method = Grape(model="target", k=k)
+        told = reasons(method.decide(pool("aaaa", [*means, None])))
+        known = pool("aaaa", [*means, value])
+        chosen = kept(known, method.decide(known))
+        assert {row for row, why in told.items() if why == "likeliest"} <= chosen
+        assert not chosen & {row for row, why in told.items() if why == "less_likely"}
+
+
+def test_the_cap_swaps_nothing_where_a_score_is_missing() -> None:
+    corpus = pool("aaa", [-1.0, -1.1, None], origin=["big", "small", "small"])
+    told = reasons(Grape(model="target", max_origin_share=0.5).decide(corpus))
+    assert told == {"r0": "undecided", "r1": "less_likely", "r2": "unscored"}
 
 
 def capped() -> Corpus:

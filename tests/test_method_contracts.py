@@ -357,18 +357,48 @@ def test_the_budget_is_honoured(kind: str, unit: str, budget: Any, bench: Bench)
     assert isinstance(method, Budgeted)
     corpus = bench.measured(method)
     decided = method.decide(corpus)
-    pool = corpus.rows.filter(pa.array(method.pool(corpus)))
-    if kind == "s2l":  # rows without a trajectory are no part of the pool
-        pool = pool.filter(pc.equal(corpus.column("trajectory.status"), "ok"))
+    # What has no score is kept beside the budget, which counts the others.
+    scored = pc.not_equal(decided["reason"], "unscored").to_numpy()
+    pool = corpus.rows.filter(pa.array(method.pool(corpus) & scored))
     column = "id" if unit == "row" else "prompt_id"
     there = len(pool[column].unique())
-    kept = len(corpus.rows.filter(decided["keep"])[column].unique())
+    kept = len(corpus.rows.filter(pc.and_(decided["keep"], pa.array(scored)))[column].unique())
     shares = {"40%": 0.4, 0.25: 0.25, "1/3": 1 / 3}
     allowed = min(there, budget if isinstance(budget, int) else int(shares[budget] * there))
     if kind in KEEPS_FEWER:
         assert 0 < kept <= allowed
     else:
         assert kept == allowed
+
+
+# Fields that name a score, by kind; the tests give it to some rows only.
+BY_SCORE = {name: "partial.value" for name in ("score", "prefer")}
+
+
+@budgeted
+@pytest.mark.parametrize("unit", ["row", "prompt"])
+@pytest.mark.parametrize("unscored", ["keep", "drop"])
+def test_rows_without_a_score_are_kept_or_left_out(
+    kind: str, unit: str, unscored: str, bench: Bench
+) -> None:
+    """At a budget of the whole pool nothing is dropped but what the recipe leaves out."""
+    fields = METHODS[kind].model_fields
+    if unit not in str(fields["unit"].annotation):
+        return
+    changes: dict[str, Any] = {name: each for name, each in BY_SCORE.items() if name in fields}
+    changes |= {"threshold": 1.0} if kind in KEEPS_FEWER else {}
+    if "unscored" in fields:
+        changes["unscored"] = unscored
+    method = method_of(kind, budget="100%", unit=unit, **changes)
+    for values in ([None, 1.0, 2.0], [None]):
+        partial = pa.table({"value": pa.array((values * 32)[:32], pa.float64())})
+        corpus = bench.measured(method).with_scores("partial", partial)
+        decided = method.decide(corpus)
+        lacking = pc.equal(decided["reason"], "unscored").to_numpy()
+        dropped = ~decided["keep"].to_numpy() & method.pool(corpus)
+        assert (dropped == (lacking if changes.get("unscored") == "drop" else False)).all()
+        if changes.get("unscored") == "drop":
+            assert lacking.any()
 
 
 @every_kind

@@ -150,7 +150,10 @@ def test_a_group_prefers_rows_by_their_score() -> None:
     means = [-1.0, -3.0, -2.0, None, -0.5, -0.5]
     corpus = corpus_of([*"abcdef"], source=[*"sssstt"], tables={"likelihood": likelihood(means)})
     mix = Mix(budget=3, prefer="likelihood.mean_logprob")
-    assert kept(corpus, mix.decide(corpus)) - {"r4", "r5"} == {"r0", "r2"}
+    assert kept(corpus, mix.decide(corpus)) - {"r4", "r5"} == {"r0", "r2", "r3"}
+    assert reasons(mix.decide(corpus))["r3"] == "unscored"  # and is kept beside the budget
+    left_out = mix.model_copy(update={"unscored": "drop"}).decide(corpus)
+    assert kept(corpus, left_out) - {"r4", "r5"} == {"r0", "r2"}
     ranks = mix.decide(corpus)["rank"].to_pylist()
     assert ranks[:4] == [1, 3, 2, 4]  # who has no score comes last
     assert sorted(ranks[4:]) == [1, 2]  # a tie is the seed's
@@ -229,12 +232,12 @@ def test_a_row_that_cannot_be_counted_is_kept_and_costs_nothing() -> None:
     corpus = pool(2, 2, token_counts=tokens([10, None, 10, 10]))
     mix = Mix(budget=10, unit="token", model="m", weights={"b": 1, "a": 0})
     found = reasons(mix.decide(corpus))
-    assert (found["r0"], found["r1"]) == ("no_weight", "uncounted")
+    assert (found["r0"], found["r1"]) == ("no_weight", "unscored")
     assert sorted([found["r2"], found["r3"]]) == ["over_budget", "selected"]
     assert mix.derive(corpus)["mix"]["repeats"].to_pylist()[1] == 1
     alone = pool(1, 0, token_counts=tokens([None]))
     every = Mix(budget=10, unit="token", model="m")
-    assert list(reasons(every.decide(alone)).values()) == ["uncounted"]
+    assert list(reasons(every.decide(alone)).values()) == ["unscored"]
     assert figures(every, alone)["given"] == 0
 
 

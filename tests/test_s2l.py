@@ -185,13 +185,14 @@ def test_a_prompt_has_the_mean_of_its_responses_and_keeps_them_all() -> None:
     selector = method(unit="prompt", clusters=2, budget=2)
     decided = decide(selector, corpus)
     assert {"r2"} < kept(corpus, decided)  # the small cluster, and one of the two prompts
-    assert kept(corpus, decided) - {"r2"} in ({"r0", "r1"}, {"r3"})
-    assert reasons(decided)["r4"] == "excluded_nan"
+    # A prompt's row without a trajectory shares the fate of the others.
+    assert kept(corpus, decided) - {"r2"} in ({"r0", "r1"}, {"r3", "r4"})
     assert kept(corpus, decide(method(unit="prompt", budget="100%"), corpus)) == {
         "r0",
         "r1",
         "r2",
         "r3",
+        "r4",
     }
 
 
@@ -226,32 +227,31 @@ def test_sources_share_the_budget_first() -> None:
     assert not set(clusters[:4]) & set(clusters[4:])
 
 
-def test_rows_without_a_trajectory_are_left_out_and_listed() -> None:
+def test_rows_without_a_trajectory_are_kept_or_left_out_and_listed() -> None:
     losses, _ = groups([5, 5, 5])
     status = {0: "empty_response", 1: "prompt_too_long", 2: "nan", 3: "nan"}
     selector = method(budget="100%")
     corpus = derived(selector, pool(losses, status=status))
     decided = selector.decide(corpus)
     told = reasons(decided)
-    assert {row: told[f"r{row}"] for row in status} == {
-        row: f"excluded_{why}" for row, why in status.items()
-    }
-    assert kept(corpus, decided) == {f"r{row}" for row in range(4, 15)}
+    assert {told[f"r{row}"] for row in status} == {"unscored"}
+    assert kept(corpus, decided) == {f"r{row}" for row in range(15)}
+    left_out = method(budget="100%", unscored="drop").decide(corpus)
+    assert kept(corpus, left_out) == {f"r{row}" for row in range(4, 15)}
+    assert reasons(left_out) == told
     assert corpus.column("s2l.cluster").to_pylist()[:4] == [None] * 4
     assert corpus.column("s2l.distance").null_count == 4
     found = selector.diagnose(corpus, decided)
-    assert found["excluded"] == {"empty_response": 1, "nan": 2, "prompt_too_long": 1}
-    assert len(kept(corpus, decide(method(budget="50%"), corpus))) == 5  # of eleven
+    assert found["unscored"] == {"empty_response": 1, "nan": 2, "prompt_too_long": 1}
+    assert len(kept(corpus, decide(method(budget="50%"), corpus))) == 5 + 4  # of eleven; beside it
 
 
 def test_a_pool_without_any_trajectory() -> None:
     selector = method(budget=2)
     corpus = derived(selector, pool([[1.0], [2.0]], status={0: "nan", 1: "nan"}))
     decided = selector.decide(corpus)
-    assert not kept(corpus, decided)
-    assert selector.diagnose(corpus, decided)["warnings"] == [
-        "No row has a trajectory: none is kept."
-    ]
+    assert kept(corpus, decided) == {"r0", "r1"}
+    assert selector.diagnose(corpus, decided)["warnings"] == ["No row has a trajectory."]
     assert selector.picture(corpus, decided) == {}
 
 
@@ -528,8 +528,8 @@ def test_a_run_on_given_trajectories(folder: Path) -> None:
     result = go(folder, GIVEN)
     assert result.model_calls == 0
     told = verdicts_of(result)
-    assert Counter(told.values()) == {"selected": 8, "over_quota": 15, "excluded_missing": 1}
-    assert told[f"r{COUNT}"] == "excluded_missing"
+    assert Counter(told.values()) == {"selected": 8, "over_quota": 15, "unscored": 1}
+    assert told[f"r{COUNT}"] == "unscored"
     assert verdicts_of(go(folder, GIVEN, runs="others", shard_rows=1)) == told
     manifest = read_finished(result.folder / "01-s2l", StageManifest)
     assert manifest is not None
@@ -547,7 +547,7 @@ def test_other_trajectories_make_another_version(folder: Path) -> None:
     pq.write_table(table.slice(1), folder / "t.parquet")
     second = go(folder, GIVEN)
     assert second.folder != first.folder
-    assert verdicts_of(second)["r1"] == "excluded_missing"
+    assert verdicts_of(second)["r1"] == "unscored"
     (folder / "t.parquet").unlink()
     with pytest.raises(InputError, match=r"t\.parquet' cannot be read"):
         go(folder, GIVEN)
@@ -557,7 +557,7 @@ def test_a_row_that_gets_another_id_is_looked_up_again(folder: Path) -> None:
     table = pq.read_table(folder / "t.parquet")
     ids = ["new", *table["id"].to_pylist()[1:]]
     pq.write_table(table.set_column(0, "id", pa.array(ids)), folder / "t.parquet")
-    assert verdicts_of(go(folder, GIVEN))["r1"] == "excluded_missing"
+    assert verdicts_of(go(folder, GIVEN))["r1"] == "unscored"
     path = folder / "data.jsonl"
     path.write_text(path.read_text(encoding="utf-8").replace('"r1"', '"new"'), encoding="utf-8")
     assert verdicts_of(go(folder, GIVEN))["new"] in ("selected", "over_quota")

@@ -98,14 +98,13 @@ def test_one_verdict_per_row_in_order(name: str, rows: int) -> None:
     assert np.isfinite(decided["gain"].drop_null().to_numpy()).all()
     # A NaN would have become null; where one may stand is what the methods document.
     missing = np.isnan(decided["gain"].to_numpy())
-    documented = ("over_budget", "no_score", "not_novel", "target", "kept", "selected")
+    documented = ("over_budget", "unscored", "not_novel", "target", "kept", "selected")
     assert set(np.array(decided["reason"].to_pylist())[missing]) <= set(documented)
     ranked = decided["rank"].drop_null().to_pylist()
     assert sorted(set(ranked)) == list(range(1, len(set(ranked)) + 1))
     if ranked:
-        assert [rank is not None for rank in decided["rank"].to_pylist()] == decided[
-            "keep"
-        ].to_pylist()
+        chosen = [row["keep"] and row["reason"] != "unscored" for row in decided.to_pylist()]
+        assert [rank is not None for rank in decided["rank"].to_pylist()] == chosen
 
 
 @pytest.mark.parametrize("name", ALL)

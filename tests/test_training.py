@@ -116,6 +116,16 @@ def test_all_assistant_turns_of_a_conversation_are_learned(
     assert texts == learned
 
 
+def test_turns_behind_the_window_are_cut_off() -> None:
+    model = engine()
+    turns = talk("the cat", "sat", "on the " * 40, "mat")
+    (found,) = training_rows([turns], "plain", model, 30)
+    (short,) = training_rows([turns[:2]], "plain", model, 30)
+    assert isinstance(found, TrainingRow)
+    assert found == short
+    assert training_rows([turns], "plain", model, 3) == ["prompt_too_long"]
+
+
 def test_an_earlier_turn_that_reads_otherwise_later_is_not_learned() -> None:
     last = Encoded((2, 3, 4, 5, 6, 7, 1), 5, 2, True)
     kept = Encoded((2, 3, 4, 1), 1, 2, True)  # what follows takes the place of its end token

@@ -196,7 +196,10 @@ def likelihood(status: str, total: float | None = None) -> ResponseLikelihood:
         ([likelihood("boundary"), likelihood("ok", -6.0)], Loss("ok", 1.5, 4, False)),
         # An earlier turn without a number at one checkpoint would else be missing there alone.
         ([likelihood("nan"), likelihood("ok", -6.0)], "nan"),
-        ([likelihood("ok", -2.0), likelihood("prompt_too_long")], "prompt_too_long"),
+        # What lies behind the window is cut off.
+        ([likelihood("ok", -2.0), likelihood("prompt_too_long")], Loss("ok", 0.5, 4, True)),
+        ([likelihood("prompt_too_long")], "prompt_too_long"),
+        (["template_mismatch", likelihood("prompt_too_long")], "prompt_too_long"),
         ([likelihood("ok", -2.0), "empty_response"], "empty_response"),
     ],
 )

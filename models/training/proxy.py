@@ -62,7 +62,7 @@ class ProxyTraining(Config):
         warmup: Share of the steps over which the learning rate rises.
         weight_decay: Weight decay of AdamW.
         max_tokens: A longer row is cut there, or at the model's window if that is smaller; a row
-            whose prompt fills it is left out.
+            whose first prompt fills it is left out.
         checkpoints: The number of checkpoints, evenly spread over the training, the last one at its
             end; or the parts of the training after which they are made, such as `[0.1, 0.5, 1.0]`.
         every_steps: Number of steps between checkpoints; it replaces `checkpoints`.
@@ -137,7 +137,7 @@ class Proxy(Trainer):
         training: The settings of its training.
     """
 
-    revision: ClassVar[int] = 3
+    revision: ClassVar[int] = 4  # 4: of a conversation, the turns that fit are learned
 
     training: ProxyTraining = ProxyTraining()
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from siftline.contracts.examples import Message
-from siftline.models.likelihood import Encoded, Pair, ResponseLikelihood
+from siftline.models.likelihood import PROMPT_TOO_LONG, Encoded, Pair, ResponseLikelihood
 from siftline.models.rendering import Template, render_turns
 
 if TYPE_CHECKING:  # it imports torch, which is optional and slow to import
@@ -45,7 +45,8 @@ def training_rows(
         max_tokens: A longer conversation is cut there.
 
     Returns:
-        By conversation: its row, or the status of the last turn that says why it has none.
+        By conversation: its row, or the status of the last turn that says why it has none. Turns
+        that lie behind the window are cut off.
     """
     rendered = [render_turns(turns, template, model) for turns in conversations]
     window = min(max_tokens, model.window)
@@ -59,11 +60,16 @@ def training_rows(
 
 def _training_row(turns: Sequence[Encoded | ResponseLikelihood | str]) -> TrainingRow | str:
     """Join the assistant turns of one conversation, each tokenised up to and with itself."""
-    last = turns[-1]
+    fitting = list(turns)
+    while len(fitting) > 1 and _lies_behind(fitting[-1]):
+        fitting.pop()
+    last = fitting[-1]
     if not isinstance(last, Encoded):
+        if len(fitting) < len(turns):
+            return PROMPT_TOO_LONG
         return last if isinstance(last, str) else last.status
     spans = []
-    for turn in turns[:-1]:
+    for turn in fitting[:-1]:
         if isinstance(turn, Encoded):
             # With a plain template the next question follows where the turn's end token would be.
             for end in (len(turn.ids), len(turn.ids) - turn.eos):
@@ -71,3 +77,8 @@ def _training_row(turns: Sequence[Encoded | ResponseLikelihood | str]) -> Traini
                     spans.append((turn.prompt_tokens, end))
                     break
     return TrainingRow(last.ids, (*spans, (last.prompt_tokens, len(last.ids))))
+
+
+def _lies_behind(turn: Encoded | ResponseLikelihood | str) -> bool:
+    """Return whether the window ends before a turn begins."""
+    return isinstance(turn, ResponseLikelihood) and turn.status == PROMPT_TOO_LONG

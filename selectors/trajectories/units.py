@@ -24,7 +24,8 @@ class TrajectoryUnits(NamedTuple):
 
     Attributes:
         keys: [units] Id of the row, or of the prompt.
-        of_row: [rows] Number of each row's unit; -1 where the row has no trajectory.
+        of_row: [rows] Number of each row's unit; -1 where the row, or its prompt, has no
+            trajectory.
         first_row: [units] Number of its first row, by id.
         points: [units, checkpoints] Losses, float32; of a prompt the mean over its rows.
         cost: [units] In the budget's unit: 1, or response tokens.
@@ -61,10 +62,10 @@ def units_of(
     rows = np.flatnonzero(known)
     ids = corpus.rows["id"].combine_chunks()
     rows = rows[pc.sort_indices(ids.take(pa.array(rows))).to_numpy()]
-    column = corpus.rows["prompt_id" if unit == "prompt" else "id"].combine_chunks()
-    keys, codes, first = _in_random_order(column.take(pa.array(rows)), seed)
-    of_row = np.full(len(corpus), -1, dtype=np.int64)
-    of_row[rows] = codes
+    named = corpus.rows["prompt_id" if unit == "prompt" else "id"].combine_chunks()
+    keys, codes, first = _in_random_order(named.take(pa.array(rows)), seed)
+    of_row = pc.fill_null(pc.index_in(named, value_set=pa.array(keys, pa.string())), -1)
+    of_row = of_row.to_numpy(zero_copy_only=False).astype(np.int64)
     count = np.bincount(codes, minlength=len(keys))
     sources = np.array(corpus.rows["source"].to_pylist(), dtype=object)
     names_of = _first_source(sources[rows], codes, len(keys))
