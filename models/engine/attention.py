@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import torch
 import transformers
 
+from siftline.models.engine import varlen
 from siftline.models.engine.layout import FlashLayout, GroupLayout, Layout
 
 NAME = "siftline_packed"
@@ -101,7 +102,7 @@ def packed_attention(
     # One row of all heads per token: [tokens, heads, size].
     q, k, v = (each[0].transpose(0, 1) for each in (query, key, value))
     if isinstance(layout, FlashLayout):
-        return _flash(layout, q, k, v, scale)[None]
+        return varlen.attend(varlen.kernel_of_torch(), layout, q, k, v, scale)[None]
     result = q.new_empty(len(q), q.shape[1], v.shape[2])
     for group in layout:
         _attend_group(group, q, k, v, scale, result)
@@ -111,26 +112,6 @@ def packed_attention(
 @packed_attention.register_fake
 def _(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
     return query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
-
-
-def _flash(
-    layout: FlashLayout, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float
-) -> torch.Tensor:
-    from torch.nn.attention.varlen import varlen_attn  # not in every torch that is allowed
-
-    mixed = varlen_attn(
-        q[layout.order],
-        k[layout.keys],
-        v[layout.keys],
-        layout.query_ends,
-        layout.key_ends,
-        layout.longest_query,
-        layout.longest_key,
-        scale=scale,
-        window_size=(-1, 0),  # causal, the last query sees the last key
-        enable_gqa=q.shape[1] != k.shape[1],
-    )
-    return mixed[layout.back]
 
 
 def _attend_group(

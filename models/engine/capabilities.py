@@ -3,7 +3,6 @@
 It is read off the model's configuration, or tried on a few tokens.
 """
 
-import importlib.util
 from typing import Any
 
 import torch
@@ -24,11 +23,7 @@ def weight_counts(model: PreTrainedModel) -> tuple[int, int]:
 
 def has_flash_kernel(model: PreTrainedModel) -> bool:
     """Return whether the variable-length flash kernel can serve the model."""
-    return (
-        model.device.type == "cuda"
-        and model.dtype in (torch.bfloat16, torch.float16)
-        and importlib.util.find_spec("torch.nn.attention.varlen") is not None
-    )
+    return model.device.type == "cuda" and model.dtype in (torch.bfloat16, torch.float16)
 
 
 def attention_limit(model: PreTrainedModel) -> int | None:

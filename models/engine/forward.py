@@ -3,15 +3,15 @@
 A pack has no padding, and prompts in it run once (siftline.models.engine.packing). Whether a model
 can be run on packs is tried when it is loaded: a few rows are scored packed, with and without a
 shared prompt, and alone. A model whose scores differ (hybrid and linear-attention models carry
-state from row to row) is run on padded rows from then on, and a log line says so. Padding is on the
-right: a causal model does not look there, so it changes no score and needs no mask.
+state from row to row) is run on padded rows from then on, and a warning says so, with the reason.
+Padding is on the right: a causal model does not look there, so it changes no score and needs no
+mask.
 
 The vocabulary projection, the largest matrix of a small model, is applied at response positions
 only (siftline.models.engine.projection); where a model changes its logits afterwards, by a cap or a
 scale, its own projection is used instead.
 """
 
-import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
+from siftline.contracts import progress
 from siftline.models.engine import attention
 from siftline.models.engine.capabilities import (
     attention_limit,
@@ -36,8 +37,6 @@ from siftline.models.engine.packing import Pack, pack, plan_packs
 from siftline.models.engine.prepacking import can_prepack, prepack
 from siftline.models.engine.projection import Projection, logsumexp
 from siftline.models.likelihood import Encoded
-
-_log = logging.getLogger(__name__)
 
 # Mean difference in nats per token between packed and alone above which packs are not used. On the
 # random tokens of the trial, SmolLM2 gives 0.07 in bfloat16 by rounding and 0.9 when rows leak.
@@ -80,10 +79,9 @@ class Network:
         self._flash = has_flash_kernel(model)
         self.longest_packed: int | None = attention_limit(model)
         if reason := self._canary():
-            _log.warning(
-                "The rows of '%s' are padded instead of packed, and share no prompts: %s.",
-                name,
-                reason,
+            progress.warn(
+                f"The rows of '{name}' are padded instead of packed, and share no prompts: "
+                f"{reason}."
             )
             self.longest_packed = 0
 
@@ -103,7 +101,7 @@ class Network:
         if not self._tried_compiled:
             self._tried_compiled = True
             if reason := self._canary(compiled=True):
-                _log.warning("The layers of '%s' are not compiled: %s.", self.name, reason)
+                progress.warn(f"The layers of '{self.name}' are not compiled: {reason}.")
                 self._compilation.possible = False
         return self._compilation.possible
 
