@@ -12,13 +12,14 @@ from typing import ParamSpec, TypeVar
 from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import TerminationSignal
 
 from siftline.contracts.runtime import Runtime
 from siftline.pipelines import run as steps
 from siftline.pipelines.job import locked, open_job
 from siftline.pipelines.recipe import Recipe, load_recipe
 from siftline.pipelines.run import RunResult
-from siftline.pipelines.run_directory import finished
+from siftline.pipelines.run_directory import finished, telling_what_is_kept
 from siftline.pipelines.scores.work import Cost, Work
 from siftline.pipelines.stage import StageRun, after_stage, finished_stage
 from siftline.pipelines.workers import Workers, workers
@@ -74,14 +75,15 @@ def _curate(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> RunResu
     job = open_job(recipe, base, runs, runtime)
     if finished(job.version):
         return steps.reuse(job)
-    read_inputs(job)
-    corpus = job.open_corpus()
-    with workers(job) as crew:
-        for stage in range(len(recipe.stages)):
-            if finished_stage(job, stage) is None:
-                _run_stage(StageRun(job, stage, corpus, crew.store), crew)
-            corpus = after_stage(corpus, job.stage_folder(stage))
-    return finish(job, corpus)
+    with telling_what_is_kept(job.version, job.cache, (KeyboardInterrupt, TerminationSignal)):
+        read_inputs(job)
+        corpus = job.open_corpus()
+        with workers(job) as crew:
+            for stage in range(len(recipe.stages)):
+                if finished_stage(job, stage) is None:
+                    _run_stage(StageRun(job, stage, corpus, crew.store), crew)
+                corpus = after_stage(corpus, job.stage_folder(stage))
+        return finish(job, corpus)
 
 
 def _run_stage(stage: StageRun, crew: Workers) -> None:

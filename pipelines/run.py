@@ -26,6 +26,7 @@ from siftline.pipelines.run_directory import (
     point_latest,
     read_finished,
     read_summary,
+    telling_what_is_kept,
     write_manifest,
     write_summary,
 )
@@ -64,12 +65,13 @@ def run(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) 
         job = open_job(recipe, base, runs, runtime or Runtime())
         if finished(job.version):
             return reuse(job)
-        read_inputs(job)
-        corpus = job.open_corpus()
-        with workers(job) as crew:
-            for stage in range(len(recipe.stages)):
-                corpus = run_stage(job, stage, corpus, crew)
-        return finish(job, corpus)
+        with telling_what_is_kept(job.version, job.cache):
+            read_inputs(job)
+            corpus = job.open_corpus()
+            with workers(job) as crew:
+                for stage in range(len(recipe.stages)):
+                    corpus = run_stage(job, stage, corpus, crew)
+            return finish(job, corpus)
 
 
 def read_inputs(job: Job) -> IngestManifest:

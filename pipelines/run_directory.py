@@ -10,8 +10,10 @@ planned but not run, with a `plan.json` and nothing but what ingestion has read,
 next is made.
 """
 
+import contextlib
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -117,6 +119,28 @@ def point_latest(version: Path) -> None:
     temporary = temporary_for(link)
     temporary.symlink_to(version.name)
     temporary.replace(link)
+
+
+@contextlib.contextmanager
+def telling_what_is_kept(
+    version: Path, cache: Path, signals: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
+) -> Iterator[None]:
+    """Say what is kept, and how to go on, when the block is interrupted.
+
+    Args:
+        version: Of the run.
+        cache: Of the scores.
+        signals: What interrupts it.
+    """
+    try:
+        yield
+    except signals:
+        folders = [path.parent.name for path in sorted(version.glob(f"*/{MANIFEST}"))]
+        progress.warn(
+            f"Interrupted. Finished in '{version}': {', '.join(folders) or 'nothing yet'}; the "
+            f"scores so far are in '{cache}'. Run the same command again to go on."
+        )
+        raise
 
 
 def read_finished(folder: Path, model: type[M]) -> M | None:

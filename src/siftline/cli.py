@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +14,9 @@ from rich.table import Table
 
 from siftline import __version__
 from siftline.calibration_display import calibration_tables, verdict
-from siftline.contracts.errors import RecipeError, RunError, SiftlineError
+from siftline.contracts.errors import RecipeError, RunError
 from siftline.contracts.runtime import Runtime
+from siftline.endings import guarded, without_interrupts
 from siftline.pipelines.calibration.calibrate import calibrate
 from siftline.pipelines.ingestion.inputs import resolve
 from siftline.pipelines.planning import plan
@@ -181,6 +181,7 @@ def _run_flow(recipe: Path, runs: Path, overrides: list[str], runtime: Runtime) 
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
     if home := os.environ.get("PREFECT_HOME"):
         Path(home).mkdir(parents=True, exist_ok=True)  # Prefect makes no parent folders
@@ -190,7 +191,8 @@ def _run_flow(recipe: Path, runs: Path, overrides: list[str], runtime: Runtime) 
     from siftline.flows.curate import curate
 
     try:
-        with get_client(sync_client=True) as client:  # starts the temporary server
+        # This starts the temporary server, which must outlive Ctrl-C: the run reports to it.
+        with without_interrupts(), get_client(sync_client=True) as client:
             failure = client.api_healthcheck()
     except RuntimeError as error:
         failure = error
@@ -267,23 +269,6 @@ def _version(
         raise typer.Exit
 
 
-def guarded(command: Callable[[], None]) -> int:
-    """Run a command, and turn a user's mistake into one message and an exit code.
-
-    Returns:
-        0 done, 1 the run failed, 2 the recipe or the call is wrong.
-    """
-    try:
-        command()
-    except SiftlineError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
-        return 2 if isinstance(error, RecipeError) else 1
-    except KeyboardInterrupt:
-        err.print("Interrupted; what was scored is kept, run again to go on.")
-        return 1
-    return 0
-
-
 def main() -> None:
     """Start the command line."""
-    sys.exit(guarded(app))
+    sys.exit(guarded(app, err))

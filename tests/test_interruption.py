@@ -1,0 +1,61 @@
+"""An interrupted run says what is kept, with Prefect and without, and its exit code says so."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from siftline.cli import main
+from siftline.scorers.text_statistics import ResponseStatistics
+
+score = ResponseStatistics.score
+
+def slow(*args):
+    Path(sys.argv[-1], "scoring").touch()
+    time.sleep(1)
+    return score(*args)
+
+ResponseStatistics.score = slow
+main()
+"""
+
+SIGNALS = [
+    pytest.param("--no-prefect", signal.SIGINT, 130),
+    pytest.param("--no-prefect", signal.SIGTERM, 143),
+    pytest.param("--prefect", signal.SIGINT, 130, marks=pytest.mark.prefect),
+]
+
+
+@pytest.mark.parametrize(("how", "number", "code"), SIGNALS)
+def test_an_interrupted_run_says_what_is_kept(
+    tmp_path: Path, how: str, number: signal.Signals, code: int
+) -> None:
+    rows = [{"question": f"Which is no. {n}?", "answer": f"It is {n}."} for n in range(12)]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stages = "[{kind: exact_duplicates}, {kind: rules}]"
+    (tmp_path / "r.yaml").write_text(f"name: r\ninputs: [{{path: d.jsonl}}]\nstages: {stages}\n")
+    command = ["run", str(tmp_path / "r.yaml"), how, "--shard-rows", "3", "--runs", str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-c", SLOW, *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as run:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "scoring").exists() and time.monotonic() < deadline:
+            assert run.poll() is None
+            time.sleep(0.05)
+        os.killpg(run.pid, number)  # as a terminal does: Prefect's server is told too
+        _, said = run.communicate(timeout=120)
+    assert run.returncode == code
+    assert f"Finished in '{tmp_path / 'r' / 'v0001'}': 00-ingest, 01-exact_duplicates" in said
+    assert "Run the same command again to go on." in said
+    assert "Traceback" not in said
