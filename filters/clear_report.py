@@ -14,14 +14,11 @@ from siftline.filters.confidence import sampled, status_of
 from siftline.filters.correction import CORRECTED
 from siftline.filters.thresholds import Passed, group_names, members, vanishing
 from siftline.models.likelihood import EMPTY_RESPONSE, OK
-from siftline.scorers.consistency import TOO_FEW_SAMPLES
 
 # A group of which less is kept is about to vanish, if it had so many rows (ours).
 VANISHING_SHARE = 0.1
 FEWEST_ROWS = 10
 NAMED_GROUPS = 5
-# Share of rows without enough samples above which the report warns (ours).
-MANY_UNJUDGED = 0.1
 # Median probability of a letter as the next token below which the report warns (ours).
 LITTLE_MASS = 0.1
 
@@ -85,7 +82,6 @@ def warnings(corpus: Corpus, keep: Bools, passed: Passed, tunes: bool) -> list[s
     """
     candidates = (
         _vanishing(corpus, keep),
-        _unjudged(corpus),
         _little_mass(corpus),
         "Nothing passed that a model could be tuned on: nothing is corrected."
         if tunes and not passed.rows.any()
@@ -106,19 +102,6 @@ def _vanishing(corpus: Corpus, keep: Bools) -> str | None:
     return (
         f"Of {'; '.join(gone[:NAMED_GROUPS])}{more} less than {VANISHING_SHARE:.0%} is "
         "kept; set 'threshold.per: task', or a lower threshold."
-    )
-
-
-def _unjudged(corpus: Corpus) -> str | None:
-    status = status_of(corpus)
-    unjudged = int(((status != OK) & (status != EMPTY_RESPONSE)).sum())
-    if unjudged <= MANY_UNJUDGED * len(corpus):
-        return None
-    few = int((status == TOO_FEW_SAMPLES).sum())
-    return (
-        f"{unjudged} of {len(corpus)} rows are not judged and so kept; of {few} fewer than "
-        "two samples came to an answer that can be compared: raise 'max_tokens', or "
-        "choose another 'consistency'."
     )
 
 

@@ -68,6 +68,7 @@ def curate(
         key=_artifact_key(loaded.name),
         description=f"siftline {result.recipe} {result.version}",
     )
+    steps.require_rows(loaded, result)
     return result
 
 

@@ -27,6 +27,8 @@ from siftline.pipelines.run_directory import INGEST, open_version
 from siftline.pipelines.scores.identity import identity_hash, method_packages, package_of
 from siftline.pipelines.scores.store import ScoreStore
 
+# Fields of a recipe that change nothing of what is written.
+_NO_IDENTITY = ("name", "engine", "allow_empty")
 # Bumped when ingestion or export would write other bytes from the same input.
 MACHINERY_REVISION = 4  # 4: shards of examples close at a number of bytes
 
@@ -134,7 +136,7 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
     prints |= {name: {"digest": _digest_of(base / name)} for name in _files(recipe)}
     resolved = recipe.model_dump(mode="json")
     identity = {
-        "recipe": {key: value for key, value in resolved.items() if key not in ("name", "engine")},
+        "recipe": {key: value for key, value in resolved.items() if key not in _NO_IDENTITY},
         "data": [digest(item, base) for item in recipe.inputs],
         "models": prints,
         "revisions": _revisions(),

@@ -45,6 +45,8 @@ class StageManifest(Config):
         model_calls: Forward passes.
         tokens: Tokens through models, padding not counted.
         seconds: Wall time.
+        statuses: Rows by status of each score table that was asked for, if it has statuses.
+        warnings: Sentences that the terminal and the report show: of statuses, and the method's.
         diagnosis: What the method says of its own work, for the report.
         pictures: What the report draws of it (:mod:`siftline.reports.pictures`).
         files: What the files of its folder are; stated in that folder only.
@@ -63,6 +65,8 @@ class StageManifest(Config):
     model_calls: int
     tokens: int
     seconds: float
+    statuses: dict[str, dict[str, int]] = {}
+    warnings: tuple[str, ...] = ()
     diagnosis: dict[str, Any] = {}
     pictures: dict[str, Any] = {}
     files: dict[str, FileState] = {}

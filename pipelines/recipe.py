@@ -77,6 +77,7 @@ class Recipe(Config):
         models: By the role that stages name.
         stages: Done in this order.
         output: The curated dataset.
+        allow_empty: A dataset without rows is a result, and not an error.
         engine: What maps the shards of a stage: threads of one process.
     """
 
@@ -88,6 +89,7 @@ class Recipe(Config):
     models: dict[str, ModelSpec] = {}
     stages: tuple[Stage, ...] = ()
     output: Output = Output()
+    allow_empty: bool = False
     engine: Literal["threads"] = "threads"
 
     @model_validator(mode="before")

@@ -11,6 +11,7 @@ from pathlib import Path
 import siftline
 from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import RunError
 from siftline.contracts.publishing import writing
 from siftline.contracts.records import check_files, write_text
 from siftline.contracts.runtime import Runtime
@@ -47,7 +48,7 @@ class RunResult(Summary):
 
 
 def run(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) -> RunResult:
-    """Curate a dataset.
+    """Curate a dataset. Whoever wants no empty one calls :func:`require_rows` with the result.
 
     Args:
         recipe: What is to be done.
@@ -131,7 +132,8 @@ def finish(job: Job, corpus: Corpus) -> RunResult:
     summary = _summary(job, exported)
     write_text(job.curated_folder / "README.md", dataset_card(job, summary))
     write_summary(job.version, summary)
-    point_latest(job.version)
+    if exported.rows or job.recipe.allow_empty:
+        point_latest(job.version)
     return RunResult(**read_summary(job.version).model_dump(), folder=job.version, reused=False)
 
 
@@ -143,9 +145,35 @@ def reuse(job: Job) -> RunResult:
     """
     summary = read_summary(job.version)
     check_files(job.version, summary.files, sizes_only=True)
-    point_latest(job.version)
+    if summary.export.rows or job.recipe.allow_empty:
+        point_latest(job.version)
     spent = {"model_calls": 0, "tokens": 0, "scored": 0}
     return RunResult(**{**summary.model_dump(), **spent}, folder=job.version, reused=True)
+
+
+def require_rows(recipe: Recipe, result: RunResult) -> None:
+    """Check that a dataset has rows, once the report is written that says where they went.
+
+    An empty version is finished, and `latest` stays where it is.
+
+    Args:
+        recipe: Says whether an empty dataset is a result.
+        result: Of its run.
+
+    Raises:
+        RunError: It has none. The stage that dropped the last rows is named.
+    """
+    if result.export.rows or recipe.allow_empty:
+        return
+    last = next((stage for stage in result.stages if stage.rows and not stage.kept), None)
+    where = "no row that was read is an example"
+    if last is not None:
+        reasons = ", ".join(f"{slug} {count:,}" for slug, count in last.reasons_dropped.items())
+        where = f"'{last.folder}' dropped the last {last.rows:,} rows ({reasons})"
+    raise RunError(
+        f"The dataset is empty: {where}. See '{result.folder / 'report.html'}', and loosen that "
+        "stage, or state 'allow_empty: true' in the recipe where no rows are a result."
+    )
 
 
 def _summary(job: Job, exported: ExportManifest) -> Summary:

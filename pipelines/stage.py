@@ -25,6 +25,7 @@ from siftline.pipelines.run_directory import read_finished, write_manifest
 from siftline.pipelines.scores.measuring import Measured, measure
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import Cost, Work, pending, train
+from siftline.scorers.remedies import shortfall
 
 
 class StageRun:
@@ -96,6 +97,10 @@ class StageRun:
         write_table(verdicts, self.folder / "verdicts.parquet")
         revised = self._write_revisions(corpus, verdicts)
         asked = sum(int(request.rows.sum()) for request in requests)
+        statuses = count_statuses(corpus, requests)
+        short = [shortfall(table, counts) for table, counts in statuses.items()]
+        diagnosis = method.diagnose(corpus, verdicts) if len(corpus) else {}
+        own = diagnosis.pop("warnings", [])
         manifest = StageManifest(
             folder=self.folder.name,
             kind=method.kind,
@@ -110,7 +115,9 @@ class StageRun:
             model_calls=self.cost.usage.model_calls,
             tokens=self.cost.usage.tokens,
             seconds=round(time.monotonic() - self._started, 3),
-            diagnosis=method.diagnose(corpus, verdicts) if len(corpus) else {},
+            statuses=statuses,
+            warnings=(*[each for each in short if each], *own),
+            diagnosis=diagnosis,
             pictures=method.picture(corpus, verdicts) if len(corpus) else {},
         )
         write_manifest(self.folder, manifest)
@@ -240,6 +247,17 @@ def check_verdicts(kind: str, corpus: Corpus, verdicts: pa.Table) -> None:
         raise RuntimeError(f"'{kind}' did not judge the rows that it was given, in their order")
     if verdicts["keep"].null_count or verdicts["reason"].null_count:
         raise RuntimeError(f"'{kind}' left a row without a verdict or a reason")
+
+
+def count_statuses(corpus: Corpus, requests: Iterable[Request]) -> dict[str, dict[str, int]]:
+    """Count the rows that were asked for by their status, in each score table that has statuses."""
+    counts = {}
+    for request in requests:
+        table = corpus.tables[request.scorer.table]
+        if "status" in table.column_names and request.rows.any():
+            asked = table["status"].filter(pa.array(request.rows))
+            counts[request.scorer.table] = count_values(asked)
+    return counts
 
 
 def count_values(column: Any) -> dict[str, int]:

@@ -84,9 +84,7 @@ def test_corrections_are_counted_by_what_became_of_them() -> None:
 
 def test_each_warning_has_its_cause() -> None:
     def one(found: list[str]) -> str:
-        unjudged, *others = found  # one of the four rows has too few samples
-        assert "1 of 4 rows are not judged" in unjudged
-        return others[0] if others else ""
+        return found[0] if found else ""
 
     nothing = Passed(~ALL, np.zeros(4), ())
     tied = Passed(ALL, np.zeros(4), ("s", "t"))

@@ -459,7 +459,7 @@ def test_mended_tests_are_run_again_and_no_model_is(
     write_code(tmp_path, "assert f(2) == 3 + {n}")
     third = go(tmp_path, {"judge": judge})
     assert third.stages[0].reasons_kept == {"unjudged_gold_fails": 3}
-    assert "3 of 3 gold answers do not pass" in third.stages[0].diagnosis["warnings"][-1]
+    assert "3 of 3 gold answers do not pass" in third.stages[0].warnings[-1]
     assert third.model_calls == 0
 
 

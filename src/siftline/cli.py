@@ -21,7 +21,7 @@ from siftline.pipelines.calibration.calibrate import calibrate
 from siftline.pipelines.ingestion.inputs import resolve
 from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import load_recipe
-from siftline.pipelines.run import RunResult, run
+from siftline.pipelines.run import RunResult, require_rows, run
 from siftline.pipelines.run_directory import INGEST
 from siftline.pipelines.verification import verify
 from siftline.plan_display import plan_tables
@@ -126,6 +126,7 @@ def run_command(
         else:
             result = run(loaded, recipe.resolve().parent, runs, runtime)
             write_reports(result.folder)
+            require_rows(loaded, result)
     if as_json:
         _print_json(result.model_dump(mode="json"))
     else:
@@ -247,7 +248,7 @@ def _print_result(result: RunResult) -> None:
         f"{result.scored:,} scores computed, {result.cached:,} from the cache."
     )
     for stage in result.stages:
-        for warning in stage.diagnosis.get("warnings", ()):
+        for warning in stage.warnings:
             out.print(f"[yellow]warning[/]  {stage.folder}: {escape(warning)}")
     out.print(
         f"dataset  {escape(str(result.folder / 'curated'))}, Parquet in data/", soft_wrap=True
