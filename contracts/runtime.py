@@ -1,13 +1,16 @@
 """Where and how a run is computed, and what it has cost."""
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from siftline.contracts.config import Config
 from siftline.contracts.errors import RecipeError, nearest
 from siftline.contracts.model_spec import ModelSpec
+
+_DEVICE = re.compile(r"auto|cpu|cuda(?::\d{1,3})?")
 
 
 class Runtime(Config):
@@ -15,7 +18,8 @@ class Runtime(Config):
 
     Attributes:
         models: The recipe's models by role.
-        device: `auto`, `cpu`, `cuda`, `cuda:1`, or several such as `cuda:0,cuda:1`.
+        device: `auto`, `cpu`, `cuda`, `cuda:1`, or several such as `cuda:0,cuda:1`; anything else
+            is a :class:`RecipeError`.
         max_batch_tokens: Tokens in one forward pass; None takes what suits the device.
         shard_rows: Examples in one shard of a new version.
         artifact: What was trained for the scorer at hand; the runner fills it in.
@@ -28,6 +32,18 @@ class Runtime(Config):
     shard_rows: int = Field(default=4096, ge=1)
     artifact: Path | None = None
     base: Path = Path()
+
+    @field_validator("device")
+    @classmethod
+    def _devices_are_known(cls, device: str) -> str:
+        """Hold every device to the grammar, before anything is read or paid for."""
+        for name in device.split(","):
+            if not _DEVICE.fullmatch(name.strip()):
+                raise RecipeError(
+                    f"Got the device '{name.strip()}'; expected 'auto', 'cpu', 'cuda', "
+                    "'cuda:<number>', or several of them with commas between."
+                )
+        return device
 
     @property
     def devices(self) -> tuple[str, ...]:

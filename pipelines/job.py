@@ -23,7 +23,7 @@ from siftline.contracts.scorer import Scorer, in_order
 from siftline.models.fingerprint import fingerprint
 from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.recipe import Recipe
-from siftline.pipelines.run_directory import INGEST, open_version
+from siftline.pipelines.run_directory import INGEST, check_place, open_version
 from siftline.pipelines.scores.identity import identity_hash, method_packages, package_of
 from siftline.pipelines.scores.store import ScoreStore
 
@@ -95,8 +95,10 @@ def locked(recipe: Recipe, runs: Path) -> Iterator[None]:
     """Hold the recipe's folder, so that no other run writes to it meanwhile.
 
     Raises:
+        RecipeError: The run directory is an address, or its name is not UTF-8.
         RunError: Another run holds it, or it cannot be written to.
     """
+    check_place(runs)
     folder = runs / recipe.name
     lock = filelock.FileLock(folder / ".lock")
     try:

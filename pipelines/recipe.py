@@ -16,11 +16,13 @@ from siftline.contracts.config import Config
 from siftline.contracts.errors import RecipeError, nearest
 from siftline.contracts.method import Budgeted, Method, local_roles_of, roles_of
 from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.printable import encodable
 from siftline.contracts.share import Share
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.kinds import known_kinds, method_of
 from siftline.pipelines.recipe_errors import described, explain_all
-from siftline.pipelines.recipe_text import read_yaml
+from siftline.pipelines.recipe_name import FolderName
+from siftline.pipelines.recipe_text import read_recipe_text, read_yaml
 from siftline.selectors.mixing import Mix
 
 
@@ -73,7 +75,7 @@ class Recipe(Config):
         seed: Of every stage that does not state its own.
         inputs: Read in this order.
         max_bad_rows: Share of unusable rows above which a run stops, as `5%` or 0.05.
-        max_row_bytes: Largest size of one input row.
+        max_row_bytes: Largest size of one input row, at most 1 GiB.
         models: By the role that stages name.
         stages: Done in this order.
         output: The curated dataset.
@@ -81,11 +83,11 @@ class Recipe(Config):
         engine: What maps the shards of a stage: threads of one process.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    name: FolderName
     seed: int = 0
     inputs: tuple[Input, ...] = Field(min_length=1)
     max_bad_rows: Share = 0.05
-    max_row_bytes: int = Field(default=1 << 20, ge=1)
+    max_row_bytes: int = Field(default=1 << 20, ge=1, le=1 << 30)
     models: dict[str, ModelSpec] = {}
     stages: tuple[Stage, ...] = ()
     output: Output = Output()
@@ -162,13 +164,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         RecipeError: The file is missing, is not YAML, or is not a recipe.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(
-            f"Cannot read the recipe '{path}': {error}. 'siftline init' writes one."
-        ) from error
-    data = read_yaml(text, path.name)
+    data = read_yaml(read_recipe_text(path), path.name)
     if not isinstance(data, dict):
         raise RecipeError(
             f"'{path.name}' holds {described(data)}, expected a mapping with 'name' and 'inputs'."
@@ -199,10 +195,10 @@ def apply_override(data: dict[str, Any], override: str) -> None:
         override: `key=value`; the key is dotted, list items by number.
 
     Raises:
-        RecipeError: The override has no `=`, or its key leads nowhere.
+        RecipeError: The override has no `=`, is not UTF-8, or its key leads nowhere.
     """
     key, equals, value = override.partition("=")
-    if not equals or not key:
+    if not equals or not key or encodable(override) != override:
         raise RecipeError(f"--set got '{override}', expected key=value, such as seed=3.")
     *parents, last = key.split(".")
     target: Any = data
@@ -225,6 +221,6 @@ def _child(target: Any, part: str, key: str) -> Any:
 
 
 def _position(target: list[Any], part: str, key: str) -> int:
-    if part.isdigit() and int(part) < len(target):
+    if part.isdecimal() and int(part) < len(target):
         return int(part)
     raise RecipeError(f"--set {key}: got '{part}', expected a number from 0 to {len(target) - 1}.")

@@ -1,5 +1,6 @@
 """What is wrong with a recipe, in sentences: where, what was found, what to do."""
 
+import reprlib
 import types
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -7,6 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from siftline.contracts.errors import nearest
+from siftline.contracts.printable import excerpt
 from siftline.pipelines.kinds import method_of
 
 # What pydantic calls otherwise than YAML does.
@@ -17,6 +19,9 @@ _EXPECTED = {
     "model_type": "a mapping, such as {key: value}",
     "model_attributes_type": "a mapping, such as {key: value}",
 }
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
 
 
 def explain_all(problems: Sequence[Any], data: Any, recipe: type[BaseModel]) -> list[str]:
@@ -60,8 +65,7 @@ def explain(problem: Any, data: Any, recipe: type[BaseModel]) -> str:
         return f"{where}: {message}" if where else message
     if problem["type"] == "missing":
         return f"{where}: missing, and it has no default."
-    value = repr(problem["input"])
-    value = value if len(value) <= 60 else value[:57] + "..."
+    value = excerpt(_SHORT.repr(problem["input"]), 120)
     wanted = _EXPECTED.get(problem["type"])
     return f"{where}: got {value}{f'; expected {wanted}' if wanted else '. ' + problem['msg']}."
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from siftline.contracts import progress
-from siftline.contracts.errors import DamagedError
+from siftline.contracts.errors import DamagedError, RecipeError, RunError
+from siftline.contracts.printable import encodable
 from siftline.contracts.publishing import published, sweep, temporary_for, writing
 from siftline.contracts.records import (
     FileState,
@@ -36,10 +37,37 @@ MANIFEST = "manifest.json"
 PLAN = "plan.json"
 REPORT = "report.json"
 INGEST = "00-ingest"
+LATEST = "latest"
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _VERSION = re.compile(r"v(\d{4,})")
 
 M = TypeVar("M", IngestManifest, StageManifest)
+
+
+def check_place(runs: Path) -> None:
+    """Check that Arrow would take a run directory for a folder, and by its own name.
+
+    Raises:
+        RecipeError: It is an address, such as `s3://bucket`, or its name is not UTF-8.
+    """
+    if _ADDRESS.match(str(runs)) or encodable(str(runs)) != str(runs):
+        raise RecipeError(
+            f"Got the run directory '{runs}'; expected a folder of this machine whose name is "
+            "UTF-8. Name another with --runs."
+        )
+
+
+def _check_link(link: Path) -> None:
+    """Check that the link to the newest version can be put where it belongs.
+
+    Raises:
+        RunError: A file or a folder lies there.
+    """
+    if link.exists() and not link.is_symlink():
+        raise RunError(
+            f"'{link}' is no link; expected room for one to the newest version. Move it away."
+        )
 
 
 def open_version(folder: Path, key: str, recipe: str) -> Path:
@@ -52,10 +80,11 @@ def open_version(folder: Path, key: str, recipe: str) -> Path:
 
     Raises:
         DamagedError: The key of a finished version cannot be read.
-        RunError: The next version cannot be written.
+        RunError: The next version cannot be written, or something else lies where the link goes.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    _check_link(folder / LATEST)
     sweep(folder)
     keys = {version: _read_key(version) for version in versions_in(folder)}
     versions = [version for version, found in keys.items() if found is not None]
@@ -115,7 +144,7 @@ def finished(version: Path) -> bool:
 
 def point_latest(version: Path) -> None:
     """Make `latest` beside a version point at it."""
-    link = version.parent / "latest"
+    link = version.parent / LATEST
     temporary = temporary_for(link)
     temporary.symlink_to(version.name)
     temporary.replace(link)

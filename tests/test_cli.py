@@ -5,11 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-
-from siftline.pipelines.recipe import parse_recipe
-
-SAMPLES = Path(__file__).parent.parent / "data_samples"
 
 
 def siftline(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -18,18 +13,6 @@ def siftline(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
-
-
-def test_init_writes_a_valid_recipe_and_never_overwrites(tmp_path: Path) -> None:
-    assert siftline("init", cwd=tmp_path).returncode == 0
-    text = (tmp_path / "recipe.yaml").read_text(encoding="utf-8")
-    assert parse_recipe(yaml.safe_load(text), "recipe.yaml").stages
-    shipped = (SAMPLES / "recipe.yaml").read_text(encoding="utf-8")
-    for part in ("stages", "models", "seed", "max_bad_rows"):  # the chain of the demo
-        assert yaml.safe_load(text)[part] == yaml.safe_load(shipped)[part]
-    again = siftline("init", cwd=tmp_path)
-    assert again.returncode == 2
-    assert "exists already" in again.stderr
 
 
 def test_validate_names_what_is_missing(small_recipe: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from siftline.pipelines.ingestion import json_rows
 from siftline.pipelines.ingestion.json_rows import read_json
-from siftline.pipelines.ingestion.rows import BadRow, DamagedError
+from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError
 
 LIMIT = 1 << 20
 
@@ -72,7 +72,7 @@ def test_any_array_is_read_or_refused(text: str, limit: int, size: int) -> None:
         patch.setattr(json_rows, "CHUNK_BYTES", size)
         try:
             pieces = read("[" + text, limit)
-        except DamagedError:
+        except BrokenFileError:
             return
         assert all(isinstance(piece, BadRow | dict) for piece in pieces)
 
@@ -112,13 +112,13 @@ def test_a_truncated_array_loses_its_last_row_only() -> None:
 
 
 def test_an_array_that_ends_in_the_dark_is_refused() -> None:
-    with pytest.raises(DamagedError, match="max_row_bytes"):
+    with pytest.raises(BrokenFileError, match="max_row_bytes"):
         read('[{"a": 1}, {"a": "' + "x" * 100, limit=50)
 
 
 @pytest.mark.parametrize("tail", ['{"a": 2}', '[{"a": 2}]', ', {"a": 3}]'])
 def test_an_array_that_goes_on_after_its_end_is_refused(tail: str) -> None:
-    with pytest.raises(DamagedError, match="goes on after its closing bracket"):
+    with pytest.raises(BrokenFileError, match="goes on after its closing bracket"):
         read('[{"a": 1}] ' + tail)
 
 

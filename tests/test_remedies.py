@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import exit_code
 
-from siftline import cli
 from siftline.contracts.errors import RunError
-from siftline.endings import guarded
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.record import RunRecord
 from siftline.pipelines.run import RunResult, require_rows, run
 from siftline.reports.page import report_page
 from siftline.reports.write import write_reports
+from siftline.result_display import print_result
 from siftline.scorers.remedies import REMEDIES, shortfall
+from siftline.terminal import out
 
 ROOT = Path(__file__).parent.parent
 # Constants that are slugs and no statuses of a row.
@@ -97,7 +98,7 @@ def test_a_stage_warns_in_its_manifest_and_in_the_report(
     assert "warnings" not in stage.diagnosis
     page = report_page(RunRecord(result.folder))
     assert "3 of 8 rows have no score" in page
-    cli._print_result(result)
+    print_result(result, out)
     assert "3 of 8 rows have no score" in " ".join(capsys.readouterr().out.split())
 
 
@@ -128,5 +129,5 @@ def test_the_command_line_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixt
     data = recipe(tmp_path, stages=[{"kind": "rules", "max_chars": 1}])
     (tmp_path / "recipe.yaml").write_text(json.dumps(data), encoding="utf-8")
     where = [str(tmp_path / "recipe.yaml"), "--runs", str(tmp_path / "runs"), "--no-prefect"]
-    assert guarded(lambda: cli.app(["run", *where], standalone_mode=False), cli.err) == 1
+    assert exit_code("run", *where) == 1
     assert "The dataset is empty: '01-rules'" in " ".join(capsys.readouterr().err.split())

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from siftline.pipelines.ingestion.rows import (
     BadRow,
-    DamagedError,
+    BrokenFileError,
     check_names,
     raw_of,
     shown,
@@ -52,7 +52,7 @@ def read_arrow(stream: IO[bytes], kind: str, limit: int) -> Iterator[dict[str, A
         limit: Bytes of the largest row that is read.
 
     Raises:
-        DamagedError: A column's name occurs twice, or is not UTF-8.
+        BrokenFileError: A column's name occurs twice, or is not UTF-8.
         pa.ArrowException: The file is damaged.
         OSError: Likewise.
     """
@@ -98,7 +98,7 @@ def _check_schema(schema: pa.Schema) -> None:
     try:
         names = schema.names
     except UnicodeDecodeError as error:
-        raise DamagedError("a column's name is not UTF-8") from error
+        raise BrokenFileError("a column's name is not UTF-8") from error
     check_names(names)
 
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 from siftline.pipelines.ingestion.rows import (
     RAW_CHARS,
     BadRow,
-    DamagedError,
+    BrokenFileError,
     check_names,
     too_large,
 )
@@ -24,7 +24,7 @@ def read_csv(stream: IO[bytes], limit: int) -> Iterator[dict[str, Any] | BadRow]
         limit: Bytes of the largest row that is read.
 
     Raises:
-        DamagedError: A quote is never closed, a row has no end, or a column's name occurs twice.
+        BrokenFileError: A quote is never closed, a row has no end, or a column's name occurs twice.
         csv.Error: A cell has no end.
     """
     csv.field_size_limit(_ROW_LIMITS * limit)
@@ -39,7 +39,9 @@ def read_csv(stream: IO[bytes], limit: int) -> Iterator[dict[str, Any] | BadRow]
                 yield _row(header, cells, limit)
             lines.begin_row()
     if lines.left_open:
-        raise DamagedError(f"a quote that is opened after line {lines.row_began} is never closed")
+        raise BrokenFileError(
+            f"a quote that is opened after line {lines.row_began} is never closed"
+        )
 
 
 class _Lines:
@@ -62,7 +64,7 @@ class _Lines:
         self._chars += len(line)
         self._quotes += line.count('"')
         if self._chars > self._most:
-            raise DamagedError(
+            raise BrokenFileError(
                 f"the row that begins after line {self._began} is longer than {self._most:,} "
                 f"characters, {_ROW_LIMITS} times 'max_row_bytes'"
             )

@@ -11,6 +11,7 @@ from pydantic import model_validator
 
 from siftline.contracts.config import Config
 from siftline.contracts.errors import InputError, RecipeError, nearest
+from siftline.contracts.printable import encodable
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".arrow", ".feather")
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -69,7 +70,8 @@ class Input(Config):
             return data
         name = str(data.get("path") or data.get("hub") or "").rstrip("/")
         stem = re.sub(r"[*?\[\]]", "", Path(name).name).split(".")[0]
-        return {**data, "source": stem or Path(name).parent.name or "input"}
+        source = encodable(stem or Path(name).parent.name or "input")
+        return {**data, "source": source}
 
     @model_validator(mode="after")
     def _one_place(self) -> "Input":
@@ -107,7 +109,7 @@ def resolve(item: Input, base: Path) -> list[Path]:
         return []
     pattern = base / item.path
     names = glob.glob(item.path, root_dir=base, recursive=True)
-    matches = [pattern] if pattern.exists() else [base / name for name in names]
+    matches = [pattern] if os.path.exists(pattern) else [base / name for name in names]
     if not matches:
         raise RecipeError(
             f"Input '{item.path}' matches no file; expected a file or a glob relative to the "
@@ -139,6 +141,8 @@ def _check(path: Path, name: str) -> None:
         raise RecipeError(
             f"Input '{path.name}' has an unknown type; expected {known}, plain, .gz or .zst."
         )
+    elif not path.is_file():
+        raise InputError(f"Input '{path.name}' is no file, or leads to none. Take it out.")
     elif path.stat().st_size == 0:
         raise InputError(f"Input '{path.name}' is empty; expected at least one row. Remove it.")
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import IO, Any
 
-from siftline.pipelines.ingestion.rows import BadRow, DamagedError, shown, too_large
+from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError, shown, too_large
 
 CHUNK_BYTES = 1 << 18
 _BOM = b"\xef\xbb\xbf"
@@ -32,7 +32,7 @@ def read_json(stream: IO[bytes], limit: int) -> Iterator[dict[str, Any] | BadRow
         limit: Bytes of the largest row that is read.
 
     Raises:
-        DamagedError: An array ends in the middle of a row that is over the limit, or goes on
+        BrokenFileError: An array ends in the middle of a row that is over the limit, or goes on
             after its closing bracket.
     """
     chunks = iter(lambda: stream.read(CHUNK_BYTES), b"")
@@ -190,7 +190,7 @@ def _elements(head: bytes, chunks: Iterator[bytes], limit: int) -> Iterator[byte
             _nothing_follows(cutter.rest, chunks)
             return
     if cutter.cut:
-        raise DamagedError("the array ends inside a row that is over 'max_row_bytes'")
+        raise BrokenFileError("the array ends inside a row that is over 'max_row_bytes'")
     if cutter.rest.strip():
         yield cutter.rest.strip()
 
@@ -199,4 +199,4 @@ def _nothing_follows(tail: bytes, chunks: Iterator[bytes]) -> None:
     for chunk in itertools.chain([tail], chunks):
         if chunk.strip():
             text = shown(chunk.strip()[:40])
-            raise DamagedError(f"the array goes on after its closing bracket, with '{text}'")
+            raise BrokenFileError(f"the array goes on after its closing bracket, with '{text}'")

@@ -26,7 +26,7 @@ from siftline.pipelines.ingestion.inputs import (
     suffix,
 )
 from siftline.pipelines.ingestion.json_rows import read_json
-from siftline.pipelines.ingestion.rows import BadRow, DamagedError, Record, within
+from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError, Record, within
 
 # What pyarrow raises of a file that is damaged, besides its own exceptions.
 _DAMAGED = (OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
@@ -67,7 +67,7 @@ def read_file(path: Path, max_row_bytes: int) -> Iterator[Record]:
             else:
                 rows = _arrow(stream, path, max_row_bytes)
             yield from _numbered(rows)
-    except (*_DAMAGED, MemoryError, csv.Error, DamagedError, pa.ArrowException) as error:
+    except (*_DAMAGED, MemoryError, csv.Error, BrokenFileError, pa.ArrowException) as error:
         raise InputError(
             f"'{path.name}' cannot be read: {_said(error)}. Expected a whole {kind} file; "
             "replace it or take it out of the recipe."
@@ -82,7 +82,7 @@ def _numbered(rows: Iterable[dict[str, Any] | BadRow]) -> Iterator[Record]:
 def _open(path: Path) -> IO[bytes]:
     """Open a file, unpacked; one that was cut short raises OSError when its end is reached."""
     if codec := compression(path):
-        return pa.CompressedInputStream(pa.OSFile(str(path)), codec)  # type: ignore[no-any-return]
+        return pa.CompressedInputStream(path.open("rb"), codec)  # type: ignore[no-any-return]
     return path.open("rb")
 
 

@@ -24,7 +24,7 @@ class Record(NamedTuple):
     value: dict[str, Any] | BadRow
 
 
-class DamagedError(Exception):
+class BrokenFileError(Exception):
     """A file whose rows cannot be told apart any more."""
 
 
@@ -65,8 +65,8 @@ def check_names(names: Sequence[str]) -> None:
     """Check that each column of a table has a name of its own.
 
     Raises:
-        DamagedError: Two have the same, so one would stand for the other.
+        BrokenFileError: Two have the same, so one would stand for the other.
     """
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise DamagedError(f"a column's name, '{name}', occurs twice")
+            raise BrokenFileError(f"a column's name, '{name}', occurs twice")

@@ -2,19 +2,17 @@
 
 import json
 import os
+import shlex
 import sys
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from siftline import __version__
 from siftline.calibration_display import calibration_tables, verdict
-from siftline.contracts.errors import RecipeError, RunError
+from siftline.contracts.errors import RunError
+from siftline.contracts.printable import encodable
 from siftline.contracts.runtime import Runtime
 from siftline.endings import guarded, without_interrupts
 from siftline.pipelines.calibration.calibrate import calibrate
@@ -22,11 +20,13 @@ from siftline.pipelines.ingestion.inputs import resolve
 from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import load_recipe
 from siftline.pipelines.run import RunResult, require_rows, run
-from siftline.pipelines.run_directory import INGEST
 from siftline.pipelines.verification import verify
 from siftline.plan_display import plan_tables
 from siftline.progress_display import display
 from siftline.reports.write import write_reports
+from siftline.result_display import print_result
+from siftline.starting import EXAMPLE, write_example, write_recipe
+from siftline.terminal import err, out, shown, take_any_text
 
 app = typer.Typer(
     add_completion=False,
@@ -34,9 +34,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Curate instruction data for supervised fine-tuning.",
 )
-out = Console()
-err = Console(stderr=True)
-
 RecipePath = Annotated[Path, typer.Argument(help="The recipe, a YAML file.")]
 Overrides = Annotated[
     list[str] | None,
@@ -47,20 +44,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("recipe.yaml"),
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(help="Data to read; quote a glob to make it one input.", show_default=False),
+    ] = None,
+    recipe: Annotated[Path, typer.Option(help="Where to write the recipe.")] = Path("recipe.yaml"),
 ) -> None:
-    """Write a recipe with comments, to be edited."""
-    text = resources.files("siftline").joinpath("recipe-template.yaml").read_text(encoding="utf-8")
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise RecipeError(
-            f"'{path}' exists already. Name another file, or move it away."
-        ) from error
-    except OSError as error:
-        raise RecipeError(f"Cannot write '{path}': {error}.") from error
-    out.print(f"Wrote [bold]{escape(str(path))}[/]. Edit its inputs, then: siftline run {path}")
+    """Write a recipe with comments that runs: over your files, or over a few example rows."""
+    if files:
+        for item in write_recipe(recipe, files):
+            shape = "several shapes" if item.format == "auto" else item.format
+            out.print(f"{shown(item.path)}: {shape}", soft_wrap=True, highlight=False)
+    else:
+        write_example(recipe)
+        out.print(f"Wrote {shown(recipe.parent / EXAMPLE)}", soft_wrap=True, highlight=False)
+    out.print(f"Wrote {shown(recipe)}. Next:", soft_wrap=True, highlight=False)
+    out.print(f"  siftline run {shown(shlex.quote(str(recipe)))}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -68,7 +67,7 @@ def validate(recipe: RecipePath, overrides: Overrides = None, as_json: AsJson = 
     """Check a recipe and that its inputs are there; nothing is run."""
     loaded = load_recipe(recipe, overrides or ())
     files = {
-        item.source: [path.name for path in resolve(item, recipe.resolve().parent)]
+        item.source: [encodable(path.name) for path in resolve(item, recipe.resolve().parent)]
         for item in loaded.inputs
     }
     if as_json:
@@ -76,7 +75,7 @@ def validate(recipe: RecipePath, overrides: Overrides = None, as_json: AsJson = 
         return
     count = sum(len(names) for names in files.values())
     kinds = ", ".join(stage.kind for stage in loaded.stages) or "none"
-    out.print(f"{escape(loaded.name)} is valid: {count} input files; stages: {kinds}.")
+    out.print(f"{shown(loaded.name)} is valid: {count} input files; stages: {shown(kinds)}.")
 
 
 @app.command("plan")
@@ -130,7 +129,7 @@ def run_command(
     if as_json:
         _print_json(result.model_dump(mode="json"))
     else:
-        _print_result(result)
+        print_result(result, out)
 
 
 @app.command("calibrate")
@@ -151,7 +150,7 @@ def calibrate_command(
         return
     for table in calibration_tables(calibration):
         out.print(table)
-    out.print(verdict(calibration))
+    out.print(shown(verdict(calibration)))
     out.print(f"{calibration.model_calls:,} model calls, {calibration.tokens:,} tokens.")
 
 
@@ -165,7 +164,9 @@ def verify_command(
     if as_json:
         _print_json(verified.model_dump(mode="json"))
     for path, problem in () if as_json else verified.damaged.items():
-        out.print(f"[red]damaged[/]  {escape(path)}: {problem}", soft_wrap=True, highlight=False)
+        out.print(
+            f"[red]damaged[/]  {shown(path)}: {shown(problem)}", soft_wrap=True, highlight=False
+        )
     if verified.damaged:
         raise RunError(
             f"{len(verified.damaged)} of {verified.files} files are not as they were written. "
@@ -207,58 +208,8 @@ def _run_flow(recipe: Path, runs: Path, overrides: list[str], runtime: Runtime) 
 
 
 def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def _print_result(result: RunResult) -> None:
-    table = Table(title=f"{result.recipe} {result.version}", title_justify="left")
-    for name, justify in (
-        ("stage", "left"),
-        ("rows in", "right"),
-        ("kept", "right"),
-        ("dropped", "left"),
-        ("seconds", "right"),
-        ("tokens", "right"),
-    ):
-        table.add_column(name, justify=justify, no_wrap=name != "dropped")  # type: ignore[arg-type]
-    sources = result.ingest.summary.sources.values()
-    rows = sum(source.rows for source in sources)
-    examples = sum(source.examples for source in sources)
-    bad: dict[str, int] = {}
-    for source in sources:
-        for slug, count in source.quarantined.items():
-            bad[slug] = bad.get(slug, 0) + count
-    table.add_row(
-        INGEST, f"{rows:,}", f"{examples:,}", _reasons(bad), f"{result.ingest.seconds:.1f}", ""
-    )
-    for stage in result.stages:
-        table.add_row(
-            stage.folder,
-            f"{stage.rows:,}",
-            f"{stage.kept:,}",
-            _reasons(stage.reasons_dropped),
-            f"{stage.seconds:.1f}",
-            f"{stage.tokens:,}" if stage.tokens else "",
-        )
-    out.print(table)
-    if result.reused:
-        out.print("Nothing has changed since this version was finished: it is reused.")
-    out.print(
-        f"{result.export.rows:,} rows curated; {result.model_calls:,} model calls, "
-        f"{result.scored:,} scores computed, {result.cached:,} from the cache."
-    )
-    for stage in result.stages:
-        for warning in stage.warnings:
-            out.print(f"[yellow]warning[/]  {stage.folder}: {escape(warning)}")
-    out.print(
-        f"dataset  {escape(str(result.folder / 'curated'))}, Parquet in data/", soft_wrap=True
-    )
-    out.print(f"reasons  {escape(str(result.folder / 'decisions.parquet'))}", soft_wrap=True)
-    out.print(f"report   {escape(str(result.folder / 'report.html'))}", soft_wrap=True)
-
-
-def _reasons(counts: dict[str, int]) -> str:
-    return ", ".join(f"{slug} {count:,}" for slug, count in counts.items())
+    """Print JSON, in ASCII: what a name holds must not reach the terminal."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
 @app.callback(invoke_without_command=True)
@@ -272,4 +223,5 @@ def _version(
 
 def main() -> None:
     """Start the command line."""
+    take_any_text()
     sys.exit(guarded(app, err))

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from rich.console import Console
-from rich.markup import escape
 
 from siftline.contracts.errors import RecipeError, RunError, SiftlineError
+from siftline.terminal import shown
 
 _INTERRUPTED = 130
 _UNUSABLE = frozenset(
@@ -74,7 +74,7 @@ class _Interruption:
 
 def _told(error: SiftlineError, err: Console) -> int:
     """Print an error, and return its exit code."""
-    err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+    err.print(f"[bold red]error:[/] {shown(error)}", soft_wrap=True, highlight=False)
     return 2 if isinstance(error, RecipeError) else 1
 
 

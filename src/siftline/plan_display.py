@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from rich import box
-from rich.markup import escape
 from rich.table import Table
 
 from siftline.pipelines.planning import Plan, StagePlan
+from siftline.terminal import shown
 
 # What each row of a mixture's table shows; `siftline plan --json` has all.
 _COLUMNS = ("available", "share", "asked", "given", "epochs", "short", "from_others", "random")
@@ -25,10 +25,11 @@ def plan_tables(plan: Plan) -> Iterator[Table | str]:
         elif stage.kind == "dmt":
             yield _splits(stage)
         for warning in stage.figures.get("warnings", ()):
-            yield f"[yellow]warning[/]  {stage.folder}: {escape(warning)}"
+            yield f"[yellow]warning[/]  {shown(stage.folder)}: {shown(warning)}"
         if stage.figures and stage.after:
             yield (
-                f"{stage.folder}: as if all rows reached it; {', '.join(stage.after)} may drop or "
+                f"{shown(stage.folder)}: as if all rows reached it; "
+                f"{shown(', '.join(stage.after))} may drop or "
                 "shrink some of it before."
             )
 
@@ -36,11 +37,13 @@ def plan_tables(plan: Plan) -> Iterator[Table | str]:
 def _table(title: str, names: Sequence[str], texts: int) -> Table:
     """Return an empty table, of whose columns the first hold texts and the others numbers."""
     # Without vertical rules nine columns fit into 80 characters, and no figure is cut short.
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
+    table = Table(
+        title=shown(title), title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True
+    )
     for place, name in enumerate(names):
         width = max(map(len, name.split()))
         justify: Literal["left", "right"] = "left" if place < texts else "right"
-        table.add_column(escape(name), justify=justify, overflow="fold", min_width=width)
+        table.add_column(shown(name), justify=justify, overflow="fold", min_width=width)
     return table
 
 
@@ -56,7 +59,7 @@ def _held(plan: Plan) -> Table:
             table.add_section()
         figures = [each.rows, each.prompts, each.response_chars]
         figures += [each.response_tokens[role] for role in roles]
-        place = ("all", "") if total else (escape(each.source), escape(each.task or "not stated"))
+        place = ("all", "") if total else (shown(each.source), shown(each.task or "not stated"))
         table.add_row(*place, *(f"{figure:,}" for figure in figures))
     return table
 
@@ -69,7 +72,7 @@ def _budgets(stages: Sequence[StagePlan]) -> Table:
         stated = "none: keeps all" if stage.kind == "dmt" else stated
         unknown = "not known yet" if stage.budget is not None else ""
         table.add_row(
-            stage.folder,
+            shown(stage.folder),
             f"{stage.unit}s" if stage.unit else "",
             stated if stage.budget is None else _number(stage.budget),
             unknown if stage.of is None else _number(stage.of),
@@ -85,7 +88,7 @@ def _mixture(stage: StagePlan) -> Table:
     names = [name.replace("_", " ") for name in _COLUMNS]
     table = _table(title, ["group", *names], texts=1)
     for name, row in figures["groups"].items():
-        table.add_row(escape(name), *(_number(row[column]) for column in _COLUMNS))
+        table.add_row(shown(name), *(_number(row[column]) for column in _COLUMNS))
     return table
 
 
@@ -102,4 +105,4 @@ def _splits(stage: StagePlan) -> Table:
 
 
 def _number(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int | float) else escape(str(value))
+    return f"{value:,}" if isinstance(value, int | float) else shown(str(value))

@@ -5,10 +5,11 @@ import time
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from siftline.contracts import progress
+from siftline.contracts.printable import printable
+from siftline.terminal import shown
 
 LINE_SECONDS = 10.0  # between two plain lines
 
@@ -18,11 +19,11 @@ class Bars:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:,.0f}/{task.fields[known]} rows"),
             TextColumn("{task.fields[rate]}"),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -35,7 +36,9 @@ class Bars:
         self.finish()
         self._tokens, self._started = 0, time.monotonic()
         total, known = (rows, f"{rows:,}") if rows else (None, "?")
-        self._task = self._progress.add_task(stage, total=total, known=known, rate="", note="")
+        self._task = self._progress.add_task(
+            printable(stage), total=total, known=known, rate="", note=""
+        )
         self._progress.start()
 
     def advance(self, rows: int, tokens: int) -> None:
@@ -47,7 +50,7 @@ class Bars:
 
     def note(self, text: str) -> None:
         """Show a note beside the bar."""
-        self._progress.update(self._task, note=text)
+        self._progress.update(self._task, note=printable(text))
 
     def warn(self, text: str) -> None:
         """Print a warning above the bar."""
@@ -103,16 +106,16 @@ class Lines:
         tokens = f", {self._tokens:,} tokens, {self._tokens / seconds:,.0f} tokens/s"
         left = (self._total - self._rows) * seconds / self._rows if self._rows else 0
         self._console.print(
-            f"{self._stage}: {self._rows:,}{total} rows{tokens if self._tokens else ''}"
+            f"{shown(self._stage)}: {self._rows:,}{total} rows{tokens if self._tokens else ''}"
             + (f", {left:.0f} s left" if left > 0 else "")
-            + (f", {self._note}" if self._note else ""),
+            + (f", {shown(self._note)}" if self._note else ""),
             highlight=False,
             soft_wrap=True,
         )
 
 
 def _warn(console: Console, text: str) -> None:
-    console.print(f"[yellow]warning[/]  {escape(text)}", highlight=False, soft_wrap=True)
+    console.print(f"[yellow]warning[/]  {shown(text)}", highlight=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

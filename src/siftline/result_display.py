@@ -1,0 +1,58 @@
+"""What `siftline run` prints."""
+
+from rich.console import Console
+from rich.table import Table
+
+from siftline.pipelines.run import RunResult
+from siftline.pipelines.run_directory import INGEST
+from siftline.terminal import shown
+
+
+def print_result(result: RunResult, out: Console) -> None:
+    """Print what a run has done: the stages, what was spent, and where things are."""
+    table = Table(title=shown(f"{result.recipe} {result.version}"), title_justify="left")
+    for name, justify in (
+        ("stage", "left"),
+        ("rows in", "right"),
+        ("kept", "right"),
+        ("dropped", "left"),
+        ("seconds", "right"),
+        ("tokens", "right"),
+    ):
+        table.add_column(name, justify=justify, no_wrap=name != "dropped")  # type: ignore[arg-type]
+    sources = result.ingest.summary.sources.values()
+    rows = sum(source.rows for source in sources)
+    examples = sum(source.examples for source in sources)
+    bad: dict[str, int] = {}
+    for source in sources:
+        for slug, count in source.quarantined.items():
+            bad[slug] = bad.get(slug, 0) + count
+    table.add_row(
+        INGEST, f"{rows:,}", f"{examples:,}", _reasons(bad), f"{result.ingest.seconds:.1f}", ""
+    )
+    for stage in result.stages:
+        table.add_row(
+            shown(stage.folder),
+            f"{stage.rows:,}",
+            f"{stage.kept:,}",
+            _reasons(stage.reasons_dropped),
+            f"{stage.seconds:.1f}",
+            f"{stage.tokens:,}" if stage.tokens else "",
+        )
+    out.print(table)
+    if result.reused:
+        out.print("Nothing has changed since this version was finished: it is reused.")
+    out.print(
+        f"{result.export.rows:,} rows curated; {result.model_calls:,} model calls, "
+        f"{result.scored:,} scores computed, {result.cached:,} from the cache."
+    )
+    for stage in result.stages:
+        for warning in stage.warnings:
+            out.print(f"[yellow]warning[/]  {shown(stage.folder)}: {shown(warning)}")
+    out.print(f"dataset  {shown(result.folder / 'curated')}, Parquet in data/", soft_wrap=True)
+    out.print(f"reasons  {shown(result.folder / 'decisions.parquet')}", soft_wrap=True)
+    out.print(f"report   {shown(result.folder / 'report.html')}", soft_wrap=True)
+
+
+def _reasons(counts: dict[str, int]) -> str:
+    return shown(", ".join(f"{slug} {count:,}" for slug, count in counts.items()))
