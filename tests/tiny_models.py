@@ -51,7 +51,7 @@ def tiny_model(kind: str, **changes: Any) -> Any:
     if kind == "Gemma2":
         sizes["head_dim"] = 8
     names = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": None}
-    config = getattr(transformers, f"{kind}Config")(**sizes, **names, **changes)
+    config = getattr(transformers, f"{kind}Config")(**{**sizes, **names, **changes})
     torch.manual_seed(7)
     name = "GPT2LMHeadModel" if kind == "GPT2" else f"{kind}ForCausalLM"
     return getattr(transformers, name)(config).float()

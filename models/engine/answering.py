@@ -127,11 +127,18 @@ class Answers:
     def _fits(self, batch: Sequence[SamplePortion], portion: SamplePortion) -> bool:
         """Return whether a portion can join a batch, whose first portion is its longest."""
         count = len(batch) + 1
+        regimes = [self._regimes(each.question) for each in (batch[0], portion)]
         return (
-            len(portion.samples) == len(batch[0].samples)
+            regimes[0] == regimes[1]
+            and len(portion.samples) == len(batch[0].samples)
             and count * len(portion.samples) <= self._samples
             and count * batch[0].places <= self._places
         )
+
+    def _regimes(self, question: Question) -> tuple[int, int]:
+        """Return which frequencies its prompt needs, and its longest response."""
+        regime = self._network.rope.regime
+        return regime(len(question.ids)), regime(len(question.ids) + question.limit - 1)
 
     def _portions(self, question: Question) -> Iterator[SamplePortion]:
         """Part the samples of a prompt where they do not fit together."""
@@ -151,9 +158,10 @@ class Answers:
                 for number in portion.samples
             ]
         )
+        shortest = min(len(question.ids) for question in questions)
         longest = max(len(question.ids) + question.limit for question in questions)
         drawn, passes = sample(
-            decoder_for(self._network, longest, BATCH_TOKENS),
+            decoder_for(self._network, shortest, longest, BATCH_TOKENS),
             [question.ids for question in questions],
             numbers,
             [question.limit for question in questions],

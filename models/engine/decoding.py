@@ -17,6 +17,7 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from siftline.models.engine import attention
 from siftline.models.engine.forward import Network, on_device
 from siftline.models.engine.packing import Pack, Unit, fill, pack
+from siftline.models.engine.recomputing import RecomputingDecoder
 from siftline.models.likelihood import Encoded
 
 # Buffers grow by so many tokens.
@@ -59,14 +60,18 @@ class Decoder(Protocol):
         ...
 
 
-def decoder_for(network: Network, longest: int, max_batch_tokens: int) -> Decoder:
+def decoder_for(network: Network, shortest: int, longest: int, max_batch_tokens: int) -> Decoder:
     """Return a decoder that a model can be run with.
 
     Args:
         network: The model.
+        shortest: Number of tokens of the shortest prompt.
         longest: Number of tokens of the longest prompt and its response together.
-        max_batch_tokens: The most tokens of prompts in one forward pass.
+        max_batch_tokens: The most tokens in one forward pass, where the decoder can choose.
     """
+    # The last token is drawn, and never read.
+    if network.rope.regime(shortest) != network.rope.regime(longest - 1):
+        return RecomputingDecoder(network, max_batch_tokens)
     limit = network.longest_packed
     if limit is None or longest <= limit:
         return BufferedDecoder(network, max_batch_tokens)

@@ -36,6 +36,7 @@ from siftline.models.engine.layout import layout_of
 from siftline.models.engine.packing import Pack, pack, plan_packs
 from siftline.models.engine.prepacking import can_prepack, prepack
 from siftline.models.engine.projection import Projection, logsumexp
+from siftline.models.engine.rope import rope_window
 from siftline.models.likelihood import Encoded
 
 # Mean difference in nats per token between packed and alone above which packs are not used. On the
@@ -59,6 +60,7 @@ class Network:
         head: Number of weights of the projection.
         longest_packed: Number of tokens of the longest row that may go into a pack; 0 when the
             model cannot be run on packs, None when there is no limit.
+        rope: Up to which length the frequencies of its positions are always the same.
         too_many: The smallest number of tokens of a forward pass that was too large for the
             device's memory; infinite until one is.
     """
@@ -78,6 +80,7 @@ class Network:
         self._tried_compiled = False
         self._flash = has_flash_kernel(model)
         self.longest_packed: int | None = attention_limit(model)
+        self.rope = rope_window(model)
         if reason := self._canary():
             progress.warn(
                 f"The rows of '{name}' are padded instead of packed, and share no prompts: "
@@ -182,17 +185,15 @@ class Network:
         Returns:
             [scored] float32, in nats, one row after the other.
         """
-        width = max(len(row.ids) for row in rows)
-        padded = np.zeros((len(rows), width), dtype=np.int64)  # any token will do as padding
-        for number, row in enumerate(rows):
-            padded[number, : len(row.ids)] = row.ids
+        ids = self._padded([row.ids[:-1] for row in rows])
         places = [
-            np.arange(row.prompt_tokens - 1, len(row.ids) - 1) + number * width
+            np.arange(row.prompt_tokens - 1, len(row.ids) - 1) + number * ids.shape[1]
             for number, row in enumerate(rows)
         ]
-        ids = on_device(padded, self.device)
-        sources = on_device(np.concatenate(places), self.device)
-        targets = ids.flatten()[sources + 1]
+        scored = [np.array(row.ids[row.prompt_tokens :], dtype=np.int64) for row in rows]
+        sources, targets = (
+            on_device(np.concatenate(each), self.device) for each in (places, scored)
+        )
         if self.projection:
             hidden = self.model.base_model(ids, use_cache=False)[0]
             states = hidden.flatten(0, 1)[sources]
@@ -200,9 +201,23 @@ class Network:
         logits = self.model(ids, use_cache=False).logits
         return _normalised(logits.flatten(0, 1)[sources], targets)
 
+    @torch.inference_mode()
+    def logits_after(self, texts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        """Return the logits after some texts, which are padded: [texts, vocabulary] float32."""
+        logits: torch.Tensor = self.model(self._padded(texts), use_cache=False).logits
+        last = torch.tensor([len(text) - 1 for text in texts], device=self.device)
+        return logits[torch.arange(len(texts), device=self.device), last].float()
+
+    def _padded(self, texts: Sequence[tuple[int, ...]]) -> torch.Tensor:
+        """Return texts as a matrix on the device, filled up on the right with any token."""
+        padded = np.zeros((len(texts), max(map(len, texts))), dtype=np.int64)
+        for number, text in enumerate(texts):
+            padded[number, : len(text)] = text
+        return on_device(padded, self.device)
+
     def _canary(self, compiled: bool = False) -> str | None:
         """Score a few rows packed, shared and alone; return what is wrong with packing, if any."""
-        size = min(24, (self.longest_packed or 48) // 2)
+        size = min(24, (self.longest_packed or 48) // 2, self.rope.tokens // 2)
         ids = scattered_tokens(self.model, 4 * size).tolist()
         prompt, first, second, other = (
             ids[start : start + size] for start in range(0, 4 * size, size)

@@ -16,6 +16,7 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
 from siftline.models.engine.forward import Network
 from siftline.models.engine.packing import Unit, pack, plan_packs, split
+from siftline.models.engine.rope import by_regime
 from siftline.models.likelihood import BATCH_TOKENS, Encoded, OnBatch, plan
 
 Batch = TypeVar("Batch", list[int], list[Unit])
@@ -56,11 +57,12 @@ class Passes:
             ModelError: A single row does not fit the device's memory.
         """
         limit = self._network.longest_packed
-        lengths = [len(row.ids) for row in self._rows]
-        packed = [row for row, size in enumerate(lengths) if limit is None or size <= limit]
-        chosen = set(packed)
-        self._run_packed(packed)
-        self._run_padded([row for row in range(len(lengths)) if row not in chosen])
+        for numbers in by_regime([len(row.ids) - 1 for row in self._rows], self._network.rope):
+            lengths = {number: len(self._rows[number].ids) for number in numbers}
+            packed = [number for number in numbers if limit is None or lengths[number] <= limit]
+            chosen = set(packed)
+            self._run_packed(packed)
+            self._run_padded([number for number in numbers if number not in chosen])
         self._fetch()
         return self._scores
 

@@ -19,6 +19,7 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
 from siftline.models.embedding import Embeddings
 from siftline.models.engine.packing import Pack, Unit, fill, pack
+from siftline.models.engine.rope import by_regime
 from siftline.models.engine.transformer import TransformerModel
 from siftline.models.likelihood import BATCH_TOKENS, Encoded, OnBatch
 from siftline.models.rendering import Prompt
@@ -67,8 +68,11 @@ class MeanStateEmbedder:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         lengths = [len(row.ids) - 1 for row in rows]
         order = sorted(range(len(rows)), key=lambda row: (-lengths[row], rows[row].ids))
-        units = [Unit(0, (row,), lengths[row], lengths[row]) for row in order]
-        batches = fill(units, max_batch_tokens or BATCH_TOKENS)
+        batches: list[list[Unit]] = []
+        for part in by_regime([lengths[row] for row in order], self._network.rope):
+            numbers = [order[place] for place in part]
+            units = [Unit(0, (row,), lengths[row], lengths[row]) for row in numbers]
+            batches += fill(units, max_batch_tokens or BATCH_TOKENS)
         with self._lock:
             for batch in batches:
                 numbers = [row for unit in batch for row in unit.rows]
