@@ -21,13 +21,25 @@ def table_of(records: Sequence[tuple[object, ...]], schema: pa.Schema) -> pa.Tab
 
 def vector_column(
     vectors: npt.NDArray[np.float32], missing: npt.NDArray[np.bool_] | None = None
-) -> pa.FixedSizeListArray:
+) -> pa.LargeListArray:
     """Build a column of vectors.
+
+    Arrow has lists of a fixed size, but before its version 26 it cannot read those with nulls back
+    from Parquet.
 
     Args:
         vectors: [rows, dimensions].
         missing: [rows] True for the rows whose vector is null.
     """
-    flat = pa.array(np.ascontiguousarray(vectors).ravel(), pa.float32())
-    mask = None if missing is None else pa.array(missing)
-    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=mask)
+    there = np.ones(len(vectors), dtype=bool) if missing is None else ~missing
+    flat = pa.array(np.ascontiguousarray(vectors[there]).ravel(), pa.float32())
+    ends = np.cumsum(there * vectors.shape[1], dtype=np.int64)
+    offsets = pa.array(np.concatenate([[0], ends]), pa.int64())
+    return pa.LargeListArray.from_arrays(offsets, flat, mask=pa.array(~there))
+
+
+def matrix_of(column: pa.Array) -> npt.NDArray[np.float32]:
+    """Return [rows, dimensions] the vectors of a column, without those that are null."""
+    rows = len(column) - column.null_count
+    flat: npt.NDArray[np.float32] = column.flatten().to_numpy()
+    return np.ascontiguousarray(flat.reshape(rows, len(flat) // max(1, rows)))

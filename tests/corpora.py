@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from siftline.contracts.corpus import Corpus
+from siftline.scorers.tables import vector_column
 
 
 def corpus_of(
@@ -72,8 +73,7 @@ def statistics(
 def embedding(vectors: npt.NDArray[Any]) -> pa.Table:
     """Return an embedding table of [rows, dimensions] vectors, scaled to length one."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    flat = pa.array(unit.astype(np.float32).ravel(), pa.float32())
-    return pa.table({"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
+    return pa.table({"vector": vector_column(unit.astype(np.float32))})
 
 
 def kept(corpus: Corpus, verdicts: pa.Table) -> set[str]:

@@ -418,7 +418,7 @@ def test_given_trajectories_are_looked_up_by_id(tmp_path: Path) -> None:
 def test_lists_of_any_kind_are_read(tmp_path: Path, losses: pa.Array) -> None:
     found = look_up(tmp_path, losses, ids=["a", "b", "c"])
     assert found["status"].to_pylist() == ["ok", "nan", "missing", "missing"]
-    assert found.schema.field("losses").type == pa.list_(pa.float32(), 2)
+    assert found.schema.field("losses").type == pa.large_list(pa.float32())
 
 
 def test_a_shard_of_which_the_file_knows_nothing_has_the_same_columns(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -6,9 +8,11 @@ from siftline.contracts import progress
 from siftline.contracts.corpus import MESSAGES
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.parquet import read_table, write_table
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.scorers.likelihood import LIKELIHOOD, Likelihood
 from siftline.scorers.prompt_embedding import PromptEmbedding
+from siftline.scorers.tables import matrix_of, vector_column
 
 RUNTIME = Runtime(models={"target": ModelSpec(name="builtin:toy")}, device="cpu")
 
@@ -84,3 +88,19 @@ def test_a_role_without_a_model_is_told_the_nearest(scorer: Likelihood | PromptE
     assert scorer.role == "targt"
     with pytest.raises(RecipeError, match=r"role 'targt'.*Did you mean 'target'"):
         scorer.score(rows(("Say hi", "a")), RUNTIME)
+
+
+def test_vectors_are_lists_that_every_arrow_reads_back(tmp_path: Path) -> None:
+    """Before 26, pyarrow cannot read a list of a fixed size with a null: none is written."""
+    vectors = np.arange(12, dtype=np.float32).reshape(4, 3)
+    missing = np.array([True, False, False, True])
+    column = vector_column(vectors, missing)
+    assert column.type == pa.large_list(pa.float32())
+    write_table(pa.table({"v": column}), tmp_path / "a.parquet")
+    read = read_table(tmp_path / "a.parquet")["v"].combine_chunks()
+    assert read.to_pylist() == [None, [3, 4, 5], [6, 7, 8], None]
+    assert matrix_of(read).tolist() == [[3, 4, 5], [6, 7, 8]]
+    assert matrix_of(read.slice(2)).tolist() == [[6, 7, 8]]
+    assert matrix_of(read.take(pa.array([2, 1, 2]))).tolist() == [[6, 7, 8], [3, 4, 5], [6, 7, 8]]
+    assert matrix_of(vector_column(vectors)).tolist() == vectors.tolist()
+    assert matrix_of(vector_column(vectors, np.ones(4, dtype=bool))).shape == (0, 0)

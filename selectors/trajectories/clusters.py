@@ -46,7 +46,8 @@ def centroids_of(points: Float32s, labels: Ints) -> Float32s:
     k-means stops after some iterations, a step before or after these means.
     """
     count = np.bincount(labels)
-    sums = [np.bincount(labels, column) for column in points.T]
+    sums = np.array([np.bincount(labels, column) for column in points.T])
+    sums = sums.reshape(points.shape[1], len(count)).T  # also where no point tells the width
     with np.errstate(invalid="ignore"):
-        means: Float32s = (np.stack(sums, axis=1) / count[:, None]).astype(np.float32)
+        means: Float32s = (sums / count[:, None]).astype(np.float32)
     return means

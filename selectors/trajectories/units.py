@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from siftline.contracts.columns import to_float
 from siftline.contracts.corpus import Corpus
 from siftline.models.likelihood import OK
+from siftline.scorers.tables import matrix_of
 from siftline.selectors.arrays import Float32s, Float64s, Ints
 from siftline.selectors.choices import random_order
 from siftline.selectors.ranking import places
@@ -104,10 +105,7 @@ def _in_random_order(column: pa.StringArray, seed: int) -> tuple[list[str], Ints
 
 def _losses(corpus: Corpus, rows: Ints) -> Float32s:
     """Return [rows, checkpoints] the losses of some rows."""
-    column = corpus.column("trajectory.losses").take(pa.array(rows))
-    width = column.type.list_size
-    flat: Float32s = column.flatten().to_numpy()
-    return flat.reshape(len(rows), width)
+    return matrix_of(corpus.column("trajectory.losses").take(pa.array(rows)))
 
 
 def _means(losses: Float32s, codes: Ints, count: Ints) -> Float32s:

@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-import numpy as np
-
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.scorer import Scorer
 from siftline.scorers.conversation_embedding import ConversationEmbedding
 from siftline.scorers.prompt_embedding import PromptEmbedding
+from siftline.scorers.tables import matrix_of
 from siftline.scorers.text_statistics import ResponseStatistics
 from siftline.selectors.arrays import Float32s
 
@@ -32,6 +31,4 @@ def vectors_of(corpus: Corpus, on: On) -> Float32s:
         corpus: Has the score `prompt_embedding`, or `conversation_embedding`.
         on: Which of them.
     """
-    column = corpus.column(f"{on}_embedding.vector")
-    vectors: Float32s = column.flatten().to_numpy().reshape(-1, column.type.list_size)
-    return np.ascontiguousarray(vectors)
+    return matrix_of(corpus.column(f"{on}_embedding.vector"))
