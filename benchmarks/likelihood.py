@@ -216,7 +216,7 @@ def main() -> None:
     spec = ModelSpec(name="builtin:smollm2", dtype="bfloat16")
     model: Any = load_language_model(spec, "cpu")
     network: Any = transformers.AutoModelForCausalLM.from_pretrained(
-        loadable_folder(find_model(spec).folder), dtype=torch.bfloat16
+        loadable_folder(find_model(spec)), dtype=torch.bfloat16
     )
     result = {
         "command": f"python benchmarks/likelihood.py --prompts {options.prompts}",

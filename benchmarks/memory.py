@@ -32,7 +32,7 @@ SHARD = 4096
 
 def tiny() -> TransformerModel:
     """Return a model of two narrow layers."""
-    folder = loadable_folder(find_model(ModelSpec(name="builtin:smollm2")).folder)
+    folder = loadable_folder(find_model(ModelSpec(name="builtin:smollm2")))
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     config = transformers.LlamaConfig(
         vocab_size=len(tokenizer),

@@ -37,7 +37,7 @@ from siftline.models.training.proxy import SHAPES
 
 def one_row_per_pass(spec: ModelSpec, rows: list[Encoded]) -> list[float]:
     """Return mean losses as the released code computes them, on our tokens."""
-    folder = loadable_folder(find_model(spec).folder)
+    folder = loadable_folder(find_model(spec))
     dtype = getattr(torch, resolve_dtype(spec, "cpu"))
     model: Any = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
     losses = []

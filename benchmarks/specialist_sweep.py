@@ -40,6 +40,7 @@ from siftline.contracts.runtime import Runtime
 from siftline.contracts.stable_hash import stable_hash
 from siftline.models.devices import resolve_device
 from siftline.models.generation import Sampling
+from siftline.models.holding import let_go
 from siftline.models.likelihood import Encoded, Pair
 from siftline.models.loading import load_language_model, load_tuned
 from siftline.models.rendering import render
@@ -241,7 +242,7 @@ def try_rows(
         tuning.fit(corpus.filter(mask), runtime, Path(temporary))
         tuned = load_tuned(spec, Path(temporary) / "fold-0", arguments.device)
         scores = measure(tuned, study, arguments)
-    load_tuned.cache_clear()  # the next training may need its memory
+    let_go("tuned")  # the next training may need its memory
     return scores
 
 

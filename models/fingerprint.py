@@ -3,12 +3,21 @@
 It is part of the identity of every cached score, so two models with one fingerprint share scores.
 """
 
+from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.devices import resolve_device, resolve_dtype
 from siftline.models.likelihood import ENGINE_REVISION
 from siftline.models.store.builtin import TOY, builtin_name
 from siftline.models.store.conversion import CONVERSION_REVISION, is_gguf
-from siftline.models.store.files import digest_of, find_model, is_embedder
+from siftline.models.store.digests import (
+    GGUF,
+    SAFETENSORS,
+    ModelFolder,
+    counted_files,
+    digest_of,
+    is_embedder,
+)
+from siftline.models.store.files import find_model
 from siftline.models.toy import TOY_REVISION
 
 # Bumped when a server's answers would be read in another way.
@@ -37,6 +46,7 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
         return {"name": spec.name, "engine": f"toy-{TOY_REVISION}"}
     place = resolve_device(device)  # before anything is downloaded
     files = find_model(spec)
+    _require_weights(files)
     converted = {"conversion": f"gguf-{CONVERSION_REVISION}"} if is_gguf(files.folder) else {}
     return {
         "name": files.name,
@@ -46,3 +56,19 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
         "engine": f"transformers-{ENGINE_REVISION}",
         **converted,
     }
+
+
+def digest_now(spec: ModelSpec) -> str | None:
+    """Return the digest in the fingerprint of a model as its files are now; None if it has none."""
+    if spec.server is not None or builtin_name(spec.name) == TOY:
+        return None
+    return digest_of(find_model(spec), spec.trust_remote_code)
+
+
+def _require_weights(model: ModelFolder) -> None:
+    files = counted_files(model.folder)
+    if not any(path.match(kind) for path in files for kind in (GGUF, *SAFETENSORS)):
+        raise ModelError(
+            f"There are no safetensors weights in '{model.folder}'; "
+            "save the model with safe_serialization, or use another revision of it."
+        )

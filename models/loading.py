@@ -1,13 +1,15 @@
 """From a recipe's model to a model in memory.
 
-`load_*` functions keep what they have loaded: a model is loaded once per process and device.
-`open_*` functions load a model anew, which is gone when nobody holds it any more.
+`load_*` functions keep what they have loaded, as long as its files stay as they are: a model is
+loaded once per process and device, and once more when its files are replaced. `open_*` functions
+load a model anew, which is gone when nobody holds it any more. Either way, what is loaded is what
+was digested (:func:`siftline.models.store.digests.unchanged`).
 """
 
-import functools
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,9 +19,11 @@ from siftline.models.devices import resolve_device, resolve_dtype
 from siftline.models.embedding import Embedder, SentenceEmbedder
 from siftline.models.entailment import EntailmentModel
 from siftline.models.generation import GenerativeModel
+from siftline.models.holding import held
 from siftline.models.store.builtin import TOY, builtin_name
 from siftline.models.store.conversion import loadable_folder
-from siftline.models.store.files import find_model, is_embedder
+from siftline.models.store.digests import ModelFolder, digest_of, is_embedder, unchanged
+from siftline.models.store.files import find_model
 from siftline.models.store.packages import require
 from siftline.models.store.pretrained import (
     load_causal_model,
@@ -36,7 +40,7 @@ if TYPE_CHECKING:  # these import torch, which is optional and slow to import
 
 Loaded = TypeVar("Loaded")
 
-_loaded: dict[tuple[str, ModelSpec, str], Any] = {}
+_loaded: dict[tuple[str, ModelSpec, str], Any] = {}  # what has no files: servers, the toy
 _lock = threading.RLock()
 
 
@@ -69,13 +73,13 @@ def load_transformer(spec: ModelSpec, device: str = "auto") -> "TransformerModel
     """
     _require_weights(spec)
     place = resolve_device(device)
-    return _once("language", spec, place, lambda: _language(spec, place))
+    return _while_unchanged("language", spec, place, _language)
 
 
 def open_language_model(spec: ModelSpec, device: str = "auto") -> "TransformerModel":
     """Load a language model of this machine anew; see :func:`load_transformer`."""
     _require_weights(spec)
-    return _language(spec, resolve_device(device))
+    return _language(spec, find_model(spec), resolve_device(device))
 
 
 def open_weights(spec: ModelSpec, device: str, full: bool = False) -> "PreTrainedModel":
@@ -90,11 +94,11 @@ def open_weights(spec: ModelSpec, device: str, full: bool = False) -> "PreTraine
         ModelError: It cannot be found or loaded.
     """
     dtype = "float32" if full else resolve_dtype(spec, device)
-    model = load_causal_model(spec, loadable_folder(find_model(spec).folder), dtype)
+    with _folder_of(spec, find_model(spec)) as folder:
+        model = load_causal_model(spec, folder, dtype)
     return _moved(model, device)
 
 
-@functools.lru_cache(maxsize=1)  # shards ask for the same one; two may not fit
 def load_tuned(spec: ModelSpec, folder: Path, device: str = "auto") -> "TransformerModel":
     """Load a model with what was trained for it, and keep it until another one is loaded.
 
@@ -108,17 +112,27 @@ def load_tuned(spec: ModelSpec, folder: Path, device: str = "auto") -> "Transfor
     """
     require("torch", "transformers", "peft")
     place = resolve_device(device)
-    dtype = resolve_dtype(spec, place)
-    if not (folder / "adapter_config.json").exists():
-        return _engine(spec, load_causal_model(spec, folder, dtype), place)
-    import peft  # an optional dependency, and slow to import
+    model, trained = find_model(spec), ModelFolder("trained", "", folder)
+    identity = (spec, place, digest_of(model, spec.trust_remote_code), digest_of(trained))
+    # Shards ask for the same one, and two may not fit.
+    return held(("tuned",), identity, lambda: _tuned(spec, model, trained, place))
 
-    base = load_causal_model(spec, loadable_folder(find_model(spec).folder), dtype)
-    with warnings.catch_warnings():  # as in training
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")
-        adapted: Any = peft.PeftModel.from_pretrained(base, str(folder))
-        merged: PreTrainedModel = adapted.merge_and_unload()
-    return _engine(spec, merged, place)
+
+def _tuned(
+    spec: ModelSpec, model: ModelFolder, trained: ModelFolder, device: str
+) -> "TransformerModel":
+    dtype = resolve_dtype(spec, device)
+    with _folder_of(spec, model) as base, unchanged(trained):
+        if not (trained.folder / "adapter_config.json").exists():
+            return _engine(spec, load_causal_model(spec, trained.folder, dtype), base, device)
+        import peft  # an optional dependency, and slow to import
+
+        weights = load_causal_model(spec, base, dtype)
+        with warnings.catch_warnings():  # as in training
+            warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`")
+            adapted: Any = peft.PeftModel.from_pretrained(weights, str(trained.folder))
+            merged: PreTrainedModel = adapted.merge_and_unload()
+        return _engine(spec, merged, base, device)
 
 
 def load_embedder(spec: ModelSpec, device: str = "auto") -> Embedder:
@@ -139,7 +153,7 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> Embedder:
     if builtin_name(spec.name) == TOY:
         return _once("toy embedder", spec, "cpu", ToyEmbedder)
     place = resolve_device(device)
-    return _once("embedder", spec, place, lambda: _embedder(spec, place))
+    return _while_unchanged("embedder", spec, place, _embedder)
 
 
 def load_entailment(spec: ModelSpec, device: str = "auto") -> EntailmentModel:
@@ -158,17 +172,40 @@ def load_entailment(spec: ModelSpec, device: str = "auto") -> EntailmentModel:
             "'microsoft/deberta-large-mnli', or a folder."
         )
     place = resolve_device(device)
-    return _once("entailment", spec, place, lambda: _entailment(spec, place))
+    return _while_unchanged("entailment", spec, place, _entailment)
 
 
 def _once(role: str, spec: ModelSpec, device: str, load: Callable[[], Loaded]) -> Loaded:
-    """Return what was loaded for a role, a model and a device, loading it the first time."""
+    """Return what stands for a model without files, making it the first time."""
     with _lock:
         key = (role, spec, device)
         if key not in _loaded:
             _loaded[key] = load()
         loaded: Loaded = _loaded[key]
         return loaded
+
+
+def _while_unchanged(
+    role: str,
+    spec: ModelSpec,
+    device: str,
+    load: Callable[[ModelSpec, ModelFolder, str], Loaded],
+) -> Loaded:
+    """Return what was loaded for a role, a model and a device from the files as they are now.
+
+    Of one name only one revision is kept, so that a branch that moves does not fill the memory.
+    """
+    model = find_model(spec)
+    place = (role, spec.name, spec.dtype, device)
+    identity = (spec.trust_remote_code, digest_of(model, spec.trust_remote_code))
+    return held(place, identity, lambda: load(spec, model, device))
+
+
+@contextmanager
+def _folder_of(spec: ModelSpec, model: ModelFolder) -> Iterator[Path]:
+    """Give the folder that a model is loaded from, and hold its files to their digest."""
+    with unchanged(model, spec.trust_remote_code):
+        yield loadable_folder(model)
 
 
 def _require_weights(spec: ModelSpec) -> None:
@@ -183,37 +220,38 @@ def _on_server(spec: ModelSpec) -> GenerativeModel:
     return ServerModel(spec, spec.server)
 
 
-def _language(spec: ModelSpec, device: str) -> "TransformerModel":
-    folder = find_model(spec).folder
-    if is_embedder(folder):
+def _language(spec: ModelSpec, model: ModelFolder, device: str) -> "TransformerModel":
+    if is_embedder(model.folder):
         raise ModelError(f"'{spec.name}' is an embedder; expected a causal language model.")
-    model = load_causal_model(spec, loadable_folder(folder), resolve_dtype(spec, device))
-    return _engine(spec, model, device)
+    with _folder_of(spec, model) as folder:
+        weights = load_causal_model(spec, folder, resolve_dtype(spec, device))
+        return _engine(spec, weights, folder, device)
 
 
-def _engine(spec: ModelSpec, model: "PreTrainedModel", device: str) -> "TransformerModel":
+def _engine(
+    spec: ModelSpec, weights: "PreTrainedModel", folder: Path, device: str
+) -> "TransformerModel":
     """Return the engine on some weights, with the tokenizer of the model that they belong to."""
     from siftline.models.engine.transformer import TransformerModel
 
-    tokenizer = load_tokenizer(spec, loadable_folder(find_model(spec).folder))
-    return TransformerModel(_moved(model, device), tokenizer, spec.name)
+    return TransformerModel(_moved(weights, device), load_tokenizer(spec, folder), spec.name)
 
 
-def _embedder(spec: ModelSpec, device: str) -> Embedder:
-    folder = find_model(spec).folder
-    if not is_embedder(folder):
+def _embedder(spec: ModelSpec, model: ModelFolder, device: str) -> Embedder:
+    if not is_embedder(model.folder):
         from siftline.models.engine.pooling import MeanStateEmbedder
 
         return MeanStateEmbedder(load_transformer(spec, device))
     dtype = resolve_dtype(spec, device, embedder=True)
-    return SentenceEmbedder(load_sentence_transformer(spec, folder, device, dtype), spec.name)
+    with _folder_of(spec, model) as folder:
+        return SentenceEmbedder(load_sentence_transformer(spec, folder, device, dtype), spec.name)
 
 
-def _entailment(spec: ModelSpec, device: str) -> EntailmentModel:
-    folder = find_model(spec).folder
-    tokenizer = load_tokenizer(spec, folder)
-    model = load_sequence_classifier(spec, folder, resolve_dtype(spec, device))
-    return EntailmentModel(_moved(model, device), tokenizer, spec.name)
+def _entailment(spec: ModelSpec, model: ModelFolder, device: str) -> EntailmentModel:
+    with _folder_of(spec, model) as folder:
+        tokenizer = load_tokenizer(spec, folder)
+        weights = load_sequence_classifier(spec, folder, resolve_dtype(spec, device))
+    return EntailmentModel(_moved(weights, device), tokenizer, spec.name)
 
 
 def _moved(model: Any, device: str) -> "PreTrainedModel":

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.engine.tokenisation import PairTokenizer
+from siftline.models.holding import held
 from siftline.models.rendering import Prompt
 from siftline.models.store.builtin import TOY, builtin_name
 from siftline.models.store.conversion import loadable_folder
+from siftline.models.store.digests import ModelFolder, digest_of, unchanged
 from siftline.models.store.files import find_model
 from siftline.models.store.pretrained import load_tokenizer
 
@@ -32,12 +34,14 @@ def load_counter(spec: ModelSpec) -> TokenCounter:
         )
     if builtin_name(spec.name) == TOY:
         return _count_bytes
-    return _counter(spec)
+    model, code = find_model(spec), spec.trust_remote_code
+    identity = (code, digest_of(model, code, weights=False))
+    return held(("counter", spec.name), identity, lambda: _counter(spec, model))
 
 
-@functools.lru_cache(maxsize=4)
-def _counter(spec: ModelSpec) -> TokenCounter:
-    tokenizer = load_tokenizer(spec, loadable_folder(find_model(spec).folder))
+def _counter(spec: ModelSpec, model: ModelFolder) -> TokenCounter:
+    with unchanged(model, spec.trust_remote_code, weights=False):
+        tokenizer = load_tokenizer(spec, loadable_folder(model))
     return functools.partial(_count_tokens, PairTokenizer(tokenizer, spec.name))
 
 

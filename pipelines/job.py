@@ -17,6 +17,7 @@ from siftline.contracts.config import Config
 from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
 from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import roles_of
+from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.parquet import dataset_files, read_table
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer, in_order
@@ -153,9 +154,22 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
         base=base,
         version=version,
         cache=runs / "cache",
-        runtime=runtime.model_copy(update={"models": recipe.models, "base": base}),
+        runtime=runtime.model_copy(update={"models": _pinned(recipe, prints), "base": base}),
         fingerprints=prints,
     )
+
+
+def _pinned(recipe: Recipe, prints: dict[str, dict[str, Any]]) -> dict[str, ModelSpec]:
+    """Return the models of a recipe, those of the Hub at the commit that was found.
+
+    A branch that moves during a run does not change the model, and the Hub is asked once.
+    """
+    return {
+        role: spec.model_copy(update={"revision": commit})
+        if (commit := prints.get(role, {}).get("revision"))
+        else spec
+        for role, spec in recipe.models.items()
+    }
 
 
 def _revisions() -> dict[str, int]:

@@ -11,7 +11,8 @@ from siftline.models.devices import resolve_device, resolve_dtype
 from siftline.models.fingerprint import fingerprint
 from siftline.models.loading import load_language_model
 from siftline.models.store.builtin import WHEELS, builtin_folder, builtin_name
-from siftline.models.store.files import file_digest, find_model
+from siftline.models.store.digests import file_digest
+from siftline.models.store.files import find_model
 
 
 def installed(name: str) -> bool:

@@ -329,7 +329,7 @@ def test_transformers_serve_answers(
     from siftline.models.store.files import find_model
 
     pytest.importorskip("uvicorn")
-    folder = str(loadable_folder(find_model(ModelSpec(name="builtin:smollm2")).folder))
+    folder = str(loadable_folder(find_model(ModelSpec(name="builtin:smollm2"))))
     monkeypatch.setenv("SIFTLINE_CACHE", str(tmp_path))
     port = _free_port()
     tool = str(Path(sys.executable).with_name("transformers"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from siftline.models.store.files import cache_folder
+from siftline.models.store.cache_folder import cache_folder
 
 # Floating-point operations of a call beyond which compiling pays. It costs half a minute and gains
 # a tenth: this is what the device computes in five minutes.

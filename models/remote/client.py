@@ -20,7 +20,7 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.contracts.runtime import Usage
 from siftline.models.remote.ledger import Ledger
-from siftline.models.store.files import cache_folder
+from siftline.models.store.cache_folder import cache_folder
 from siftline.models.store.packages import require
 
 CONTEXT_LENGTH = "context_length_exceeded"  # the code that OpenAI gives a prompt that is too long

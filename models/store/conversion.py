@@ -11,25 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from siftline.contracts.errors import ModelError
-from siftline.models.store.files import cache_folder, file_digest
+from siftline.models.store.cache_folder import cache_folder
+from siftline.models.store.digests import ModelFolder, digest_of
 from siftline.models.store.packages import require
 
 # Bumped when the conversion would give other weights.
-CONVERSION_REVISION = 1
+CONVERSION_REVISION = 2
 
 
-def loadable_folder(folder: Path) -> Path:
-    """Return a folder that `transformers` loads fast: this one, or its conversion in the cache.
+def loadable_folder(model: ModelFolder) -> Path:
+    """Return a folder that `transformers` loads fast: the model's, or its conversion in the cache.
 
     Args:
-        folder: Folder of a model, in safetensors or in one file of GGUF.
+        model: Its folder holds safetensors, or one file of GGUF.
 
     Raises:
         ModelError: A package that reads GGUF is missing.
     """
-    if is_gguf(folder):
-        return _converted(min(folder.glob("*.gguf")))
-    return folder
+    if is_gguf(model.folder):
+        return _converted(model)
+    return model.folder
 
 
 def is_gguf(folder: Path) -> bool:
@@ -37,9 +38,10 @@ def is_gguf(folder: Path) -> bool:
     return any(folder.glob("*.gguf")) and not any(folder.glob("*.safetensors"))
 
 
-def _converted(gguf: Path) -> Path:
-    """Return the conversion of a GGUF file, making it when it is missing."""
-    label = f"{gguf.stem}-{file_digest(gguf)[:12]}-{CONVERSION_REVISION}"
+def _converted(model: ModelFolder) -> Path:
+    """Return the conversion of a GGUF file and its settings, making it when it is missing."""
+    gguf = min(model.folder.glob("*.gguf"))
+    label = f"{gguf.stem}-{digest_of(model)[:12]}-{CONVERSION_REVISION}"
     target = cache_folder() / "models" / label
     if target.is_dir():
         return target
@@ -80,6 +82,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     model = type(packed)(type(packed.config).from_dict(settings))
     model.to(torch.bfloat16)
     model.load_state_dict(packed.state_dict())
+    model.generation_config = packed.generation_config  # it says where a response ends
     model.save_pretrained(target)
     transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(target)
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))

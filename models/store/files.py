@@ -1,64 +1,26 @@
-"""The files of a model: where they are, how they get there, and a digest of what matters.
+"""The files of a model: where they are, and how they get there.
 
-A model is a folder, a repository on the Hugging Face Hub, or built in. The digest of a large file
-is computed once and remembered in the cache folder.
+A model is a folder, a repository on the Hugging Face Hub, or built in.
 """
 
-import hashlib
-import os
-import sys
-import uuid
+import functools
+import re
 from pathlib import Path
-from typing import NamedTuple
 
 from siftline.contracts.errors import ModelError, nearest
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.store.builtin import TOY, WHEELS, builtin_folder, builtin_name
+from siftline.models.store.digests import (
+    CODE,
+    IGNORED,
+    IGNORED_FOLDERS,
+    SETTINGS,
+    ModelFolder,
+    is_embedder,
+)
 from siftline.models.store.packages import require
 
-# The files that weights, architecture and tokenizer are read from. No pickles.
-_WEIGHTS = ("*.safetensors", "*.gguf")
-_SETTINGS = (
-    "config.json",
-    "*/config.json",  # of the modules of an embedder
-    "tokenizer*.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.*",
-    "vocab.*",
-    "merges.txt",
-    "*.model",
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-)
-_CODE = ("*.py",)  # counts only where it may run
-_OTHER_FORMATS = ("onnx/*", "openvino/*", "original/*")
-
-
-class ModelFolder(NamedTuple):
-    """The folder of a model.
-
-    Attributes:
-        name: Hub id or built-in name; `folder` for a folder, whose path says nothing.
-        revision: The commit of a Hub model, otherwise an empty string.
-        folder: Path of the folder.
-    """
-
-    name: str
-    revision: str
-    folder: Path
-
-
-def cache_folder() -> Path:
-    """Return where converted models and digests are kept: `SIFTLINE_CACHE`, or the user's cache."""
-    chosen = os.environ.get("SIFTLINE_CACHE")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "siftline"
-    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "siftline"
+_COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def find_model(spec: ModelSpec) -> ModelFolder:
@@ -72,7 +34,7 @@ def find_model(spec: ModelSpec) -> ModelFolder:
         return ModelFolder(spec.name, "", builtin_folder(builtin))
     local = Path(spec.name).expanduser()
     if local.is_dir():
-        _require_config(local, spec.name)
+        _require_loadable(local, spec.name, spec.trust_remote_code)
         return ModelFolder("folder", "", local)
     if spec.name in (*WHEELS, TOY):
         raise ModelError(f"There is no folder '{spec.name}'. Did you mean 'builtin:{spec.name}'?")
@@ -82,87 +44,86 @@ def find_model(spec: ModelSpec) -> ModelFolder:
             f"There is no folder '{spec.name}'; expected a folder, a Hub id such as 'org/model', "
             f"or a built-in model.{hint}"
         )
-    folder = _downloaded(spec)
+    folder = _snapshot(spec.name, spec.revision, spec.trust_remote_code)
     return ModelFolder(spec.name, folder.name, folder)
 
 
-def is_embedder(folder: Path) -> bool:
-    """Return whether a folder is in the format of sentence-transformers."""
-    return (folder / "modules.json").is_file()
-
-
-def digest_of(model: ModelFolder, with_code: bool = False) -> str:
-    """Return a SHA-256 over weights, configuration and tokenizer of a model.
-
-    Args:
-        model: The model.
-        with_code: Include its Python files.
-
-    Returns:
-        64 hex digits, which do not depend on where the folder is.
+def _require_loadable(folder: Path, name: str, with_code: bool) -> None:
+    """Check that all that is read when a model is loaded is in its folder, and no pickle.
 
     Raises:
-        ModelError: The folder has no weights.
+        ModelError: It is not.
     """
-    weights = {path for pattern in _WEIGHTS for path in model.folder.glob(pattern)}
-    if not weights:
-        raise ModelError(
-            f"There are no safetensors weights in '{model.folder}'; "
-            "save the model with safe_serialization, or use another revision of it."
-        )
-    patterns = (*_SETTINGS, *_CODE) if with_code else _SETTINGS
-    others = {path for pattern in patterns for path in model.folder.glob(pattern)}
-    total = hashlib.sha256()
-    for path in sorted(weights | others):
-        name = path.relative_to(model.folder).as_posix()
-        total.update(f"{name} {file_digest(path)}\n".encode())
-    return total.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, remembered as long as its size and time stay the same."""
-    state = path.resolve().stat()
-    identity = f"{path.resolve()} {state.st_size} {state.st_mtime_ns}"
-    known = cache_folder() / "digests" / hashlib.sha256(identity.encode()).hexdigest()
-    if known.is_file():
-        return known.read_text(encoding="ascii")
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    known.parent.mkdir(parents=True, exist_ok=True)
-    temporary = known.with_name(f".{uuid.uuid4().hex}.tmp")
-    temporary.write_text(digest, encoding="ascii")
-    temporary.replace(known)
-    return digest
-
-
-def _require_config(folder: Path, name: str) -> None:
     if not (folder / "config.json").is_file() and not is_embedder(folder):
         raise ModelError(
             f"The folder '{name}' has no 'config.json'; expected a model that was saved "
             "with save_pretrained."
         )
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"'{name}' holds an adapter; expected whole weights. Merge it into its model with "
+            "merge_and_unload, and save that."
+        )
+    for module in sorted(folder.glob("*/pytorch_model.bin")) if is_embedder(folder) else ():
+        if not module.with_name("model.safetensors").is_file():
+            raise ModelError(
+                f"'{name}' keeps weights of its module '{module.parent.name}' in a pickle; "
+                "expected safetensors. Load it where you trust it, and save it again."
+            )
+    if with_code and (elsewhere := _code_elsewhere(folder)):
+        raise ModelError(
+            f"'{name}' runs code of another repository, '{elsewhere}', whose bytes its fingerprint "
+            "could not hold; expected its own. Copy the files into a folder with the model, and "
+            "take the repository's name out of 'auto_map'."
+        )
 
 
-def _downloaded(spec: ModelSpec) -> Path:
+def _code_elsewhere(folder: Path) -> str:
+    """Return the repository that a model's settings take code from; empty if none but its own."""
+    for name in ("config.json", "tokenizer_config.json", "modules.json"):
+        if (folder / name).is_file():
+            text = (folder / name).read_text(encoding="utf-8", errors="replace")
+            if match := re.search(r'"([\w.-]+/[\w.-]+)--[\w.]+"', text):
+                return match[1]
+    return ""
+
+
+def _snapshot(name: str, revision: str | None, with_code: bool) -> Path:
     """Return the snapshot of a Hub model; its last part is the commit."""
+    if revision and _COMMIT.fullmatch(revision):
+        return _snapshot_of_commit(name, revision, with_code)
+    return _downloaded(name, revision, with_code)
+
+
+@functools.cache  # a commit stays what it is, and asking the Hub for it takes time
+def _snapshot_of_commit(name: str, commit: str, with_code: bool) -> Path:
+    return _downloaded(name, commit, with_code)
+
+
+def _downloaded(name: str, revision: str | None, with_code: bool) -> Path:
     require("huggingface_hub")
     import huggingface_hub  # comes with the optional dependencies
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    code = _CODE if spec.trust_remote_code else ()
     try:
         folder = huggingface_hub.snapshot_download(
-            spec.name,
-            revision=spec.revision,
-            allow_patterns=["*.safetensors", "*.safetensors.index.json", *_SETTINGS, *code],
-            ignore_patterns=list(_OTHER_FORMATS),
+            name,
+            revision=revision,
+            allow_patterns=["*.safetensors", *SETTINGS, *(CODE if with_code else ())],
+            ignore_patterns=_not_downloaded(),
         )
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        at = f" at revision '{spec.revision}'" if spec.revision else ""
+        at = f" at revision '{revision}'" if revision else ""
         raise ModelError(
-            f"The model '{spec.name}'{at} was found neither on the Hub nor in its local cache "
+            f"The model '{name}'{at} was found neither on the Hub nor in its local cache "
             f"({type(error).__name__}); check the name and the network, log in if it is gated, "
             "or give a folder or 'builtin:smollm2'."
         ) from error
-    _require_config(Path(folder), spec.name)
+    _require_loadable(Path(folder), name, with_code)
     return Path(folder)
+
+
+def _not_downloaded() -> list[str]:
+    """Return patterns of what is left on the Hub, at any depth of a repository."""
+    folders = [f"{name}/*" for name in IGNORED_FOLDERS]
+    return [pattern for each in (*IGNORED, *folders) for pattern in (each, f"*/{each}")]

@@ -5,12 +5,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from siftline.contracts.computation import Computation
 from siftline.contracts.corpus import Corpus
+from siftline.contracts.errors import ModelError
 from siftline.contracts.method import Request
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer
+from siftline.models.fingerprint import digest_now
 from siftline.pipelines.scores.cache import ScoreCache
-from siftline.pipelines.scores.identity import artifact_identity, identity_hash, scorer_identity
+from siftline.pipelines.scores.identity import (
+    artifact_identity,
+    computation_identity,
+    identity_hash,
+    scorer_identity,
+)
 
 
 class ScoreStore:
@@ -38,6 +46,23 @@ class ScoreStore:
         """Keep one piece of a scorer's work; its other parts need not be read for that."""
         self._open(scorer).add(table)
 
+    def require_unchanged(self, computation: Computation) -> None:
+        """Check, before its results are kept, that the models it has run are those of the run.
+
+        Raises:
+            ModelError: The files of one are others than when the run began.
+        """
+        now = _PrintsNow(self)
+        if computation_identity(computation, now) != computation_identity(
+            computation, self.fingerprints
+        ):
+            changed = [role for role, found in now.items() if found != self.fingerprints[role]]
+            names = ", ".join(f"'{self.runtime.models[role].name}'" for role in changed)
+            raise ModelError(
+                f"The files of {names} changed during the run; expected the model that it began "
+                "with. What was scored with it is not kept: run again with the files as they are."
+            )
+
     def _open(self, scorer: Scorer) -> ScoreCache:
         identity = scorer_identity(scorer, self.fingerprints)
         key = identity_hash(identity)
@@ -55,3 +80,18 @@ class ScoreStore:
             return None
         identity = artifact_identity(request.training, corpus, self.fingerprints)
         return self.cache / "artifacts" / identity_hash(identity)
+
+
+class _PrintsNow(dict[str, dict[str, Any]]):
+    """The fingerprints of a run, with the digests of the models that are asked for as of now."""
+
+    def __init__(self, store: ScoreStore) -> None:
+        super().__init__()
+        self._store = store
+
+    def __missing__(self, name: str) -> dict[str, Any]:
+        known: dict[str, Any] = self._store.fingerprints[name]
+        if name not in self._store.runtime.models or "digest" not in known:
+            return known
+        self[name] = {**known, "digest": digest_now(self._store.runtime.models[name])}
+        return self[name]

@@ -89,6 +89,7 @@ def train(corpus: Corpus, request: Request, store: ScoreStore) -> Usage:
         runtime = store.runtime.on(store.runtime.devices[0])
         learned = corpus.filter(request.training.rows)
         usage = request.training.trainer.fit(learned, runtime, building)
+        store.require_unchanged(request.training.trainer)
         identity = artifact_identity(request.training, corpus, store.fingerprints)
         seal_folder(building, identity)
         publish(building, folder)
@@ -114,9 +115,10 @@ def score_work(rows: pa.Table, work: Work, store: ScoreStore) -> Cost:
         store: Where the scores are kept.
 
     Raises:
-        ModelError: The model cannot be loaded or run; nothing is stored.
+        ModelError: The model cannot be loaded or run, or has changed; nothing is stored.
     """
     scored = score_rows(work.scorer, rows, store, work.artifact)
+    store.require_unchanged(work.scorer)
     store.add(work.scorer, scored.table)
     return Cost(len(rows), scored.usage)
 
