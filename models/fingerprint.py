@@ -7,6 +7,7 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.devices import resolve_device, resolve_dtype
 from siftline.models.likelihood import ENGINE_REVISION
+from siftline.models.rendering import TEMPLATE_DATE
 from siftline.models.store.builtin import TOY, builtin_name
 from siftline.models.store.conversion import CONVERSION_REVISION, is_gguf
 from siftline.models.store.digests import (
@@ -54,6 +55,7 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
         "digest": digest_of(files, spec.trust_remote_code),
         "dtype": resolve_dtype(spec, place, is_embedder(files.folder)),
         "engine": f"transformers-{ENGINE_REVISION}",
+        "template_date": TEMPLATE_DATE.date().isoformat(),
         **converted,
     }
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from siftline.contracts.config import Config
+from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import LanguageModel, OnBatch
@@ -77,9 +78,9 @@ class OptionProbabilities(NamedTuple):
     """The probabilities of some options as the beginning of a response, for each prompt of a call.
 
     Attributes:
-        rows: One per prompt, in their order: the probability of each option's first token, or the
-            status that says why there are none. They need not sum to one: the rest is the
-            probability of all other tokens.
+        rows: One per prompt, in their order: the probability that the first token of the response
+            is the option, white space apart, for each option; or the status that says why there
+            are none. They need not sum to one: the rest is the probability of all other tokens.
         usage: What the call has cost.
     """
 
@@ -129,13 +130,35 @@ class Generator(Protocol):
             on_batch: As for :meth:`generate`.
 
         Raises:
-            ModelError: The model cannot be run on them.
+            ModelError: The model cannot be run on them, or options cannot be told apart.
         """
         ...
 
 
 class GenerativeModel(LanguageModel, Generator, Protocol):
     """A language model that scores and answers."""
+
+
+def option_in(token: str) -> str:
+    """Return the option that a token says: its text without the white space around it.
+
+    Local models and servers count the tokens of an option alike by this.
+    """
+    return token.strip()
+
+
+def require_distinct(options: Sequence[str]) -> None:
+    """Check that options can be told apart.
+
+    Raises:
+        ModelError: Two are alike, white space apart, or one is nothing else.
+    """
+    said = {option_in(option) for option in options}
+    if len(said) < len(options) or "" in said:
+        raise ModelError(
+            f"The options {list(options)} cannot be told apart; expected texts that differ in more "
+            "than white space, such as 'A' and 'B'."
+        )
 
 
 def stream(seed: int, prompt: str, sample: int, size: int) -> npt.NDArray[np.float64]:

@@ -3,8 +3,11 @@
 For a prompt x and a response y of tokens y_1 .. y_n the score is sum_t log p(y_t | x, y_<t), in
 nats, kept with the count n. Perplexities and means follow from the two and are never stored.
 
-- Only tokens of the response count. The boundary is found in one tokenisation of the whole text:
-  the tokens of the prompt must be its exact beginning, or the row gets the status `boundary`.
+- Only tokens of the response count, behind the tokens that the prompt has by itself, which are
+  those that a model is asked with. The response has the tokens that follow in one tokenisation of
+  the whole text. Where that begins otherwise, because a token spans the boundary or white space
+  before it is parted in another way, the response has the tokens that it has by itself. Where the
+  two then do not make up the text, the row gets the status `boundary`.
 - A response that does not fit is cut, scored as far as it fits, and marked `truncated`; a prompt
   that leaves no room for one response token is `prompt_too_long`. Nothing gets a default score.
 - Batches depend on the set of rows and on the token budget, not on the order of the rows, so a
@@ -20,7 +23,9 @@ from siftline.contracts.runtime import Usage
 
 # Bumped when the engine would give other scores, beyond rounding, for the same model and text. It
 # is part of the identity of every cached score.
-ENGINE_REVISION = 1
+# 2: what a chat template writes is all that stands before its text; options count with all their
+# tokens; a response may be parted from its prompt, and its white space be the template's.
+ENGINE_REVISION = 2
 
 # Tokens in one batch where nothing else is asked for and no GPU computes.
 BATCH_TOKENS = 2048
@@ -28,7 +33,7 @@ BATCH_TOKENS = 2048
 OK = "ok"
 EMPTY_RESPONSE = "empty_response"  # nothing but white space
 PROMPT_TOO_LONG = "prompt_too_long"  # the prompt fills the window
-BOUNDARY = "boundary"  # a token spans the end of the prompt and the start of the response
+BOUNDARY = "boundary"  # prompt and response cannot be parted into tokens of their own
 EMPTY_PROMPT = "empty_prompt"  # no token precedes the first one of the response
 TOKENIZER_ERROR = "tokenizer_error"  # the tokenizer refused the text
 NOT_FINITE = "nan"  # the model's answer is not a finite number
@@ -189,7 +194,7 @@ def fit(
 
     Args:
         prompt: Tokens of the prompt.
-        full: Tokens of prompt and response, of one tokenisation.
+        full: Tokens of prompt and response.
         end: The token that ends the response, if it is to be scored.
         max_tokens: Size of the window, in tokens.
 

@@ -10,12 +10,16 @@ turns alternate as `Question:`, `Answer:` and `Tool:`, one below the other, and 
 scored. The space before the response belongs to the response, because tokenizers join it with the
 first word.
 
-`chat` is the model's own chat template. What the template puts around the response is found by
-rendering a marker in its place. A template that then renders the conversation in any other way
-(as some do with earlier turns) is not scored; the row gets a status.
+`chat` is the model's own chat template. The response is what the template makes of the last turn:
+behind what opens a turn of the model (the generation prompt) and before what ends it, which is
+found by rendering a marker in its place. What the template writes by itself, such as an empty
+thought, belongs to the prompt. A template may change the white space of a response, as most that
+know thoughts do, and then the changed one is scored, as a trainer sees it; one that changes more,
+or earlier turns, leaves nothing sound to be scored, and the row gets a status.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 from siftline.contracts.examples import Message
@@ -28,6 +32,9 @@ TEMPLATE_ERROR = "template_error"  # the template refuses these messages
 SPECIAL_TOKEN = "special_token"  # a message holds a control token of the template as text
 
 _LABELS = {"user": "Question: ", "assistant": "Answer: ", "tool": "Tool: ", "system": ""}
+# What a chat template gets that asks for the time (`strftime_now`): a day that never changes, so
+# that a text is the same tomorrow. It is the one that Llama 3's template falls back to by itself.
+TEMPLATE_DATE = datetime(2024, 7, 26)
 # A text that no message holds and no template changes.
 _MARKER = "siftlineRESPONSEmarker"
 
@@ -134,14 +141,42 @@ def render_chat(messages: Sequence[Message], model: LanguageModel) -> Pair | str
         whole = model.render_chat(turns, generation_prompt=False)
     except ValueError:
         return TEMPLATE_ERROR
-    prompt, marker, tail = framed.rpartition(_MARKER)
-    if not marker or not prompt.startswith(opening):
+    before, marker, tail = framed.rpartition(_MARKER)
+    if not marker or not before.startswith(opening):
         return TEMPLATE_MISMATCH
-    content = turns[-1]["content"]
+    if not whole.startswith(opening) or not whole.endswith(tail):
+        return TEMPLATE_MISMATCH
+    body = whole[len(opening) : len(whole) - len(tail)]
+    response = _response_in(body, turns[-1]["content"], opening, before[len(opening) :])
+    if not response.strip():
+        return TEMPLATE_MISMATCH
+    prompt = whole[: len(opening) + len(body) - len(response)]
+    return Pair(prompt, response, end=_end_token(tail, model), special=True)
+
+
+def _response_in(body: str, content: str, opening: str, frame: str) -> str:
+    """Return the response in what a template makes of a turn; empty where it is not in there.
+
+    Args:
+        body: What stands between the opening of the turn and its end.
+        content: The response as the data has it.
+        opening: What precedes the body; a thought that it opens is no part of the response.
+        frame: What the template writes before a response without a thought.
+    """
     for response in (content, content.strip()):  # many templates strip
-        if whole == prompt + response + tail:
-            return Pair(prompt, response, end=_end_token(tail, model), special=True)
-    return TEMPLATE_MISMATCH
+        if body in (response, frame + response):
+            return response
+    rest = body.removeprefix(frame)
+    wanted = _squeezed(content)
+    if _squeezed(rest) == wanted:
+        return rest
+    # A template whose opening begins the thought leaves the rest of it to the model.
+    return body if _squeezed(opening + body).endswith(wanted) else ""
+
+
+def _squeezed(text: str) -> str:
+    """Return a text without white space."""
+    return "".join(text.split())
 
 
 def render_turns(

@@ -15,6 +15,7 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.likelihood import Encoded, Pair, ResponseLikelihood, fit, plan
 from siftline.models.loading import load_language_model
+from siftline.models.rendering import Prompt
 from siftline.models.toy import ToyLanguageModel, probability
 
 torch = pytest.importorskip("torch")
@@ -98,6 +99,15 @@ def test_bos_is_put_in_front_once() -> None:
     assert plain == written
 
 
+def test_only_what_a_chat_template_writes_stands_before_its_text() -> None:
+    with_bos, without = engine(bos=True), engine(bos=False)
+    chat = [Pair("the cat<end>", " sat", special=True)]
+    assert with_bos.log_likelihood(chat).rows == without.log_likelihood(chat).rows
+    assert with_bos.pairs.encode_prompts([Prompt("a<end>", "", special=True, ending=None)]) == (
+        without.pairs.encode_prompts([Prompt("a<end>", "", special=True, ending=None)])
+    )
+
+
 def test_a_special_token_in_a_plain_text_is_only_text() -> None:
     text, special = (
         engine()
@@ -108,8 +118,26 @@ def test_a_special_token_in_a_plain_text_is_only_text() -> None:
 
 
 @pytest.mark.parametrize(("prompt", "response"), [("xa", "b"), ("cafe", "\u0301"), ("the", " cat")])
-def test_a_token_across_the_boundary_is_a_status(prompt: str, response: str) -> None:
-    row = engine(words=False).log_likelihood([Pair(prompt, response)]).rows[0]
+def test_a_token_across_the_boundary_is_parted(prompt: str, response: str) -> None:
+    scorer = engine(words=False)
+    parts = [scorer.tokenizer(text)["input_ids"] for text in (prompt, response)]
+    assert scorer.tokenizer(prompt + response)["input_ids"] != [*parts[0], *parts[1]]
+    (row,) = scorer.log_likelihood([Pair(prompt, response)]).rows
+    with torch.no_grad():
+        logits = scorer.network.model(torch.tensor([[*parts[0], *parts[1]]])).logits[0].double()
+    start = len(parts[0])
+    chances = logits[start - 1 : -1].log_softmax(-1).gather(1, torch.tensor([parts[1]]).T)
+    assert row.status == "ok"
+    assert (row.prompt_tokens, row.scored_tokens) == (start, len(parts[1]))
+    assert row.sum_logprob == pytest.approx(float(chances.sum()), abs=1e-3)
+
+
+def test_parts_that_do_not_make_up_the_text_are_a_status() -> None:
+    scorer = engine(words=False)
+    tokenizers = pytest.importorskip("tokenizers")
+    # As SentencePiece does: a space before every text, before the response by itself too.
+    scorer.tokenizer.backend_tokenizer.normalizer = tokenizers.normalizers.Prepend(" ")
+    (row,) = scorer.log_likelihood([Pair("xa", "b")]).rows
     assert (row.status, row.sum_logprob) == ("boundary", None)
 
 

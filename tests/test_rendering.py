@@ -100,6 +100,52 @@ def test_a_template_that_rewrites_the_response_is_not_scored() -> None:
     assert isinstance(render(talk("u Hi", "a Bye"), "chat", shouting), Pair)
 
 
+THINKING = (
+    "{% for m in messages %}<s>{{ m.role }}\n{% set said = m.content.split('</think>') %}"
+    "{% if m.role == 'assistant' and loop.last %}"
+    "<think>\n{{ said[0].split('<think>')[-1].strip() if said | length > 1 }}\n</think>\n\n"
+    "{% endif %}{{ said[-1].lstrip() }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}<s>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("thought", ["<think>\nwhy\n</think>\n\nYes", "<think>why </think>Yes"])
+def test_a_thought_is_a_part_of_the_response_as_the_template_writes_it(thought: str) -> None:
+    pair = rendered(talk("u Hi", f"a {thought}"), "chat", Chat(THINKING))
+    assert pair == Pair(
+        "<s>user\nHi</s>\n<s>assistant\n",
+        "<think>\nwhy\n</think>\n\nYes",
+        end="</s>",
+        special=True,
+    )
+
+
+def test_an_empty_thought_of_the_template_is_no_part_of_the_response() -> None:
+    pair = rendered(talk("u Hi", "a Yes"), "chat", Chat(THINKING))
+    assert pair.prompt == "<s>user\nHi</s>\n<s>assistant\n<think>\n\n</think>\n\n"
+    assert pair.response == "Yes"
+
+
+def test_thoughts_that_a_template_takes_out_of_earlier_turns_are_not_missed() -> None:
+    turns = talk("u Hi", "a <think>\nwhy\n</think>\n\nYes", "u Sure?", "a <think>so</think> No")
+    pair = rendered(turns, "chat", Chat(THINKING))
+    assert "why" not in pair.prompt
+    assert pair.response == "<think>\nso\n</think>\n\nNo"
+
+
+def test_what_the_opening_of_a_turn_says_is_not_scored_again() -> None:
+    opening = THINKING.replace("<s>assistant\n{% endif %}", "<s>assistant\n<think>\n{% endif %}")
+    pair = rendered(talk("u Hi", "a <think>why</think>Yes"), "chat", Chat(opening))
+    assert pair.prompt.endswith("<s>assistant\n<think>\n")
+    assert pair.response == "why\n</think>\n\nYes"
+
+
+@pytest.mark.parametrize("response", ["<think>why</think>Yes", "Yes Yes"])
+def test_a_template_that_takes_something_out_of_the_response_is_not_scored(response: str) -> None:
+    forgetting = Chat(CHATML.replace("m.content", "m.content.split('</think>')[-1].split()[-1]"))
+    assert render(talk("u Hi", f"a {response}"), "chat", forgetting) == "template_mismatch"
+
+
 def test_a_template_may_refuse_a_conversation() -> None:
     strict = Chat(
         "{% if messages[0].role == 'system' %}{{ refuse('no system') }}{% endif %}" + CHATML

@@ -1,5 +1,6 @@
 """Prompts and responses as tokens, with the boundary between the two."""
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,30 +51,59 @@ class PairTokenizer:
         Raises:
             ModelError: An end token is to be scored, and the tokenizer has none.
         """
-        texts = [text for pair in pairs for text in (pair.prompt, pair.prompt + pair.response)]
-        special = [pair.special for pair in pairs for _ in range(2)]
-        ids = self._tokenise(texts, special)
+        prompts = self._tokenise([pair.prompt for pair in pairs], [p.special for p in pairs])
+        wholes = self._tokenise(
+            [pair.prompt + pair.response for pair in pairs], [p.special for p in pairs]
+        )
         results: list[Encoded | ResponseLikelihood] = []
-        for number, pair in enumerate(pairs):
-            prompt, full = ids[2 * number], ids[2 * number + 1]
+        for pair, prompt, whole in zip(pairs, prompts, wholes, strict=True):
             if not pair.response.strip():
                 results.append(ResponseLikelihood(EMPTY_RESPONSE))
-            elif prompt is None or full is None:
+            elif prompt is None or whole is None:
                 results.append(ResponseLikelihood(TOKENIZER_ERROR))
             else:
+                if whole[: len(prompt)] != prompt:
+                    whole = self._parted(pair, prompt, whole)
                 end = self._end(pair) if score_eos else None
-                results.append(fit(self._open(prompt), self._open(full), end, window))
+                opened, full = (self._open(ids, pair.special) for ids in (prompt, whole))
+                results.append(fit(opened, full, end, window))
         return results
+
+    def _parted(self, pair: Pair, prompt: list[int], whole: list[int]) -> list[int]:
+        """Return the tokens of prompt and response, each by itself, where they make up the text.
+
+        They do not where a tokenizer puts a space before every text, or joins letters across the
+        boundary; then the tokens of the whole are returned.
+        """
+        response = self._ids_or_none(pair.response, pair.special)
+        parted = [*prompt, *(response or [])]
+        return parted if self._text(parted) == self._text(whole) else whole
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, clean_up_tokenization_spaces=False))
 
     def encode_prompts(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...] | None]:
         """Tokenise prompts that are to be continued; None where the tokenizer fails."""
         texts, special = [each.text for each in prompts], [each.special for each in prompts]
         rows = self._tokenise(texts, special)
-        return [None if ids is None else tuple(self._open(ids)) for ids in rows]
+        return [
+            None if ids is None else tuple(self._open(ids, parsed))
+            for ids, parsed in zip(rows, special, strict=True)
+        ]
 
-    def _open(self, ids: list[int]) -> list[int]:
-        """Put the tokens in front that every sequence starts with, unless they are there."""
-        return ids if ids[: len(self.head)] == self.head else [*self.head, *ids]
+    @functools.cached_property
+    def texts(self) -> list[str]:
+        """The text of each token, by its number; empty for control tokens."""
+        control = set(self.tokenizer.all_special_ids)
+        texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))])
+        return ["" if token in control else text for token, text in enumerate(texts)]
+
+    def _open(self, ids: list[int], rendered: bool) -> list[int]:
+        """Put the tokens in front that every text starts with.
+
+        A rendered chat template writes all of them that belong there, and gets none.
+        """
+        return ids if rendered else [*self.head, *ids]
 
     def _end(self, pair: Pair) -> int:
         if pair.end is not None:

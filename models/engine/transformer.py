@@ -5,6 +5,7 @@ Rows go through the model in packs without padding, those with the same prompt t
 (siftline.models.engine.forward). Sums of log-probabilities are in float64.
 """
 
+import logging
 import math
 import threading
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.models.engine.answering import Answers, Question
+from siftline.models.engine.chat_template import chat_template_of
+from siftline.models.engine.choosing import continuations, probabilities, ways_of
 from siftline.models.engine.forward import Network
 from siftline.models.engine.passes import Passes
 from siftline.models.engine.tokenisation import PairTokenizer
@@ -31,6 +34,8 @@ from siftline.models.likelihood import (
     check_window,
 )
 from siftline.models.rendering import Prompt, Template, as_dicts, render_prompt
+
+_log = logging.getLogger(__name__)
 
 # Tokenizers say "no limit" with a number of this size or more.
 _NO_LIMIT = 10**9
@@ -61,6 +66,7 @@ class TransformerModel:
         self.window = _window(model, tokenizer)
         self.special_tokens = self.pairs.special_tokens
         self.share_prompts = True
+        self._refusals: set[str] = set()
         # Neither a tokenizer's settings nor a device's memory can be used by two threads.
         self._tokenizing = threading.Lock()
         self._computing = threading.Lock()
@@ -72,18 +78,29 @@ class TransformerModel:
             ModelError: The model has no chat template.
             ValueError: The template refuses these messages.
         """
-        if not self.tokenizer.chat_template:
+        template = chat_template_of(self.tokenizer)
+        if template is None:
             raise ModelError(
                 f"The model '{self.name}' has no chat template; use template 'plain', "
                 "or a model that was tuned for chat."
             )
         try:
             text = self.tokenizer.apply_chat_template(
-                as_dicts(messages), tokenize=False, add_generation_prompt=generation_prompt
+                as_dicts(messages),
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=generation_prompt,
             )
         except jinja2.TemplateError as error:
+            self._say_refusal(str(error))
             raise ValueError(str(error)) from error
         return str(text)
+
+    def _say_refusal(self, reason: str) -> None:
+        """Log why the chat template refuses a conversation, once for each reason."""
+        if reason not in self._refusals:
+            self._refusals.add(reason)
+            _log.warning("The chat template of '%s' refuses messages: %r", self.name, reason)
 
     def log_likelihood(
         self,
@@ -207,58 +224,20 @@ class TransformerModel:
         on_batch: OnBatch | None = None,
     ) -> OptionProbabilities:
         """Weigh options; see :class:`siftline.models.generation.Generator`."""
-        rendered = [render_prompt(prompt, template, self) for prompt in prompts]
-        pairs = [
-            Pair(prompt.text, prompt.opening + option, special=prompt.special)
-            for prompt in rendered
-            if isinstance(prompt, Prompt)
-            for option in options
-        ]
-        # Only the first token of an option counts; what is computed is the prompt, once.
-        coded = [
-            each._replace(ids=each.ids[: each.prompt_tokens + 1], eos=False)
-            if isinstance(each, Encoded)
-            else each
-            for each in self.encode(pairs)
-        ]
-        check_options(options, coded)
         report = on_batch or _nothing
+        rendered = [render_prompt(prompt, template, self) for prompt in prompts]
+        asked = self._questions(rendered, max_tokens=1)
+        questions = [each for each in asked if isinstance(each, Question)]
+        opening = next((each.prompt.opening for each in questions), "")
+        ways = ways_of(options, opening, self.pairs)
+        coded = [each for question in questions for each in continuations(question.ids, ways)]
         scored = self.score(coded, on_batch=lambda rows, tokens: report(0, tokens))
         report(len(prompts), 0)
         results = iter(scored.rows)
-        rows: list[list[float] | str] = []
-        for prompt in rendered:
-            if isinstance(prompt, str):
-                rows.append(prompt)
-                continue
-            weighed = [next(results) for _ in options]
-            bad = [each.status for each in weighed if each.sum_logprob is None]
-            rows.append(bad[0] if bad else [math.exp(each.sum_logprob or 0.0) for each in weighed])
-        return OptionProbabilities(rows, scored.usage)
-
-
-def check_options(options: Sequence[str], coded: Sequence[Encoded | ResponseLikelihood]) -> None:
-    """Check that options can be told apart by their first tokens.
-
-    Args:
-        options: The texts of the options.
-        coded: The tokenised options after the first prompt, then after the second, and so on.
-
-    Raises:
-        ModelError: Two of them begin with the same token after some prompt.
-    """
-    for start in range(0, len(coded), len(options)):
-        seen: dict[int, int] = {}
-        for number, each in enumerate(coded[start : start + len(options)]):
-            if not isinstance(each, Encoded):
-                continue
-            other = seen.setdefault(each.ids[-1], number)
-            if other != number:
-                raise ModelError(
-                    f"The options {options[other]!r} and {options[number]!r} begin with the same "
-                    "token, so their probabilities cannot be told apart; use options such as 'A' "
-                    "and 'B'."
-                )
+        return OptionProbabilities(
+            [each if isinstance(each, str) else probabilities(results, ways) for each in asked],
+            scored.usage,
+        )
 
 
 def _nothing(prompts: int, tokens: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from siftline.contracts.errors import ModelError
-from siftline.models.generation import LENGTH, STOP, Sample
+from siftline.models.generation import LENGTH, STOP, Sample, option_in
 from siftline.models.likelihood import (
     BOUNDARY,
     EMPTY_PROMPT,
@@ -86,6 +86,8 @@ def option_probabilities(
 ) -> list[float] | str:
     """Return the probability of each option: of the tokens that are it, white space apart.
 
+    A model of this machine counts them alike (:mod:`siftline.models.engine.choosing`).
+
     An option that is not reported is less likely than the least likely token that is. Where that
     bound is below 1 % of the other options together, the option counts as zero.
 
@@ -98,8 +100,8 @@ def option_probabilities(
     weights: defaultdict[str, float] = defaultdict(float)
     reported = top_logprobs(answer)
     for entry in reported:
-        weights[str(entry["token"]).strip()] += math.exp(entry["logprob"])
-    probabilities = [weights.get(option.strip(), 0.0) for option in options]
+        weights[option_in(str(entry["token"]))] += math.exp(entry["logprob"])
+    probabilities = [weights.get(option_in(option), 0.0) for option in options]
     bound = min(math.exp(entry["logprob"]) for entry in reported)
     if 0.0 in probabilities and bound > _NEGLIGIBLE * sum(probabilities):
         return OPTION_UNLIKELY

@@ -21,6 +21,7 @@ from siftline.models.generation import (
     OptionProbabilities,
     Sample,
     Sampling,
+    require_distinct,
 )
 from siftline.models.likelihood import (
     EMPTY_RESPONSE,
@@ -166,8 +167,7 @@ class ServerModel:
         Raises:
             ModelError: Two options are alike, or the server does not report log-probabilities.
         """
-        if len({option.strip() for option in options}) < len(options):
-            raise ModelError(f"Two of the options {list(options)} cannot be told apart.")
+        require_distinct(options)
         if template != "chat":
             raise ModelError("A server weighs options in template 'chat' only.")
         before = self._client.usage
