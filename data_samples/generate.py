@@ -60,24 +60,24 @@ class Row:
 def main(folder: Path = Path(__file__).parent) -> None:
     """Write everything into a folder."""
     rng = random.Random(SEED)
-    word_problems = [_row(item) for item in _distinct(arithmetic(rng), 100)]
+    word_problems = [_row(item) for item in _distinct(arithmetic(rng), 36)]
     questions = [_row(item) for item in facts(rng)]
-    rewrites = [_row(item) for item in _distinct(rewriting(rng), 70)]
+    rewrites = [_row(item) for item in _distinct(rewriting(rng), 26)]
     programs = [_row(item) for item in code(rng)]
-    candidates = _candidates(rng, _distinct(arithmetic(rng), 16), questions[:16])
-    del questions[:16]
+    candidates = _candidates(rng, _distinct(arithmetic(rng), 8), questions[:8])
+    questions, programs = questions[8:42], programs[:20]
     for rows, defects in (
-        (word_problems, "wrong_answer:10 truncated:5 repetition:3 refusal:2 copied_prompt:2"),
-        (questions, "wrong_answer:4 refusal:2 boilerplate:3 empty_response:2 copied_prompt:1"),
-        (rewrites, "refusal:2 boilerplate:1 copied_prompt:2 repetition:2"),
-        (programs, "truncated:3 refusal:1"),
-        (candidates, "wrong_answer:10 truncated:3 repetition:2 refusal:2 empty_response:1"),
+        (word_problems, "wrong_answer:4 truncated:2 repetition:1 refusal:1 copied_prompt:1"),
+        (questions, "wrong_answer:2 refusal:1 boilerplate:2 empty_response:2 copied_prompt:1"),
+        (rewrites, "refusal:1 boilerplate:1 copied_prompt:1 repetition:1"),
+        (programs, "truncated:2 refusal:1"),
+        (candidates, "wrong_answer:5 truncated:2 repetition:1 refusal:1 empty_response:1"),
     ):
         _plant(rng, rows, defects)
-    _repeat(rng, word_problems, 5, "exact_duplicate")
-    _repeat(rng, word_problems, 5, "near_duplicate")
-    _repeat(rng, rewrites, 3, "exact_duplicate")
-    _repeat(rng, rewrites, 3, "near_duplicate")
+    _repeat(rng, word_problems, 3, "exact_duplicate")
+    _repeat(rng, word_problems, 3, "near_duplicate")
+    _repeat(rng, rewrites, 2, "exact_duplicate")
+    _repeat(rng, rewrites, 2, "near_duplicate")
     _break(rng, word_problems, _BROKEN_LINES)
     _break(rng, questions, _BROKEN_ALPACA)
     _break(rng, programs, _BROKEN_CHATS)

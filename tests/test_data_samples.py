@@ -109,7 +109,7 @@ def test_duplicates_point_at_their_originals(
                 == decisions[file, label["original"]]["signature.text"]
             )
             assert same_text == (label["defect"] == "exact_duplicate")
-    assert seen == {"exact_duplicate": 8, "near_duplicate": 8}
+    assert seen == {"exact_duplicate": 5, "near_duplicate": 5}
 
 
 def test_wrong_answers_are_wrong_and_the_others_right(responses: dict[Place, str]) -> None:
@@ -125,7 +125,7 @@ def test_wrong_answers_are_wrong_and_the_others_right(responses: dict[Place, str
             computed = re.findall(r"= (-?\d+)\b", response.split("The answer is")[0])
             assert not computed or computed[-1] == stated[-1], response
             solved += 1
-    assert (wrong, solved > 80) == (24, True)
+    assert (wrong, solved > 30) == (11, True)
 
 
 def test_every_defect_is_planted_often_enough_to_measure() -> None:
