@@ -4,6 +4,7 @@ Reporting changes no result. By default nobody listens.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -14,8 +15,8 @@ class Listener(Protocol):
         """A stage begins that has so many rows to go through."""
         ...
 
-    def advance(self, rows: int, tokens: int) -> None:
-        """Some rows of the stage are done, with so many tokens."""
+    def advance(self, rows: float, tokens: int) -> None:
+        """Some rows of the stage are done, or part of one, with so many tokens."""
         ...
 
     def note(self, text: str) -> None:
@@ -37,7 +38,7 @@ class Silent:
     def start(self, stage: str, rows: int) -> None:
         """Ignore the beginning of a stage."""
 
-    def advance(self, rows: int, tokens: int) -> None:
+    def advance(self, rows: float, tokens: int) -> None:
         """Ignore some progress."""
 
     def note(self, text: str) -> None:
@@ -65,9 +66,21 @@ def start(stage: str, rows: int) -> None:
     _listener.start(stage, rows)
 
 
-def advance(rows: int, tokens: int = 0) -> None:
+def advance(rows: float, tokens: int = 0) -> None:
     """Report rows of the current stage as done."""
     _listener.advance(rows, tokens)
+
+
+def portion(rows: float, pieces: int) -> Callable[[float, int], None]:
+    """Return a callback that reports rows in step with pieces of work, such as questions.
+
+    Args:
+        rows: Number of rows that are done when all pieces are.
+        pieces: Number of pieces; without any the rows are done now.
+    """
+    if not pieces:
+        advance(rows)
+    return lambda done, tokens: advance(rows * done / max(pieces, 1), tokens)
 
 
 def note(text: str) -> None:

@@ -38,8 +38,9 @@ EMPTY_PROMPT = "empty_prompt"  # no token precedes the first one of the response
 TOKENIZER_ERROR = "tokenizer_error"  # the tokenizer refused the text
 NOT_FINITE = "nan"  # the model's answer is not a finite number
 
-OnBatch = Callable[[int, int], None]
-"""Called after a batch with the numbers of rows that are finished and of tokens."""
+OnBatch = Callable[[float, int], None]
+"""Called after a batch with the numbers of rows that are finished, in part where a row is several
+pieces of work, and of tokens."""
 
 
 class Pair(NamedTuple):

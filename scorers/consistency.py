@@ -10,8 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import pyarrow as pa
 from pydantic import Field
 
-from siftline.contracts import progress
-from siftline.contracts.runtime import Runtime, Usage
+from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK
 from siftline.scorers.judges.answers import EDGES, final_answer
@@ -80,14 +79,13 @@ class Consistency(Scorer):
             statuses.append(status)
             comparisons.append(self._comparisons(row) if status == OK else [])
         asked = [each for of_row in comparisons for each in of_row if each is not None]
-        values, usage = agreement(self.comparer, asked, runtime) if asked else ([], Usage())
+        values, usage = agreement(self.comparer, asked, runtime, len(rows))
         remaining = iter(values)
         records: list[tuple[Any, ...]] = []
         keys = rows["content_hash"].to_pylist()
         for key, status, of_row in zip(keys, statuses, comparisons, strict=True):
             compared = [_Compared(c, None if c is None else next(remaining)) for c in of_row]
             records.append((key, *_record(status, compared)))
-        progress.advance(len(rows), usage.tokens)
         return Scored(table_of(records, CONSISTENCY), usage)
 
     def _comparisons(self, row: dict[str, Any]) -> list[Comparison | None]:

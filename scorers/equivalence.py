@@ -103,6 +103,7 @@ def _equivalence(rows: pa.Table, answers: str, gold: Gold, runtime: Runtime) -> 
         for row, status in zip(records, statuses, strict=True)
         if status == OK and row[answers]["text"] != response_of(row["messages"])
     ]
+    progress.advance(len(rows) - len(asked))
     values, usage = _judged(gold.judge, asked, answers, runtime)
     remaining = iter(values)
     results: list[tuple[Any, ...]] = []
@@ -117,7 +118,6 @@ def _equivalence(rows: pa.Table, answers: str, gold: Gold, runtime: Runtime) -> 
             results.append((key, OK, value))
         else:
             results.append((key, value or NO_ANSWER, None))
-    progress.advance(len(rows), usage.tokens)
     return Scored(table_of(results, EQUIVALENCE), usage)
 
 
@@ -140,6 +140,7 @@ def _judged(
             )
             for row in rows
         ]
+        progress.advance(len(rows))
         return Agreement([float(passed) for passed in passing(judge, programs)], Usage())
     part: Callable[[str], str] = stated_answer if isinstance(judge, Numeric) else str
     pairs = [
@@ -150,7 +151,7 @@ def _judged(
         )
         for row in rows
     ]
-    return agreement(judge, pairs, runtime)
+    return agreement(judge, pairs, runtime, len(rows))
 
 
 def _said(text: str) -> str:

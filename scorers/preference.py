@@ -83,6 +83,7 @@ class Preference(RunsModel, Scorer):
         records = rows.select(["messages", "metadata", "candidate"]).to_pylist()
         statuses = [_comparable(row) for row in records]
         asked = [row for row, status in zip(records, statuses, strict=True) if status == OK]
+        progress.advance(len(rows) - len(asked))
         model = load_language_model(runtime.spec(self.model), runtime.device)
         reading: Reading = "probabilities" if self.sampling is None else "letter"
         orders = [(row, letter) for letter in ("A", "B") for row in asked]
@@ -94,6 +95,7 @@ class Preference(RunsModel, Scorer):
             reading,
             self.template,
             self.sampling,
+            rows=len(asked) / 3,  # a question in each order, and two doubts of each answer
         )
         doubts = [
             ask(is_correct(question, _CLAIMS[letter], self.reading, again))
@@ -101,14 +103,21 @@ class Preference(RunsModel, Scorer):
             for question, (_, letter) in zip(questions, orders, strict=True)
         ]
         greedy = Sampling(temperature=0, max_tokens=self.reply_tokens)
-        doubted = weigh(model, doubts, YES_NO_UNSURE, self.reading, self.template, greedy)
+        doubted = weigh(
+            model,
+            doubts,
+            YES_NO_UNSURE,
+            self.reading,
+            self.template,
+            greedy,
+            rows=2 * len(asked) / 3,
+        )
         preferences = iter(_preferences(judged.rows, doubted.rows, len(asked)))
         keys = rows["content_hash"].to_pylist()
         results = [
             (key, *next(preferences)) if status == OK else (key, status, *[None] * 4)
             for key, status in zip(keys, statuses, strict=True)
         ]
-        progress.advance(len(rows))
         return Scored(table_of(results, PREFERENCE), judged.usage.plus(doubted.usage))
 
 

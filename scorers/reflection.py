@@ -83,8 +83,10 @@ class Reflection(RunsModel, Scorer):
             for row in asked
         ]
         sampling = Sampling(temperature=0, max_tokens=self.reply_tokens)
-        judged = weigh(model, questions, YES_NO_UNSURE, self.reading, self.template, sampling)
-        progress.advance(len(rows))
+        progress.advance(len(rows) - len(asked))
+        judged = weigh(
+            model, questions, YES_NO_UNSURE, self.reading, self.template, sampling, len(asked)
+        )
         looks = dict(zip(asked, zip(*_halves(judged.rows), strict=True), strict=True))
         pairs = zip(*_halves(judged.masses), strict=True)
         masses = {row: _mean(pair) for row, pair in zip(asked, pairs, strict=True)}

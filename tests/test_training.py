@@ -326,9 +326,9 @@ class Heard(progress.Silent):
     """Adds up what it hears."""
 
     def __init__(self) -> None:
-        self.rows, self.notes = 0, list[str]()
+        self.rows, self.notes = 0.0, list[str]()
 
-    def advance(self, rows: int, tokens: int) -> None:
+    def advance(self, rows: float, tokens: int) -> None:
         self.rows += rows
 
     def note(self, text: str) -> None:

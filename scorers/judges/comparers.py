@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 import numpy as np
 from pydantic import Field
 
+from siftline.contracts import progress
 from siftline.contracts.computation import Computation, RunsModel
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.models.generation import Sampling
@@ -107,19 +108,23 @@ class Numeric(Computation):
 Comparer: TypeAlias = Annotated[Embedding | Nli | Judge | Numeric, Field(discriminator="kind")]
 
 
-def agreement(comparer: Comparer, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+def agreement(
+    comparer: Comparer, pairs: Sequence[Comparison], runtime: Runtime, rows: int = 0
+) -> Agreement:
     """Compare sampled answers with the dataset's.
 
     Args:
         comparer: How.
         pairs: Equal ones are computed once.
         runtime: Where.
+        rows: How many rows of the stage are done with these pairs, for whoever follows it.
 
     Raises:
         ModelError: A model cannot be loaded or run.
     """
     unique = list(dict.fromkeys(pairs))
     if not unique:
+        progress.advance(rows)
         return Agreement([], Usage())
     if isinstance(comparer, Numeric):
         compared = Agreement([_equal_numbers(pair) for pair in unique], Usage())
@@ -128,7 +133,9 @@ def agreement(comparer: Comparer, pairs: Sequence[Comparison], runtime: Runtime)
     elif isinstance(comparer, Nli):
         compared = _not_contradicted(comparer, unique, runtime)
     else:
-        compared = _judged(comparer, unique, runtime)
+        compared = _judged(comparer, unique, runtime, rows)
+    if not isinstance(comparer, Judge):
+        progress.advance(rows, compared.usage.tokens)
     by_pair = dict(zip(unique, compared.values, strict=True))
     return Agreement([by_pair[pair] for pair in pairs], compared.usage)
 
@@ -159,11 +166,11 @@ def _not_contradicted(comparer: Nli, pairs: Sequence[Comparison], runtime: Runti
     return Agreement([float(value) for value in values], usage)
 
 
-def _judged(comparer: Judge, pairs: Sequence[Comparison], runtime: Runtime) -> Agreement:
+def _judged(comparer: Judge, pairs: Sequence[Comparison], runtime: Runtime, rows: int) -> Agreement:
     model = load_language_model(runtime.spec(comparer.model), runtime.device)
     reading, template = comparer.reading or "probabilities", comparer.template or "chat"
     questions = [ask(is_consistent(*pair, reading)) for pair in pairs]
     sampling = Sampling(temperature=0, max_tokens=comparer.reply_tokens)
-    judged = weigh(model, questions, ("A", "B"), reading, template, sampling)
+    judged = weigh(model, questions, ("A", "B"), reading, template, sampling, rows)
     values = [row[0] if isinstance(row, list) else row for row in judged.rows]
     return Agreement(values, judged.usage)

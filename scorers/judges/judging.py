@@ -128,6 +128,7 @@ def weigh(
     reading: Reading,
     template: Template = "chat",
     sampling: Sampling | None = None,
+    rows: float = 0,
 ) -> Judgements:
     """Let a model answer questions by a letter.
 
@@ -139,17 +140,19 @@ def weigh(
         template: How questions are rendered.
         sampling: For `letter`; several samples give each letter its share, if at least two have a
             letter. By default one, greedy. A reply that was cut is never read.
+        rows: How many rows of the stage are done with these questions, for whoever follows it.
     """
+    report = progress.portion(rows, len(questions))
     if not questions:
         return Judgements([], Usage(), [])
     if reading == "probabilities":
-        choices = model.choose(questions, letters, template=template, on_batch=_quiet)
+        choices = model.choose(questions, letters, template=template, on_batch=report)
         masses = [None if isinstance(row, str) else sum(row) for row in choices.rows]
         return Judgements([_normalised(row) for row in choices.rows], choices.usage, masses)
     drawn = sampling or Sampling(temperature=0, max_tokens=REPLY_TOKENS)
-    replies = model.generate(questions, drawn, template=template, on_batch=_quiet)
-    rows = [each if isinstance(each, str) else _shares(each, letters) for each in replies.rows]
-    return Judgements(rows, replies.usage, [None] * len(rows))
+    replies = model.generate(questions, drawn, template=template, on_batch=report)
+    read = [each if isinstance(each, str) else _shares(each, letters) for each in replies.rows]
+    return Judgements(read, replies.usage, [None] * len(read))
 
 
 def _shares(samples: Sequence[Sample], letters: Sequence[str]) -> list[float] | str | None:
@@ -191,8 +194,3 @@ def _normalised(row: list[float] | str) -> list[float] | str | None:
         return row
     total = sum(row)
     return [weight / total for weight in row] if total >= LEAST_MASS else None
-
-
-def _quiet(rows: int, tokens: int) -> None:
-    """Report tokens, but no rows: a row is judged several times."""
-    progress.advance(0, tokens)

@@ -41,7 +41,7 @@ class Bars:
         )
         self._progress.start()
 
-    def advance(self, rows: int, tokens: int) -> None:
+    def advance(self, rows: float, tokens: int) -> None:
         """Move the bar."""
         self._tokens += tokens
         seconds = max(time.monotonic() - self._started, 1e-9)
@@ -68,21 +68,21 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._stage, self._total, self._rows, self._tokens = "", 0, 0, 0
-        self._shown, self._note = 0, ""
+        self._stage, self._total, self._rows, self._tokens = "", 0, 0.0, 0
+        self._shown, self._note = 0.0, ""
         self._started = self._printed = time.monotonic()
 
     def start(self, stage: str, rows: int) -> None:
         """Begin to count."""
-        self._stage, self._total, self._rows, self._tokens = stage, rows, 0, 0
-        self._shown, self._note = 0, ""
+        self._stage, self._total, self._rows, self._tokens = stage, rows, 0.0, 0
+        self._shown, self._note = 0.0, ""
         self._started = self._printed = time.monotonic()
 
     def note(self, text: str) -> None:
         """Keep a note for the next line."""
         self._note = text
 
-    def advance(self, rows: int, tokens: int) -> None:
+    def advance(self, rows: float, tokens: int) -> None:
         """Count, and print when some time has passed."""
         self._rows += rows
         self._tokens += tokens
@@ -106,7 +106,7 @@ class Lines:
         tokens = f", {self._tokens:,} tokens, {self._tokens / seconds:,.0f} tokens/s"
         left = (self._total - self._rows) * seconds / self._rows if self._rows else 0
         self._console.print(
-            f"{shown(self._stage)}: {self._rows:,}{total} rows{tokens if self._tokens else ''}"
+            f"{shown(self._stage)}: {self._rows:,.0f}{total} rows{tokens if self._tokens else ''}"
             + (f", {left:.0f} s left" if left > 0 else "")
             + (f", {shown(self._note)}" if self._note else ""),
             highlight=False,
