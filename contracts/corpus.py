@@ -72,12 +72,14 @@ class Corpus:
             origin, and where it lies (`shard`, `position`). Small enough to hold in memory.
         shards: The Parquet files of the examples.
         tables: Score tables by name, each aligned with `rows`.
+        keys: What each table is a function of: `content_hash`, `prompt_id` or `id`.
         revisions: The responses that were revised, as :data:`REVISIONS`, one row per id.
     """
 
     rows: pa.Table
     shards: tuple[Path, ...]
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    keys: Mapping[str, str] = field(default_factory=dict)
     revisions: pa.Table = field(default_factory=REVISIONS.empty_table)
 
     @classmethod
@@ -145,14 +147,24 @@ class Corpus:
             for column in table.column_names
         )
 
-    def with_scores(self, name: str, table: pa.Table) -> "Corpus":
-        """Return the corpus with one more score table, which must be aligned with `rows`."""
+    def with_scores(self, name: str, table: pa.Table, key: str = "content_hash") -> "Corpus":
+        """Return the corpus with one more score table.
+
+        Args:
+            name: Of the table.
+            table: Aligned with `rows`.
+            key: What it is a function of.
+        """
         if len(table) != len(self):
             raise ValueError(f"score table '{name}' has {len(table)} rows, expected {len(self)}")
-        return replace(self, tables={**self.tables, name: table})
+        tables, keys = {**self.tables, name: table}, {**self.keys, name: key}
+        return replace(self, tables=tables, keys=keys)
 
     def with_revisions(self, revisions: pa.Table) -> "Corpus":
-        """Return the corpus with new responses, as :data:`REVISIONS`; the last one counts."""
+        """Return the corpus with new responses, as :data:`REVISIONS`; the last one counts.
+
+        Scores of the whole content are null for these rows: they are of another response.
+        """
         if not len(revisions):
             return self
         places = pc.index_in(_one(self.rows["id"]), value_set=_one(revisions["id"]))
@@ -162,13 +174,35 @@ class Corpus:
                 pc.is_valid(places), _one(revisions[name]).take(places), _one(rows[name])
             )
             rows = rows.set_column(rows.column_names.index(name), name, values)
-        return replace(self, rows=rows, revisions=merge_revisions(self.revisions, revisions))
+        tables = {
+            name: put_in(table, None, pc.is_valid(places))
+            if self.keys.get(name, "content_hash") == "content_hash"
+            else table
+            for name, table in self.tables.items()
+        }
+        merged = merge_revisions(self.revisions, revisions)
+        return replace(self, rows=rows, tables=tables, revisions=merged)
 
     def filter(self, keep: npt.NDArray[np.bool_]) -> "Corpus":
         """Return the corpus of the rows where `keep` is true, scores along with them."""
         mask = pa.array(keep)
         tables = {name: table.filter(mask) for name, table in self.tables.items()}
         return replace(self, rows=self.rows.filter(mask), tables=tables)
+
+
+def put_in(table: pa.Table, new: pa.Table | None, rows: pa.Array) -> pa.Table:
+    """Return a table with other values in some rows.
+
+    Args:
+        table: The values so far.
+        new: Of the same columns and length; None for nulls.
+        rows: [rows] True for those that get the new values.
+    """
+    old = pa.array(np.arange(len(table)))
+    if new is None:
+        return table.take(pc.if_else(rows, pa.scalar(None, pa.int64()), old))
+    both = pa.concat_tables([table, new.cast(table.schema)])
+    return both.take(pc.if_else(rows, pc.add(old, len(table)), old))
 
 
 def one_of_each(

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from siftline.contracts.config import Config
 from siftline.contracts.corpus import VERDICTS, Corpus
-from siftline.contracts.scorer import Scorer, in_order
+from siftline.contracts.scorer import Key, Scorer, in_order
 from siftline.contracts.trainer import Training
 from siftline.contracts.verbs import check_verbs
 
@@ -79,6 +79,13 @@ class Method(Config):
         """Return score tables, by name, that are computed from others, such as clusters."""
         return {}
 
+    def derive_key(self) -> Key:
+        """Return what the derived tables are a function of; those of the content are lost with it.
+
+        When a later stage replaces a row's response, they are null for that row.
+        """
+        return "content_hash"
+
     @abstractmethod
     def decide(self, corpus: Corpus) -> pa.Table:
         """Return one verdict per row of the corpus, in its order, as `VERDICTS`."""
@@ -109,6 +116,13 @@ class Method(Config):
     def source_names(self) -> tuple[str, ...]:
         """Return the sources that it names, each of which an input must have."""
         return ()
+
+    def score_columns(self) -> dict[str, str]:
+        """Return the scores of earlier stages that it reads, `table.column`, by the field's name.
+
+        They are checked before it measures, and measured again where a response was replaced.
+        """
+        return {}
 
     def pool(self, corpus: Corpus) -> npt.NDArray[np.bool_]:
         """Return [rows] true for the rows that a budget may be spent on."""

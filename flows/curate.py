@@ -21,7 +21,8 @@ from siftline.pipelines.recipe import Recipe, load_recipe
 from siftline.pipelines.run import RunResult
 from siftline.pipelines.run_directory import finished, telling_what_is_kept
 from siftline.pipelines.scores.work import Cost, Work
-from siftline.pipelines.stage import StageRun, after_stage, finished_stage
+from siftline.pipelines.stage import StageRun, finished_stage
+from siftline.pipelines.stage_results import after_stage
 from siftline.pipelines.workers import Workers, workers
 from siftline.reports.summary import markdown_summary
 from siftline.reports.write import write_reports
@@ -84,6 +85,7 @@ def _curate(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> RunResu
                 if finished_stage(job, stage) is None:
                     _run_stage(StageRun(job, stage, corpus, crew.store), crew)
                 corpus = after_stage(corpus, job.stage_folder(stage))
+            corpus = steps.order_scores(job, corpus, crew)
         return finish(job, corpus)
 
 

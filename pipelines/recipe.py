@@ -17,6 +17,7 @@ from siftline.contracts.errors import RecipeError, nearest
 from siftline.contracts.method import Budgeted, Method, local_roles_of, roles_of
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.printable import encodable
+from siftline.contracts.scorer import in_order
 from siftline.contracts.share import Share
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.kinds import known_kinds, method_of
@@ -132,6 +133,23 @@ class Recipe(Config):
         return self
 
     @model_validator(mode="after")
+    def _scores_exist(self) -> "Recipe":
+        """Every score that is named must be of a table that some stage before may leave.
+
+        What a method derives, or asks for as it learns, is known when the stage has run.
+        """
+        known: set[str] = set()
+        for number, stage in enumerate(self.stages):
+            known |= {scorer.table for scorer in in_order(stage.scorers())}
+            for field, name in stage.score_columns().items():
+                _check_table(f"stages[{number}]: {field}", name, known)
+            if _leaves_more(stage):
+                return self
+        if self.output.order_by is not None:
+            _check_table("output.order_by", self.output.order_by, known)
+        return self
+
+    @model_validator(mode="after")
     def _repeats_and_splits_are_last(self) -> "Recipe":
         """No budget may follow repeated rows, of which it would know nothing; one DMT is enough."""
         kinds = [stage.kind for stage in self.stages]
@@ -145,6 +163,20 @@ class Recipe(Config):
                     f"budget of '{later[0]}' after it would count once; expected 'mix' after it."
                 )
         return self
+
+
+def _check_table(field: str, name: str, known: set[str]) -> None:
+    table = name.partition(".")[0]
+    if table not in known:
+        raise ValueError(
+            f"{field}: no stage before it has the score '{name}'.{nearest(table, known)}"
+        )
+
+
+def _leaves_more(stage: Method) -> bool:
+    """Return whether a method may leave score tables beside those of its scorers."""
+    kind = type(stage)
+    return kind.follow is not Method.follow or kind.derive is not Method.derive
 
 
 def _with_seed(stage: Any, seed: Any) -> Any:

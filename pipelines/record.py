@@ -19,7 +19,7 @@ from siftline.contracts.parquet import count_rows, read_table
 from siftline.contracts.records import check_files
 from siftline.pipelines.manifest import StageManifest
 from siftline.pipelines.run_directory import INGEST, finished, read_summary
-from siftline.pipelines.stage import read_score_tables
+from siftline.pipelines.stage_results import read_score_tables
 
 
 class StageRecord(NamedTuple):

@@ -12,6 +12,7 @@ import siftline
 from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RunError
+from siftline.contracts.method import Request
 from siftline.contracts.publishing import writing
 from siftline.contracts.records import check_files, write_text
 from siftline.contracts.runtime import Runtime
@@ -31,7 +32,10 @@ from siftline.pipelines.run_directory import (
     write_manifest,
     write_summary,
 )
-from siftline.pipelines.stage import StageRun, after_stage, finished_stage
+from siftline.pipelines.scores.renewal import renew
+from siftline.pipelines.scores.work import pending
+from siftline.pipelines.stage import StageRun, finished_stage, stages_before
+from siftline.pipelines.stage_results import after_stage
 from siftline.pipelines.workers import Workers, workers
 
 
@@ -72,6 +76,7 @@ def run(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) 
             with workers(job) as crew:
                 for stage in range(len(recipe.stages)):
                     corpus = run_stage(job, stage, corpus, crew)
+                corpus = order_scores(job, corpus, crew)
             return finish(job, corpus)
 
 
@@ -118,6 +123,27 @@ def run_stage(job: Job, stage: int, corpus: Corpus, crew: Workers) -> Corpus:
         opened.measure(crew.score_all)
         opened.decide()
     return after_stage(corpus, job.stage_folder(stage))
+
+
+def order_scores(job: Job, corpus: Corpus, crew: Workers) -> Corpus:
+    """Measure the score that orders the dataset again, where a response was replaced since.
+
+    Args:
+        job: The run; all of its stages are finished.
+        corpus: What the last stage has left.
+        crew: The devices.
+    """
+    name, end = job.recipe.output.order_by, len(job.recipe.stages)
+
+    def score(request: Request) -> None:
+        work = pending(end, corpus, request, crew.store)
+        progress.start(f"order: {request.scorer.table}", sum(len(each.positions) for each in work))
+        for _ in crew.score_all(work):
+            pass
+        progress.finish()
+
+    columns = () if name is None else (name,)
+    return renew(corpus, columns, stages_before(job, end), crew.store, score).corpus
 
 
 def finish(job: Job, corpus: Corpus) -> RunResult:

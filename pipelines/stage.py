@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from siftline.contracts import progress
+from siftline.contracts.columns import score_column
 from siftline.contracts.corpus import REVISIONS, VERDICTS, Corpus
 from siftline.contracts.examples import content_hash
 from siftline.contracts.method import REVISED, Method, Request
-from siftline.contracts.parquet import read_schema, read_table, write_table
+from siftline.contracts.parquet import write_table
 from siftline.contracts.publishing import writing
 from siftline.contracts.runtime import Usage
+from siftline.contracts.scorer import in_order
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import SourceCount, StageManifest
 from siftline.pipelines.run_directory import read_finished, write_manifest
 from siftline.pipelines.scores.measuring import Measured, measure
+from siftline.pipelines.scores.renewal import KEY, RENEWS, renew
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import Cost, Work, pending, train
 from siftline.scorers.remedies import shortfall
@@ -50,6 +53,7 @@ class StageRun:
         self.cost = Cost()
         self._store = store
         self._measured: Measured | None = None
+        self._renewed: Sequence[Request] = ()
         self._started = time.monotonic()
 
     def measure(
@@ -62,6 +66,9 @@ class StageRun:
         Args:
             score_all: Scores shards, in any order.
             fit: Trains what a request wants trained.
+
+        Raises:
+            RecipeError: No earlier stage has a score that the method names.
         """
 
         def score(request: Request) -> None:
@@ -76,7 +83,23 @@ class StageRun:
                 self.cost = self.cost.plus(spent)
             progress.finish()
 
+        self._renew(score)
         self._measured = measure(self.method, self.corpus, self._store, score)
+
+    def _renew(self, score: Callable[[Request], None]) -> None:
+        """Look up the scores of earlier stages that the method names, before it measures its own.
+
+        Raises:
+            RecipeError: There is no such score.
+        """
+        own = {scorer.table for scorer in in_order(self.method.scorers())}
+        named = self.method.score_columns().items()
+        columns = {field: name for field, name in named if name.partition(".")[0] not in own}
+        earlier = stages_before(self.job, self.number)
+        renewed = renew(self.corpus, columns.values(), earlier, self._store, score)
+        self.corpus, self._renewed = renewed
+        for field, name in columns.items() if len(self.corpus) else ():
+            score_column(self.corpus, name, field)
 
     def decide(self) -> StageManifest:
         """Let the method decide, and write scores, verdicts, revisions and the manifest.
@@ -87,6 +110,7 @@ class StageRun:
         if self._measured is None:
             raise RuntimeError(f"'{self.folder.name}' decides before it has measured")
         corpus, requests = self._measured
+        requests = [*self._renewed, *requests]
         method = self.method
         shutil.rmtree(self.folder, ignore_errors=True)  # of a run that was interrupted
         with writing(self.folder):
@@ -139,14 +163,21 @@ class StageRun:
                 rows = pa.array(request.rows & (shards == number))
                 keys = corpus.rows[scorer.key].filter(rows).combine_chunks()
                 piece = cache.read(cache.locate(keys)).add_column(0, "id", ids.filter(rows))
-                write_table(piece, folder / f"{scorer.table}-{number:05d}.parquet")
+                told = {KEY: scorer.key} | ({RENEWS: ""} if request in self._renewed else {})
+                write_table(
+                    piece.replace_schema_metadata(told),
+                    folder / f"{scorer.table}-{number:05d}.parquet",
+                )
         for name, table in corpus.tables.items():
             if name in measured or table is self.corpus.tables.get(name):
                 continue
             for number in np.unique(shards):
                 rows = pa.array(shards == number)
                 piece = table.filter(rows).add_column(0, "id", ids.filter(rows))
-                write_table(piece, folder / f"{name}-{number:05d}.parquet")
+                told = {KEY: self.method.derive_key()}
+                write_table(
+                    piece.replace_schema_metadata(told), folder / f"{name}-{number:05d}.parquet"
+                )
 
     def _write_revisions(self, corpus: Corpus, verdicts: pa.Table) -> int:
         """Write the new responses with the old ones beside them, and return how many there are."""
@@ -176,58 +207,12 @@ class StageRun:
         return len(records)
 
 
-def after_stage(corpus: Corpus, folder: Path) -> Corpus:
-    """Return a corpus as a finished stage leaves it, with the scores of that stage.
-
-    Vectors are left out: they are large, and the cache has them for a stage that names their
-    scorer itself.
-
-    Args:
-        corpus: What reached the stage.
-        folder: Of the stage.
-    """
-    for name, table in read_score_tables(folder / "scores", corpus.rows["id"]).items():
-        corpus = corpus.with_scores(name, table)
-    revisions = folder / "revisions.parquet"
-    if revisions.exists():
-        corpus = corpus.with_revisions(read_table(revisions))
-    verdicts = read_table(folder / "verdicts.parquet", columns=["keep"])
-    return corpus.filter(verdicts["keep"].to_numpy())
-
-
-def read_score_tables(folder: Path, ids: pa.ChunkedArray) -> dict[str, pa.Table]:
-    """Read a finished stage's scores by table, without vectors and texts.
-
-    Args:
-        folder: With `<table>-<shard>.parquet`.
-        ids: In whose order the rows are wanted; null where the stage has no score.
-    """
-    return {
-        name: table.drop_columns(["id"]).take(rows_of(table, ids))
-        for name, table in stage_scores(folder).items()
-    }
-
-
-def stage_scores(folder: Path) -> dict[str, pa.Table]:
-    """Read a finished stage's scores by table, with the column `id`, without vectors and texts.
-
-    Args:
-        folder: With `<table>-<shard>.parquet`.
-    """
-    names = sorted({path.stem.rpartition("-")[0] for path in folder.glob("*.parquet")})
-    tables = {}
-    for name in names:
-        paths = sorted(folder.glob(f"{name}-*.parquet"))
-        schema = read_schema(paths[0])
-        columns = [field.name for field in schema if not pa.types.is_nested(field.type)]
-        if columns != ["id"]:
-            tables[name] = pa.concat_tables([read_table(path, columns=columns) for path in paths])
-    return tables
-
-
-def rows_of(table: pa.Table, ids: pa.ChunkedArray) -> pa.Array:
-    """Return [ids] the number of each one's row in a table; null where it has none."""
-    return pc.index_in(ids.combine_chunks(), value_set=table["id"].combine_chunks())
+def stages_before(job: Job, number: int) -> list[tuple[Method, Path]]:
+    """Return the methods of the stages before one, each with the folder of its scores."""
+    return [
+        (method, job.stage_folder(place) / "scores")
+        for place, method in enumerate(job.recipe.stages[:number])
+    ]
 
 
 def finished_stage(job: Job, stage: int) -> StageManifest | None:

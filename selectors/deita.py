@@ -78,6 +78,10 @@ class Deita(Budgeted, ChoosesByScore):
         """Return the embedding of prompts or conversations, and lengths for the report."""
         return embedding_scorers(self.model, self.on)
 
+    def score_columns(self) -> dict[str, str]:
+        """Return the score that an earlier stage has measured."""
+        return {"deita.score": self.score}
+
     def decide(self, corpus: Corpus) -> pa.Table:
         """Go through the units by score, and keep what is novel.
 

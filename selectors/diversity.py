@@ -20,7 +20,7 @@ from pydantic import Field
 from siftline.contracts.columns import score_column
 from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.method import Budgeted, ChoosesByScore, verdicts
-from siftline.contracts.scorer import Scorer
+from siftline.contracts.scorer import Key, Scorer
 from siftline.contracts.share import Share
 from siftline.contracts.stable_hash import stable_hash
 from siftline.selectors.arrays import Float64s, Ints
@@ -132,6 +132,14 @@ class Diversity(Budgeted, ChoosesByScore):
             "similarity": pa.array(clusters.similarity[prompts.of_row], pa.float32()),
         }
         return {"diversity": pa.table(columns)}
+
+    def score_columns(self) -> dict[str, str]:
+        """Return the score that an earlier stage has measured."""
+        return {} if self.prefer is None else {"diversity.prefer": self.prefer}
+
+    def derive_key(self) -> Key:
+        """Return that clusters are those of prompts."""
+        return "prompt_id"
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Allocate the budget to the clusters, and keep the best of each.

@@ -23,7 +23,7 @@ from siftline.contracts.columns import text_column, to_float
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import Method, verdicts
 from siftline.contracts.names import check_known, ingested_pairs
-from siftline.contracts.scorer import Scorer
+from siftline.contracts.scorer import Key, Scorer
 from siftline.contracts.share import ExactShare, fraction_of
 from siftline.scorers.text_statistics import ResponseStatistics
 from siftline.scorers.token_counts import TokenCounts
@@ -66,6 +66,10 @@ class Dmt(Method):
         special = self._specialised(corpus)
         replayed = self._replayed(corpus, special)
         return {"splits": pa.table({"stage1": special, "stage2": ~special | replayed})}
+
+    def derive_key(self) -> Key:
+        """Return that splits belong to rows, whatever they say."""
+        return "id"
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Keep every row.

@@ -18,7 +18,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from siftline.contracts.columns import MEAN_LOGPROB, score_column, to_float
 from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.method import Budgeted, ChoosesByScore, verdicts
-from siftline.contracts.scorer import Scorer
+from siftline.contracts.scorer import Key, Scorer
 from siftline.contracts.share import Share, fraction_of
 from siftline.scorers.token_counts import TokenCounts
 from siftline.selectors.arrays import Bools, Float64s, Ints
@@ -138,6 +138,14 @@ class Mix(Budgeted, ChoosesByScore):
         whole = counted.whole[mixture.labels]
         repeats[mixture.rows[whole]] = counted.times[whole]
         return {"mix": pa.table({"repeats": repeats})}
+
+    def score_columns(self) -> dict[str, str]:
+        """Return the score that an earlier stage has measured."""
+        return {} if self.prefer is None else {"mix.prefer": self.prefer}
+
+    def derive_key(self) -> Key:
+        """Return that repetitions belong to rows, whatever they say."""
+        return "id"
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Spend each group's part of the budget on its rows.

@@ -76,6 +76,10 @@ class SemanticDuplicates(Method):
         """Return the embedding of prompts or conversations, and lengths for the report."""
         return embedding_scorers(self.model, self.on)
 
+    def score_columns(self) -> dict[str, str]:
+        """Return the score that an earlier stage has measured."""
+        return {} if self.prefer is None else {"semantic_duplicates.prefer": self.prefer}
+
     def decide(self, corpus: Corpus) -> pa.Table:
         """Keep each prompt, or conversation, that is no duplicate of one kept before it.
 

@@ -24,7 +24,7 @@ from siftline.pipelines.job import open_job
 from siftline.pipelines.recipe import load_recipe, parse_recipe
 from siftline.pipelines.run import read_inputs, run, run_stage
 from siftline.pipelines.scores.work import Work
-from siftline.pipelines.stage import after_stage
+from siftline.pipelines.stage_results import after_stage
 from siftline.pipelines.workers import workers
 
 

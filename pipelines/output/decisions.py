@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 
 from siftline.contracts.parquet import read_table, write_table
 from siftline.pipelines.job import Job
-from siftline.pipelines.stage import rows_of, stage_scores
+from siftline.pipelines.scores.renewal import KEY
+from siftline.pipelines.stage_results import rows_of, stage_scores
 
 _PLACE = ["id", "source", "file", "row"]
 
@@ -20,7 +21,9 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     Columns: id (null in quarantine), source, file, row (number of the record in the file),
     decision (`keep`, `correct`: kept with a new response, `drop`, `quarantine`), stage (the folder
     that decided; for a kept row the last one that revised it, or else the last), reason, and
-    every scalar score as `table.column`: that of the last stage that has measured the row.
+    every scalar score as `table.column`: that of the last stage that has measured the row. Where a
+    response was replaced, `scores_of_revision` names the tables whose scores are of the new one;
+    the others are of one before it. It is null for all other rows.
 
     Args:
         job: All of its stages are finished.
@@ -41,6 +44,7 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     keep = np.ones(len(ids), dtype=bool)
     corrected = np.zeros(len(ids), dtype=bool)
     scores: dict[str, pa.ChunkedArray] = {}
+    current: dict[str, npt.NDArray[np.bool_]] = {}  # by table, rows whose response it has measured
     for number in range(len(job.recipe.stages)):
         folder = job.stage_folder(number)
         verdicts = read_table(folder / "verdicts.parquet")
@@ -49,16 +53,23 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
         decided_here = ~(corrected & keep)[rows]  # a kept correction keeps its reason
         reasons[rows[decided_here]] = verdicts["reason"].filter(pa.array(decided_here)).to_pylist()
         stages[rows[decided_here]] = folder.name
-        corrected |= _revised_rows(folder, ids)
         for name, table in stage_scores(folder / "scores").items():
             place = rows_of(table, examples["id"])
+            if (table.schema.metadata or {}).get(KEY) == b"content_hash":
+                measured = pc.is_valid(place).to_numpy(zero_copy_only=False)
+                current[name] = current.get(name, np.zeros(len(ids), dtype=bool)) | measured
             for column in table.drop_columns(["id"]).column_names:
                 key = f"{name}.{column}"
                 scores[key] = _latest(table[column].take(place), place, scores.get(key))
+        revised = _revised_rows(folder, ids)
+        corrected |= revised
+        for rows_of_table in current.values():
+            rows_of_table[revised] = False
     decision = np.where(keep, np.where(corrected, "correct", "keep"), "drop")
     decided = examples.append_column("decision", pa.array(decision, pa.string()))
     decided = decided.append_column("stage", pa.array(stages, pa.string()))
     decided = decided.append_column("reason", pa.array(reasons, pa.string()))
+    decided = decided.append_column("scores_of_revision", _of_revision(current, corrected))
     for name in sorted(scores):
         decided = decided.append_column(name, scores[name])
     table = pa.concat_tables([decided, _quarantined(job)], promote_options="default")
@@ -74,6 +85,22 @@ def _latest(new: pa.ChunkedArray, place: pa.Array, old: pa.ChunkedArray | None) 
     if old is None:
         return new
     return pc.if_else(pc.is_valid(place), new, old.cast(new.type))
+
+
+def _of_revision(
+    current: dict[str, npt.NDArray[np.bool_]], corrected: npt.NDArray[np.bool_]
+) -> pa.Array:
+    """Return [rows] the tables whose scores are of a row's last response; null if it is the first.
+
+    Args:
+        current: By table, rows whose last response it has measured.
+        corrected: Rows that have a new response.
+    """
+    names = [
+        [name for name in sorted(current) if current[name][row]] if corrected[row] else None
+        for row in range(len(corrected))
+    ]
+    return pa.array(names, pa.list_(pa.string()))
 
 
 def _revised_rows(folder: Path, ids: pa.Array) -> npt.NDArray[np.bool_]:

@@ -54,13 +54,16 @@ def measure(
         for request in requests:
             score(request)
         for request in requests:
-            corpus = corpus.with_scores(request.scorer.table, read_scores(corpus, request, store))
+            scorer = request.scorer
+            found = read_scores(corpus, request, store)
+            corpus = corpus.with_scores(scorer.table, found, scorer.key)
         asked += requests
         requests = list(method.follow(corpus))
     if len(corpus):
         for name, table in method.derive(corpus).items():
-            corpus = corpus.with_scores(name, table)
-    return Measured(replace(corpus, tables={**before.tables, **corpus.tables}), asked)
+            corpus = corpus.with_scores(name, table, method.derive_key())
+    tables, keys = {**before.tables, **corpus.tables}, {**before.keys, **corpus.keys}
+    return Measured(replace(corpus, tables=tables, keys=keys), asked)
 
 
 def read_scores(corpus: Corpus, request: Request, store: ScoreStore) -> pa.Table:

@@ -13,7 +13,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from siftline.scorers.judges.answers import final_answer
-from siftline.scorers.judges.number_words import CHANGING, MONTHS, UNITS
+from siftline.scorers.judges.number_words import CHANGING, HALVES_OF_A_DAY, MONTHS, UNITS
 
 LONGEST = 300  # characters of an answer that is looked at
 
@@ -210,10 +210,9 @@ def _is_prose(before: str, after: str) -> bool:
     words = _WORD.findall(rest)
     if any(len(word) == 1 and word not in "aAI" for word in words):
         return False
-    beside = _WORD.findall(before)[-1:] + _WORD.findall(after)[:1]
-    return not (
-        {word.casefold() for word in words} & CHANGING or {w.casefold() for w in beside} & MONTHS
-    )
+    beside = {word.casefold() for word in _WORD.findall(before)[-1:] + _WORD.findall(after)[:1]}
+    time = bool(_WORD.findall(after)) and _WORD.findall(after)[0].casefold() in HALVES_OF_A_DAY
+    return not ({word.casefold() for word in words} & CHANGING or beside & MONTHS or time)
 
 
 def same_answer(first: str, second: str) -> bool:

@@ -58,8 +58,9 @@ _BOUNDS = (
     "up between below above within minimum maximum exceeding"
 )
 _ALTERNATIVES = "or either not no never cannot neither nor if unless except isn't wasn't aren't"
-_TIMES = "am pm o'clock noon midnight bc bce ad ce century"
+_TIMES = "o'clock noon midnight bc bce ad ce century"
 
 MONTHS = frozenset(_MONTHS.split())
+HALVES_OF_A_DAY = ("am", "pm")
 # Of these, none may stand in an answer: the number would be another one, or not exact, or several.
 CHANGING = frozenset(f"{_OTHER_NUMBERS} {_BOUNDS} {_ALTERNATIVES} {_TIMES}".split())
