@@ -1,10 +1,12 @@
 """Weights that come as GGUF, unpacked once into safetensors, which load fast.
 
 It takes `transformers` about 20 seconds to read SmolLM2 from GGUF, and one second from safetensors.
-So the first use writes a folder of bfloat16 safetensors, tokenizer included, to the cache.
+So the first use writes a folder of bfloat16 safetensors, tokenizer included, to the cache, with a
+digest that it is held against before it is used.
 """
 
 import json
+import logging
 import shutil
 import uuid
 from pathlib import Path
@@ -12,11 +14,14 @@ from typing import Any
 
 from siftline.contracts.errors import ModelError
 from siftline.models.store.cache_folder import cache_folder
-from siftline.models.store.digests import ModelFolder, digest_of
+from siftline.models.store.digests import ModelFolder, content_digest, digest_of
 from siftline.models.store.packages import require
 
 # Bumped when the conversion would give other weights.
 CONVERSION_REVISION = 2
+
+_DIGEST = "digest"  # the file in a conversion that holds the digest of the others
+_log = logging.getLogger(__name__)
 
 
 def loadable_folder(model: ModelFolder) -> Path:
@@ -43,12 +48,16 @@ def _converted(model: ModelFolder) -> Path:
     gguf = min(model.folder.glob("*.gguf"))
     label = f"{gguf.stem}-{digest_of(model)[:12]}-{CONVERSION_REVISION}"
     target = cache_folder() / "models" / label
-    if target.is_dir():
+    if _is_whole(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{label}-{uuid.uuid4().hex}.tmp")
     try:
+        if target.is_dir():
+            _log.warning("'%s' is damaged, and is made again from '%s'.", target, gguf.name)
+            target.rename(temporary.with_suffix(".damaged"))
         convert_gguf(gguf, temporary)
+        (temporary / _DIGEST).write_text(content_digest(temporary), encoding="ascii")
         temporary.rename(target)
     except OSError:
         # Another process was faster; any other failure is real.
@@ -56,7 +65,16 @@ def _converted(model: ModelFolder) -> Path:
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(temporary.with_suffix(".damaged"), ignore_errors=True)
     return target
+
+
+def _is_whole(folder: Path) -> bool:
+    """Return whether a conversion is there and has the bytes that were written."""
+    digest = folder / _DIGEST
+    return digest.is_file() and digest.read_text(encoding="ascii", errors="replace") == (
+        content_digest(folder)
+    )
 
 
 def convert_gguf(gguf: Path, target: Path) -> None:

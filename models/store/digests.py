@@ -119,6 +119,11 @@ def digest_of(model: ModelFolder, with_code: bool = False, weights: bool = True)
     return _digest_of_all(model.folder, {path: file_digest(path) for path in files})
 
 
+def content_digest(folder: Path) -> str:
+    """Return a SHA-256 over the files that count, by their bytes as they are now."""
+    return _digest_of_all(folder, {path: _read_digest(path) for path in counted_files(folder)})
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, remembered as long as nothing says that it has changed.
 
