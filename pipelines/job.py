@@ -1,7 +1,6 @@
 """A job: everything that the steps of one run need to know, small enough to be passed around."""
 
 import contextlib
-import hashlib
 import importlib
 import pkgutil
 from collections.abc import Iterator
@@ -15,10 +14,10 @@ import yaml
 from siftline import scorers
 from siftline.contracts.config import Config
 from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
-from siftline.contracts.errors import InputError, RunError
+from siftline.contracts.errors import RunError
 from siftline.contracts.method import roles_of
 from siftline.contracts.model_spec import ModelSpec
-from siftline.contracts.parquet import dataset_files, read_table
+from siftline.contracts.parquet import read_table
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer, in_order
 from siftline.models.fingerprint import fingerprint
@@ -26,6 +25,7 @@ from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run_directory import INGEST, check_place, open_version
 from siftline.pipelines.scores.identity import identity_hash, method_packages, package_of
+from siftline.pipelines.scores.named_files import digest_of_named
 from siftline.pipelines.scores.store import ScoreStore
 
 # Fields of a recipe that change nothing of what is written.
@@ -136,7 +136,7 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
     """
     roles = sorted(set().union(*(roles_of(stage) for stage in recipe.stages)))
     prints = {role: fingerprint(recipe.models[role], runtime.devices[0]) for role in roles}
-    prints |= {name: {"digest": _digest_of(base / name)} for name in _files(recipe)}
+    prints |= {name: {"digest": digest_of_named(base / name)} for name in _files(recipe)}
     resolved = recipe.model_dump(mode="json")
     identity = {
         "recipe": {key: value for key, value in resolved.items() if key not in _NO_IDENTITY},
@@ -217,27 +217,3 @@ def _files(recipe: Recipe) -> list[str]:
     """Return the paths of all files that scorers read beside the rows."""
     scorers = [scorer for stage in recipe.stages for scorer in in_order(stage.scorers())]
     return sorted({name for scorer in scorers for name in scorer.files})
-
-
-def _digest_of(path: Path) -> str:
-    """Return the digest of a file, or of a folder's Parquet files with their names."""
-    if not path.is_dir():
-        return _digest_of_file(path)
-    parts = [f"{part.name} {_digest_of_file(part)}" for part in dataset_files(path)]
-    if not parts:
-        raise InputError(
-            f"'{path}' holds no *.parquet. A stage names it; expected the folder of a curated "
-            "dataset, or a file."
-        )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _digest_of_file(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"'{path}' cannot be read: {error.strerror}. A stage names it; expected a file, or a "
-            "folder of *.parquet, relative to the recipe's folder."
-        ) from error

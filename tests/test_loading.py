@@ -9,17 +9,20 @@ import pytest
 from pools import asked, runtime_of, save_tiny, table_of
 from tiny_models import tiny_model, tiny_tokenizer
 
-from siftline.contracts.errors import ModelError
+from siftline.contracts.errors import RunError
 from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.runtime import Runtime
 from siftline.models.fingerprint import fingerprint
 from siftline.models.likelihood import Pair
 from siftline.models.loading import load_embedder, load_transformer, load_tuned
 from siftline.models.store import files
 from siftline.models.token_counter import load_counter
 from siftline.pipelines.scores import work
+from siftline.pipelines.scores.named_files import digest_of_named
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import Work, score_work
 from siftline.scorers.likelihood import Likelihood
+from siftline.scorers.membership import Membership
 
 PAIR = Pair("the cat", " sat on the mat.")
 
@@ -152,10 +155,21 @@ def test_scores_of_a_model_that_changed_during_a_run_are_not_kept(
         return score_rows(*arguments)
 
     monkeypatch.setattr(work, "score_rows", replaced_before)
-    with pytest.raises(ModelError, match=r"The files of '.*model' changed during the run"):
+    with pytest.raises(RunError, match=r"'.*model' changed during the run"):
         score_work(rows, Work(0, scorer, 0, (0,)), store)
     assert not list((tmp_path / "likelihood").rglob("*.parquet"))
     monkeypatch.undo()
     store = ScoreStore(tmp_path, {"m": fingerprint(runtime.models["m"], "cpu")}, runtime)
     assert score_work(rows, Work(0, scorer, 0, (0,)), store).rows == 1
     assert list((tmp_path / "likelihood").rglob("*.parquet"))
+
+
+def test_scores_of_a_file_that_changed_during_a_run_are_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "golds.csv").write_text("id,answer\n1,2\n")
+    prints = {"golds.csv": {"digest": digest_of_named(tmp_path / "golds.csv")}}
+    store = ScoreStore(tmp_path, prints, Runtime(base=tmp_path))
+    scorer = Membership(file="golds.csv")
+    store.require_unchanged(scorer)
+    (tmp_path / "golds.csv").write_text("id,answer\n1,3\n")
+    with pytest.raises(RunError, match=r"'golds\.csv' changed during the run"):
+        store.require_unchanged(scorer)

@@ -380,8 +380,10 @@ def test_likelihoods_of_a_server_are_those_of_its_model(server: Misbehaving) -> 
     ]
     here = local.log_likelihood(pairs).rows
     there = model(server.url).log_likelihood(pairs).rows
-    assert [row.status for row in there] == [row.status for row in here]
-    assert [row.scored_tokens for row in there] == [row.scored_tokens for row in here]
+    # A server takes text only, so nothing can be parted from its prompt there.
+    assert [row.status for row in here] == ["ok", "ok", "ok"]
+    assert [row.status for row in there] == ["ok", "ok", "boundary"]
+    assert [row.scored_tokens for row in there[:2]] == [row.scored_tokens for row in here[:2]]
     for row, other in zip(there[:2], here[:2], strict=True):
         assert row.sum_logprob == pytest.approx(other.sum_logprob, abs=1e-3)
 

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from siftline.contracts.computation import Computation
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.errors import ModelError
+from siftline.contracts.errors import RunError
 from siftline.contracts.method import Request
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer
@@ -19,6 +19,7 @@ from siftline.pipelines.scores.identity import (
     identity_hash,
     scorer_identity,
 )
+from siftline.pipelines.scores.named_files import digest_of_named
 
 
 class ScoreStore:
@@ -47,20 +48,24 @@ class ScoreStore:
         self._open(scorer).add(table)
 
     def require_unchanged(self, computation: Computation) -> None:
-        """Check, before its results are kept, that the models it has run are those of the run.
+        """Check, before results are kept, that they are of the models and files of the run.
 
         Raises:
-            ModelError: The files of one are others than when the run began.
+            RunError: The files of one are others than when the run began.
         """
         now = _PrintsNow(self)
         if computation_identity(computation, now) != computation_identity(
             computation, self.fingerprints
         ):
-            changed = [role for role, found in now.items() if found != self.fingerprints[role]]
-            names = ", ".join(f"'{self.runtime.models[role].name}'" for role in changed)
-            raise ModelError(
-                f"The files of {names} changed during the run; expected the model that it began "
-                "with. What was scored with it is not kept: run again with the files as they are."
+            models = self.runtime.models
+            names = [
+                f"'{models[name].name if name in models else name}'"
+                for name, found in now.items()
+                if found != self.fingerprints[name]
+            ]
+            raise RunError(
+                f"{', '.join(names)} changed during the run; expected the files that it began "
+                "with. What came of it is not kept: run again with the files as they are."
             )
 
     def _open(self, scorer: Scorer) -> ScoreCache:
@@ -83,7 +88,7 @@ class ScoreStore:
 
 
 class _PrintsNow(dict[str, dict[str, Any]]):
-    """The fingerprints of a run, with the digests of the models that are asked for as of now."""
+    """The fingerprints of a run, with the digests of what is asked for as they are now."""
 
     def __init__(self, store: ScoreStore) -> None:
         super().__init__()
@@ -91,7 +96,12 @@ class _PrintsNow(dict[str, dict[str, Any]]):
 
     def __missing__(self, name: str) -> dict[str, Any]:
         known: dict[str, Any] = self._store.fingerprints[name]
-        if name not in self._store.runtime.models or "digest" not in known:
+        if "digest" not in known:  # a server's, whose owner alone knows what it runs
             return known
-        self[name] = {**known, "digest": digest_now(self._store.runtime.models[name])}
+        runtime = self._store.runtime
+        if name in runtime.models:
+            now = digest_now(runtime.models[name])
+        else:
+            now = digest_of_named(runtime.base / name)
+        self[name] = {**known, "digest": now}
         return self[name]

@@ -115,7 +115,8 @@ def score_work(rows: pa.Table, work: Work, store: ScoreStore) -> Cost:
         store: Where the scores are kept.
 
     Raises:
-        ModelError: The model cannot be loaded or run, or has changed; nothing is stored.
+        ModelError: The model cannot be loaded or run; nothing is stored.
+        RunError: What the scorer reads has changed during the run; nothing is stored.
     """
     scored = score_rows(work.scorer, rows, store, work.artifact)
     store.require_unchanged(work.scorer)
