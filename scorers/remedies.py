@@ -26,7 +26,7 @@ NAMED = 3  # statuses that a warning names, the most frequent
 REMEDIES: Mapping[str, str] = {
     EMPTY_RESPONSE: "put 'rules' before it",
     PROMPT_TOO_LONG: "raise 'max_tokens', or name a model with a longer window",
-    BOUNDARY: "use 'template: chat', which parts prompt and response by a token",
+    BOUNDARY: "use a model of this machine instead of a server; there, 'template: chat'",
     EMPTY_PROMPT: "use a template that writes something before the response",
     TOKENIZER_ERROR: "look at the rows' characters, or name another model",
     NOT_FINITE: "load the model with 'dtype: float32'",
