@@ -154,7 +154,9 @@ def finish(job: Job, corpus: Corpus) -> RunResult:
         corpus: What the last stage has left.
     """
     exported = export(job, corpus)
-    write_decisions(job, job.version / "decisions.parquet")
+    progress.start("decisions", 0)
+    progress.advance(len(write_decisions(job, job.version / "decisions.parquet")))
+    progress.finish()
     summary = _summary(job, exported)
     write_text(job.curated_folder / "README.md", dataset_card(job, summary))
     write_summary(job.version, summary)

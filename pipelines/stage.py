@@ -112,6 +112,7 @@ class StageRun:
         corpus, requests = self._measured
         requests = [*self._renewed, *requests]
         method = self.method
+        progress.start(f"{method.kind}: verdicts", len(corpus))
         shutil.rmtree(self.folder, ignore_errors=True)  # of a run that was interrupted
         with writing(self.folder):
             (self.folder / "scores").mkdir(parents=True)
@@ -145,6 +146,8 @@ class StageRun:
             pictures=method.picture(corpus, verdicts) if len(corpus) else {},
         )
         write_manifest(self.folder, manifest)
+        progress.advance(len(corpus))
+        progress.finish()
         self._measured = None
         self._store.release()
         return manifest

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from siftline.contracts import progress
 from siftline.contracts.corpus import MESSAGES, Corpus
 from siftline.contracts.parquet import read_table, write_table
 from siftline.contracts.publishing import published
@@ -57,16 +58,20 @@ def export(job: Job, corpus: Corpus) -> ExportManifest:
     splits = splits_of(corpus, output.order_by, output.descending, job.recipe.seed)
     extra = _extra_columns(corpus, splits)
     files = {split.name: _names(split) for split in splits}
+    rows = sum(len(split.rows) for split in splits)
+    progress.start("export", rows)
     with published(job.curated_folder) as building:
         (building / DATA).mkdir(parents=True)
         for split in splits:
             for name, table in zip(files[split.name], _files(corpus, split, extra), strict=True):
                 write_table(table, building / name)
+                progress.advance(len(table))
         if splits[0].name != TRAIN:
             write_json(building / TRAINING_ORDER, training_order(corpus, splits, files))
+    progress.finish()
     return ExportManifest(
         files=tuple(name for names in files.values() for name in names),
-        rows=sum(len(split.rows) for split in splits),
+        rows=rows,
         seconds=round(time.monotonic() - started, 3),
     )
 
