@@ -45,6 +45,7 @@ class Job(Config):
         runtime: Where and how it is computed.
         fingerprints: Fingerprint of each model that a stage uses, by role, and of each file that a
             scorer reads, by its path.
+        data: Digest of each input, in the order of the recipe.
     """
 
     recipe: Recipe
@@ -53,6 +54,7 @@ class Job(Config):
     cache: Path
     runtime: Runtime
     fingerprints: dict[str, dict[str, Any]]
+    data: tuple[str, ...] = ()
 
     @property
     def ingest_folder(self) -> Path:
@@ -136,11 +138,12 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
     """
     roles = sorted(set().union(*(roles_of(stage) for stage in recipe.stages)))
     prints = {role: fingerprint(recipe.models[role], runtime.devices[0]) for role in roles}
+    data = tuple(digest(item, base) for item in recipe.inputs)
     prints |= {name: {"digest": digest_of_named(base / name)} for name in _files(recipe)}
     resolved = recipe.model_dump(mode="json")
     identity = {
         "recipe": {key: value for key, value in resolved.items() if key not in _NO_IDENTITY},
-        "data": [digest(item, base) for item in recipe.inputs],
+        "data": data,
         "models": prints,
         "revisions": _revisions(),
         "machinery": MACHINERY_REVISION,
@@ -156,6 +159,7 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
         cache=runs / "cache",
         runtime=runtime.model_copy(update={"models": _pinned(recipe, prints), "base": base}),
         fingerprints=prints,
+        data=data,
     )
 
 

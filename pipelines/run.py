@@ -11,12 +11,13 @@ from pathlib import Path
 import siftline
 from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.errors import RunError
+from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import Request
 from siftline.contracts.publishing import writing
 from siftline.contracts.records import check_files, write_text
 from siftline.contracts.runtime import Runtime
 from siftline.pipelines.ingestion.ingest import ingest
+from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.job import Job, locked, open_job
 from siftline.pipelines.manifest import ExportManifest, IngestManifest, Summary
 from siftline.pipelines.output.card import dataset_card
@@ -101,9 +102,26 @@ def read_inputs(job: Job) -> IngestManifest:
         on_progress=progress.advance,
     )
     progress.finish()
+    _check_inputs(job)
     manifest = IngestManifest(summary=summary, seconds=round(time.monotonic() - started, 3))
     write_manifest(folder, manifest)
     return manifest
+
+
+def _check_inputs(job: Job) -> None:
+    """Check that the inputs still are what the version's identity says.
+
+    Raises:
+        InputError: One has changed since; the version is removed.
+    """
+    for item, before in zip(job.recipe.inputs, job.data, strict=True):
+        if digest(item, job.base) != before:
+            shutil.rmtree(job.version)
+            raise InputError(
+                f"Input '{item.path or item.hub}' has changed while it was read; expected the "
+                "bytes that the run began with. Nothing of it is kept: run again when it is "
+                "written."
+            )
 
 
 def run_stage(job: Job, stage: int, corpus: Corpus, crew: Workers) -> Corpus:

@@ -156,16 +156,14 @@ def digest(item: Input, base: Path) -> str:
         InputError: As :func:`resolve`.
     """
     hasher = hashlib.sha256()
-    for path in resolve(item, base):
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in files:
-            hasher.update(os.fsencode(file.name) + b"\x00")
-            with file.open("rb") as stream:
-                hasher.update(hashlib.file_digest(stream, "sha256").digest())
+    places = resolve(item, base)
     if item.hub is not None:
-        local = base / item.hub
         hasher.update(repr((item.hub, item.config, item.split, item.revision)).encode())
-        for file in sorted(p for p in local.rglob("*") if p.is_file()) if local.is_dir() else []:
+        places = [base / item.hub] if (base / item.hub).is_dir() else []
+    for place in places:
+        files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
+        for file in files:
+            hasher.update(os.fsencode(file.relative_to(place.parent)) + b"\x00")
             with file.open("rb") as stream:
                 hasher.update(hashlib.file_digest(stream, "sha256").digest())
     return hasher.hexdigest()
