@@ -133,10 +133,13 @@ def _flip(path: Path, written: bytes, bit: int) -> None:
 
 
 def _results(version: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(version).as_posix(): path.read_bytes()
-        for path in version.rglob("*.parquet")
-    }
+    paths = version.rglob("*.parquet")
+    return {path.relative_to(version).as_posix(): path.read_bytes() for path in paths}
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 def _write_rows(base: Path) -> None:
