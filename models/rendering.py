@@ -142,6 +142,8 @@ def render_chat(messages: Sequence[Message], model: LanguageModel) -> Pair | str
     except ValueError:
         return TEMPLATE_ERROR
     before, marker, tail = framed.rpartition(_MARKER)
+    if opening.startswith(before):  # it opens a thought as well, which no turn has once it is over
+        opening = before
     if not marker or not before.startswith(opening):
         return TEMPLATE_MISMATCH
     if not whole.startswith(opening) or not whole.endswith(tail):

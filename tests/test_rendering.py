@@ -140,6 +140,12 @@ def test_what_the_opening_of_a_turn_says_is_not_scored_again() -> None:
     assert pair.response == "why\n</think>\n\nYes"
 
 
+def test_a_response_without_the_thought_that_the_opening_begins_is_scored_as_it_is() -> None:
+    opening = CHATML.replace("<s>assistant\n{% endif %}", "<s>assistant\n<think>\n{% endif %}")
+    pair = rendered(talk("u Hi", "a Yes"), "chat", Chat(opening))
+    assert pair == Pair("<s>user\nHi</s>\n<s>assistant\n", "Yes", end="</s>", special=True)
+
+
 @pytest.mark.parametrize("response", ["<think>why</think>Yes", "Yes Yes"])
 def test_a_template_that_takes_something_out_of_the_response_is_not_scored(response: str) -> None:
     forgetting = Chat(CHATML.replace("m.content", "m.content.split('</think>')[-1].split()[-1]"))
