@@ -31,7 +31,7 @@ from siftline.pipelines.scores.store import ScoreStore
 # Fields of a recipe that change nothing of what is written.
 _NO_IDENTITY = ("name", "engine", "allow_empty")
 # Bumped when ingestion or export would write other bytes from the same input.
-MACHINERY_REVISION = 5  # 5: scores of a response that was replaced count for nothing
+MACHINERY_REVISION = 6  # 6: files of the dataset, and shards, close at a number of bytes
 
 
 class Job(Config):

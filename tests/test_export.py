@@ -14,7 +14,7 @@ from corpora import corpus_of, likelihood
 
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.runtime import Runtime
-from siftline.pipelines.output import export as export_module
+from siftline.pipelines.output import survey
 from siftline.pipelines.output.splits import splits_of
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
@@ -85,7 +85,7 @@ def test_files_of_few_rows_hold_the_same_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = exported(curate(tmp_path, LENGTHS, order_by="statistics.response_chars"))
-    monkeypatch.setattr(export_module, "ROWS_PER_FILE", 3)
+    monkeypatch.setattr(survey, "ROWS_PER_FILE", 3)
     parted = curate(tmp_path, LENGTHS, runs="parted", order_by="statistics.response_chars")
     assert [pq.read_table(parted.folder / "curated" / n).num_rows for n in parted.export.files] == [
         3,

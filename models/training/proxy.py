@@ -11,7 +11,6 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import pyarrow as pa
 from pydantic import Field, field_validator
 
 from siftline.contracts import progress
@@ -29,7 +28,7 @@ from siftline.models.loading import open_language_model, open_weights
 from siftline.models.rendering import Template
 from siftline.models.store.packages import require
 from siftline.models.training.loop import Hyperparameters, own_randomness, train
-from siftline.models.training.rows import TrainingRow, training_rows
+from siftline.models.training.rows import TrainingRow, corpus_rows
 from siftline.models.training.state import begin_anew, writing_weights
 
 if TYPE_CHECKING:  # these import torch, which is optional and slow to import
@@ -181,13 +180,9 @@ class Proxy(Trainer):
 
     def _rows(self, corpus: Corpus, engine: "TransformerModel") -> list[TrainingRow]:
         """Return the rows that can be learned from, ordered by content."""
-        shards = [shard.select(["content_hash", "messages"]) for shard in corpus.iter_shards()]
-        table = pa.concat_tables(shards).sort_by([("content_hash", "ascending")])
         training = self.training
-        rows = training_rows(
-            table["messages"].to_pylist(), training.template, engine, training.max_tokens
-        )
-        return [row for row in rows if isinstance(row, TrainingRow)]
+        rows = corpus_rows(corpus, training.template, engine, training.max_tokens)
+        return [row for _, row in rows if isinstance(row, TrainingRow)]
 
     def _start(
         self, spec: ModelSpec, place: str, tokenizer: "PreTrainedTokenizerBase"

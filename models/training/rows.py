@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from siftline.contracts.corpus import Corpus
 from siftline.contracts.examples import Message
 from siftline.models.likelihood import PROMPT_TOO_LONG, Encoded, Pair, ResponseLikelihood
 from siftline.models.rendering import Template, render_turns
@@ -56,6 +57,28 @@ def training_rows(
         _training_row([next(coded) if isinstance(turn, Pair) else turn for turn in turns])
         for turns in rendered
     ]
+
+
+def corpus_rows(
+    corpus: Corpus, template: Template, model: "TransformerModel", max_tokens: int
+) -> list[tuple[str, TrainingRow | str]]:
+    """Tokenise a corpus shard by shard, so that of its texts only one shard is in memory.
+
+    Args:
+        corpus: What is learned from.
+        template: The template that renders it.
+        model: The model whose tokenizer and window are used.
+        max_tokens: A longer conversation is cut there.
+
+    Returns:
+        The `prompt_id` of each row, and what :func:`training_rows` makes of it; ordered by content.
+    """
+    found: list[tuple[str, str, TrainingRow | str]] = []
+    for shard in corpus.iter_shards():
+        learned = training_rows(shard["messages"].to_pylist(), template, model, max_tokens)
+        keys = (shard[name].to_pylist() for name in ("content_hash", "prompt_id"))
+        found += zip(*keys, learned, strict=True)
+    return [(prompt, row) for _, prompt, row in sorted(found, key=lambda each: each[0])]
 
 
 def _training_row(turns: Sequence[Encoded | ResponseLikelihood | str]) -> TrainingRow | str:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import pyarrow as pa
 from pydantic import Field
 
 from siftline.contracts import progress
@@ -27,7 +26,7 @@ from siftline.models.loading import load_transformer, open_weights
 from siftline.models.rendering import Template
 from siftline.models.store.packages import require
 from siftline.models.training.loop import Hyperparameters, own_randomness, train
-from siftline.models.training.rows import TrainingRow, training_rows
+from siftline.models.training.rows import TrainingRow, corpus_rows
 from siftline.models.training.state import writing_weights
 
 if TYPE_CHECKING:  # optional dependencies, and slow to import
@@ -83,23 +82,19 @@ class Tuning(Trainer):
         """
         spec = runtime.spec(self.model)
         engine = load_transformer(spec, runtime.device)
-        columns = ["content_hash", "prompt_id", "messages"]
-        shards = [shard.select(columns) for shard in corpus.iter_shards()]
-        table = pa.concat_tables(shards).sort_by([("content_hash", "ascending")])
-        turns = table["messages"].to_pylist()
-        learned = training_rows(turns, self.template or "chat", engine, self.max_tokens)
-        if not any(isinstance(row, TrainingRow) for row in learned):
+        learned = corpus_rows(corpus, self.template or "chat", engine, self.max_tokens)
+        if not any(isinstance(row, TrainingRow) for _, row in learned):
             raise ModelError(
                 f"No row can be learned from by '{spec.name}'; expected prompts of less than "
                 f"{self.max_tokens} tokens with a response."
             )
-        folds = [self.fold_of(prompt) for prompt in table["prompt_id"].to_pylist()]
         usage = Usage()
         for fold in range(self.folds):
             rows = [
                 row
-                for row, left_out in zip(learned, folds, strict=True)
-                if isinstance(row, TrainingRow) and (self.folds == 1 or left_out != fold)
+                for prompt, row in learned
+                if isinstance(row, TrainingRow)
+                and (self.folds == 1 or self.fold_of(prompt) != fold)
             ]
             path = folder / f"fold-{fold}"
             if rows and not _is_whole(path):

@@ -14,7 +14,7 @@ Where a stage makes several splits, `training_order.json` says in which order th
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,19 +24,18 @@ import pyarrow.compute as pc
 
 from siftline.contracts import progress
 from siftline.contracts.corpus import MESSAGES, Corpus
-from siftline.contracts.parquet import read_table, write_table
+from siftline.contracts.parquet import write_table
 from siftline.contracts.publishing import published
 from siftline.contracts.records import write_json
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import ExportManifest
 from siftline.pipelines.output.splits import TRAIN, Split, splits_of
+from siftline.pipelines.output.survey import file_slices, survey
 from siftline.pipelines.output.training_order import TRAINING_ORDER, training_order
 
 DATA = "data"  # the folder of the Parquet files, and of nothing else
-ROWS_PER_FILE = 100_000
 
 _PROVENANCE = ["id", "prompt_id", "source", "task", "origin", "file", "row", "metadata"]
-_TOOL_COLUMNS = ("tools", "tool_calls")
 _ORIGINAL = "original_response"
 _REPEAT = "repeat"
 
@@ -56,14 +55,17 @@ def export(job: Job, corpus: Corpus) -> ExportManifest:
     started = time.monotonic()
     output = job.recipe.output
     splits = splits_of(corpus, output.order_by, output.descending, job.recipe.seed)
-    extra = _extra_columns(corpus, splits)
-    files = {split.name: _names(split) for split in splits}
+    found = survey(corpus)
+    extra = _extra_columns(corpus, splits, found.tool_columns)
+    slices = {split.name: list(file_slices(found.sizes[split.rows])) for split in splits}
+    files = {name: _names(name, len(each)) for name, each in slices.items()}
     rows = sum(len(split.rows) for split in splits)
     progress.start("export", rows)
     with published(job.curated_folder) as building:
         (building / DATA).mkdir(parents=True)
         for split in splits:
-            for name, table in zip(files[split.name], _files(corpus, split, extra), strict=True):
+            tables = _files(corpus, split, slices[split.name], extra)
+            for name, table in zip(files[split.name], tables, strict=True):
                 write_table(table, building / name)
                 progress.advance(len(table))
         if splits[0].name != TRAIN:
@@ -76,16 +78,14 @@ def export(job: Job, corpus: Corpus) -> ExportManifest:
     )
 
 
-def _names(split: Split) -> list[str]:
-    """Return the paths of a split's files, of which there is at least one."""
-    count = max(1, -(-len(split.rows) // ROWS_PER_FILE))
-    return [f"{DATA}/{split.name}-{n:05d}-of-{count:05d}.parquet" for n in range(count)]
+def _names(split: str, count: int) -> list[str]:
+    """Return the paths of a split's files."""
+    return [f"{DATA}/{split}-{n:05d}-of-{count:05d}.parquet" for n in range(count)]
 
 
-def _extra_columns(corpus: Corpus, splits: list[Split]) -> list[str]:
+def _extra_columns(corpus: Corpus, splits: list[Split], tools: Sequence[str]) -> list[str]:
     """Return the columns that only some datasets have."""
-    metadata = _metadata(corpus)
-    extra = [name for name in _TOOL_COLUMNS if any(_holds(text, name) for text in metadata)]
+    extra = list(tools)
     if _any_revised(corpus):
         extra.append(_ORIGINAL)
     if any(split.repeat.any() for split in splits):
@@ -93,36 +93,21 @@ def _extra_columns(corpus: Corpus, splits: list[Split]) -> list[str]:
     return extra
 
 
-def _metadata(corpus: Corpus) -> list[str]:
-    """Return the metadata in which a tool column is named, of rows that are left."""
-    texts: list[str] = []
-    for number, path in enumerate(corpus.shards):
-        rows = corpus.rows.filter(pc.equal(corpus.rows["shard"], number))["position"]
-        column = read_table(path, columns=["metadata"])["metadata"].take(rows)
-        named = [pc.match_substring(column, f'"{name}"') for name in _TOOL_COLUMNS]
-        texts += column.filter(pc.or_(*named)).to_pylist()
-    return texts
-
-
-def _holds(metadata: str, name: str) -> bool:
-    """Return whether a row has tools, or tool calls."""
-    return bool(json.loads(metadata).get(name))
-
-
 def _any_revised(corpus: Corpus) -> bool:
     ids = corpus.rows["id"]
     return bool(len(ids) and pc.any(pc.is_in(ids, value_set=corpus.revisions["id"])).as_py())
 
 
-def _files(corpus: Corpus, split: Split, extra: list[str]) -> Iterator[pa.Table]:
-    """Yield the tables of a split's files, each of `ROWS_PER_FILE` rows but the last."""
+def _files(
+    corpus: Corpus, split: Split, slices: Sequence[slice], extra: list[str]
+) -> Iterator[pa.Table]:
+    """Yield the tables of a split's files."""
     revised = dict(
         zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
     )
-    for start in range(0, max(1, len(split.rows)), ROWS_PER_FILE):
-        rows = split.rows[start : start + ROWS_PER_FILE]
-        repeat = split.repeat[start : start + ROWS_PER_FILE]
-        yield _gathered(corpus, Split(split.name, rows, repeat), extra, revised)
+    for each in slices:
+        part = Split(split.name, split.rows[each], split.repeat[each])
+        yield _gathered(corpus, part, extra, revised)
 
 
 def _gathered(corpus: Corpus, split: Split, extra: list[str], revised: dict[str, str]) -> pa.Table:
