@@ -1,7 +1,7 @@
 """The responses of a local model: sampled in batches that fit the room for keys and values."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
+from siftline.models.engine.capabilities import cached_bytes
 from siftline.models.engine.decoding import decoder_for
 from siftline.models.engine.forward import Network
 from siftline.models.engine.sampling import Drawn, sample
@@ -72,7 +73,7 @@ class Answers:
         self._sampling = sampling
         self._stops = _stop_tokens(network.model, tokenizer)
         kind = network.device.type
-        self._places = _cache_bytes(network.device) // _bytes_per_token(network.model)
+        self._places = _cache_bytes(network.device) // cached_bytes(network.model)
         self._samples = _SAMPLES.get(kind, _SAMPLES["cpu"])
 
     def to(
@@ -211,12 +212,3 @@ def _cache_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory * _GPU_CACHE_SHARE)
     return _CPU_CACHE
-
-
-def _bytes_per_token(model: PreTrainedModel) -> int:
-    """Return the bytes of the keys and values of a token, as far as a configuration says."""
-    config: Any = model.config.get_text_config()
-    heads = config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
-    key_heads = getattr(config, "num_key_value_heads", None) or heads
-    return int(2 * config.num_hidden_layers * key_heads * size * model.dtype.itemsize)

@@ -221,6 +221,8 @@ def _attention(
     Raises:
         NotImplementedError: The model wants what attention over packs does not have.
     """
+    if attention_mask is not None:
+        raise NotImplementedError("attention with a mask that the model makes itself")
     for unknown in ("softcap", "s_aux"):
         if options.get(unknown) is not None:
             raise NotImplementedError(f"attention with '{unknown}'")

@@ -3,18 +3,23 @@
 A decoder keeps what the model has computed so far. The usual one runs prompts as packs and keeps
 keys and values in buffers of its own, with a length for each sample: no prompt is padded on its
 way through the model, and nothing is copied when a sample grows. For models that cannot be run on
-packs there is one on the cache of `transformers`, with prompts padded on the left.
+packs there is one on the cache of `transformers`, with prompts padded on the left. Where neither
+gives the logits that the model gives for the whole text, the whole text is read for each token.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from siftline.contracts import progress
 from siftline.models.engine import attention
+from siftline.models.engine.capabilities import cache_limit
+from siftline.models.engine.decoder import Decoder
+from siftline.models.engine.decoder_trial import TRIED, what_is_wrong
 from siftline.models.engine.forward import Network, on_device
 from siftline.models.engine.packing import Pack, Unit, fill, pack
 from siftline.models.engine.recomputing import RecomputingDecoder
@@ -22,42 +27,6 @@ from siftline.models.likelihood import Encoded
 
 # Buffers grow by so many tokens.
 _GROWTH = 64
-
-
-class Decoder(Protocol):
-    """The samples of one batch, and what the model has computed for them so far."""
-
-    def start(self, prompts: Sequence[tuple[int, ...]], samples: int) -> torch.Tensor:
-        """Read prompts, each for several samples.
-
-        Args:
-            prompts: The tokens of each prompt.
-            samples: Number of samples of each prompt.
-
-        Returns:
-            [prompts * samples, vocabulary] float32, the logits of the first tokens; those of one
-            prompt follow one another.
-        """
-        ...
-
-    def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Add one token to each sample.
-
-        Args:
-            tokens: [samples] the tokens.
-
-        Returns:
-            [samples, vocabulary] float32, the logits of the next tokens.
-        """
-        ...
-
-    def keep(self, samples: torch.Tensor) -> None:
-        """Drop all samples but some.
-
-        Args:
-            samples: [kept] the numbers of the samples to go on with.
-        """
-        ...
 
 
 def decoder_for(network: Network, shortest: int, longest: int, max_batch_tokens: int) -> Decoder:
@@ -70,16 +39,31 @@ def decoder_for(network: Network, shortest: int, longest: int, max_batch_tokens:
         max_batch_tokens: The most tokens in one forward pass, where the decoder can choose.
     """
     # The last token is drawn, and never read.
-    if network.rope.regime(shortest) != network.rope.regime(longest - 1):
-        return RecomputingDecoder(network, max_batch_tokens)
-    limit = network.longest_packed
-    if limit is None or longest <= limit:
-        return BufferedDecoder(network, max_batch_tokens)
-    return PaddedDecoder(network)
+    regimes = {network.rope.regime(length) for length in (shortest, longest - 1)}
+    if len(regimes) == 1 and longest - 1 <= cache_limit(network.model):
+        limit = network.longest_packed
+        if (limit is None or longest <= limit) and _is_right(network, BufferedDecoder):
+            return BufferedDecoder(network, max_batch_tokens)
+        if _is_right(network, PaddedDecoder):
+            return PaddedDecoder(network)
+    return RecomputingDecoder(network, max_batch_tokens)
+
+
+def _is_right(network: Network, kind: "type[BufferedDecoder | PaddedDecoder]") -> bool:
+    """Return whether a decoder gives what the model gives without it; tried once for each model."""
+    if kind.__name__ not in network.decoders:
+        decoder = kind(network, sum(TRIED)) if kind is BufferedDecoder else PaddedDecoder(network)
+        reason = what_is_wrong(decoder, network)
+        network.decoders[kind.__name__] = reason is None
+        if reason:
+            progress.warn(f"'{network.name}' answers {kind.instead}: {reason}.")
+    return network.decoders[kind.__name__]
 
 
 class BufferedDecoder:
     """A decoder with keys and values in its own buffers, for models that can be run on packs."""
+
+    instead = "by its own cache, not by buffers of keys and values"
 
     def __init__(self, network: Network, max_batch_tokens: int) -> None:
         self._network = network
@@ -187,6 +171,8 @@ class BufferedDecoder:
 
 class PaddedDecoder:
     """A decoder on the cache of `transformers`, with prompts padded on the left."""
+
+    instead = "slowly, from the whole text for each token, since its cache cannot be used"
 
     def __init__(self, network: Network) -> None:
         self._network = network

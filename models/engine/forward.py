@@ -23,11 +23,13 @@ import torch
 from transformers import PreTrainedModel
 
 from siftline.contracts import progress
+from siftline.contracts.errors import ModelError
 from siftline.models.engine import attention
 from siftline.models.engine.capabilities import (
     attention_limit,
     has_flash_kernel,
     has_plain_projection,
+    looks_ahead,
     scattered_tokens,
     weight_counts,
 )
@@ -61,11 +63,17 @@ class Network:
         longest_packed: Number of tokens of the longest row that may go into a pack; 0 when the
             model cannot be run on packs, None when there is no limit.
         rope: Up to which length the frequencies of its positions are always the same.
+        decoders: By kind of decoder, whether it is right for this model, as far as that was tried.
         too_many: The smallest number of tokens of a forward pass that was too large for the
             device's memory; infinite until one is.
     """
 
     def __init__(self, model: PreTrainedModel, name: str) -> None:
+        """Find out what a model can do.
+
+        Raises:
+            ModelError: It is not causal.
+        """
         self.too_many = math.inf
         self.model: PreTrainedModel = model.eval()
         self.name = name
@@ -81,6 +89,12 @@ class Network:
         self._flash = has_flash_kernel(model)
         self.longest_packed: int | None = attention_limit(model)
         self.rope = rope_window(model)
+        self.decoders: dict[str, bool] = {}
+        if looks_ahead(model, min(8, self.rope.tokens // 2)):
+            raise ModelError(
+                f"'{name}' is no causal language model: what it says after a token changes with "
+                "the tokens that follow. Expected one that reads from left to right."
+            )
         if reason := self._canary():
             progress.warn(
                 f"The rows of '{name}' are padded instead of packed, and share no prompts: "

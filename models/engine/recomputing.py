@@ -14,7 +14,7 @@ from siftline.models.likelihood import plan
 
 
 class RecomputingDecoder:
-    """A :class:`siftline.models.engine.decoding.Decoder` that keeps tokens only."""
+    """A :class:`siftline.models.engine.decoder.Decoder` that keeps tokens only."""
 
     def __init__(self, network: Network, max_batch_tokens: int) -> None:
         self._network = network
@@ -22,19 +22,19 @@ class RecomputingDecoder:
         self._texts: list[tuple[int, ...]] = []
 
     def start(self, prompts: Sequence[tuple[int, ...]], samples: int) -> torch.Tensor:
-        """Read prompts; see :class:`siftline.models.engine.decoding.Decoder`."""
+        """Read prompts; see :class:`siftline.models.engine.decoder.Decoder`."""
         logits = self._after(prompts)
         self._texts = [prompt for prompt in prompts for _ in range(samples)]
         return logits.repeat_interleave(samples, dim=0)
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Add one token to each sample; see :class:`siftline.models.engine.decoding.Decoder`."""
+        """Add one token to each sample; see :class:`siftline.models.engine.decoder.Decoder`."""
         added = zip(self._texts, tokens.tolist(), strict=True)
         self._texts = [(*text, token) for text, token in added]
         return self._after(self._texts)
 
     def keep(self, samples: torch.Tensor) -> None:
-        """Drop all samples but some; see :class:`siftline.models.engine.decoding.Decoder`."""
+        """Drop all samples but some; see :class:`siftline.models.engine.decoder.Decoder`."""
         self._texts = [self._texts[sample] for sample in samples.tolist()]
 
     def _after(self, texts: Sequence[tuple[int, ...]]) -> torch.Tensor:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from siftline.models.engine.decoding import Decoder
+from siftline.models.engine.decoder import Decoder
 
 # How many of the likeliest tokens are sorted at first for `top_p`; nearly always enough.
 _LIKELIEST = 256
