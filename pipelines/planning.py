@@ -17,13 +17,12 @@ from siftline.contracts import progress
 from siftline.contracts.config import Config
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import Budgeted, Method, Request
-from siftline.contracts.records import write_json
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer, in_order
 from siftline.pipelines.job import Job, locked, open_job
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run import read_inputs
-from siftline.pipelines.run_directory import PLAN, finished
+from siftline.pipelines.run_directory import finished, mark_planned, never_run
 from siftline.pipelines.scores.measuring import read_scores
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import pending, score_work
@@ -103,7 +102,7 @@ class Plan(Config):
 def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) -> Plan:
     """Read a recipe's inputs, and say what they hold and what the stages would be given.
 
-    The plan is kept beside what was read, as `plan.json`, until a run finishes the version.
+    The plan is kept beside what was read, as `plan.json`, until a run of the version begins.
 
     Args:
         recipe: What is to be done.
@@ -119,10 +118,10 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
     """
     with locked(recipe, runs):
         job = open_job(recipe, base, runs, runtime or Runtime())
+        done, new = finished(job.version), never_run(job.version)
         manifest = read_inputs(job)
-        done = finished(job.version)
-        if not done:  # first, so that a plan that fails leaves no version behind
-            write_json(job.version / PLAN, {})
+        if new:  # first, so that a plan that fails leaves no version behind
+            mark_planned(job.version, {})
         store = job.store()
         corpus = job.open_corpus()
         tokens = _measure(job, corpus, store)
@@ -138,8 +137,8 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
             total=total,
             stages=tuple(_stage(job, n, corpus, total, store) for n in range(len(recipe.stages))),
         )
-        if not done:
-            write_json(job.version / PLAN, made.model_dump(mode="json"))
+        if new:
+            mark_planned(job.version, made.model_dump(mode="json"))
     return made
 
 

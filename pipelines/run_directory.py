@@ -6,16 +6,15 @@
 
 A version whose `report.json` exists is finished, and never changed again: a file of it that is
 missing or damaged is an error. What is damaged in an unfinished one is made again. One that was
-planned but not run, with a `plan.json` and nothing but what ingestion has read, is removed when the
-next is made.
+planned or calibrated but not run has a `plan.json`, and is removed when the next is made.
 """
 
 import contextlib
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from siftline.contracts import progress
 from siftline.contracts.errors import DamagedError, RecipeError, RunError
@@ -27,6 +26,7 @@ from siftline.contracts.records import (
     read_record,
     state_of,
     states_of,
+    write_json,
     write_record,
     write_text,
 )
@@ -118,9 +118,24 @@ def _reopened(version: Path, recipe: str) -> Path:
 
 
 def _only_planned(version: Path) -> bool:
-    """Return whether a version was planned, and no stage of it run."""
-    names = {path.name for path in version.iterdir() if path.is_dir()}
-    return (version / PLAN).exists() and names <= {INGEST}
+    """Return whether a version was planned or calibrated, and no run of it has begun."""
+    return (version / PLAN).exists() and never_run(version)
+
+
+def never_run(version: Path) -> bool:
+    """Return whether no run of a version has begun."""
+    new = (version / PLAN).exists() or not (version / INGEST).exists()
+    return new and not finished(version)
+
+
+def mark_planned(version: Path, plan: Mapping[str, Any]) -> None:
+    """Let a version be removed when the next one is made, unless it is run before.
+
+    Args:
+        version: Its folder; no run of it has begun.
+        plan: What is known of it.
+    """
+    write_json(version / PLAN, plan)
 
 
 def _read_key(version: Path) -> str | None:
@@ -154,13 +169,14 @@ def point_latest(version: Path) -> None:
 def telling_what_is_kept(
     version: Path, cache: Path, signals: tuple[type[BaseException], ...] = (KeyboardInterrupt,)
 ) -> Iterator[None]:
-    """Say what is kept, and how to go on, when the block is interrupted.
+    """Run a version: when that is interrupted, say what is kept and how to go on.
 
     Args:
         version: Of the run.
         cache: Of the scores.
         signals: What interrupts it.
     """
+    (version / PLAN).unlink(missing_ok=True)
     try:
         yield
     except signals:

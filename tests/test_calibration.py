@@ -75,6 +75,10 @@ def test_calibration_plants_errors_and_asks_nothing_twice(tmp_path: Path) -> Non
     again = calibrate(recipe, tmp_path, tmp_path / "runs", rows=32)
     assert again.model_calls == again.tokens == 0
     assert again.scores == found.scores
+    other = parse_recipe({**recipe_of(), "seed": 5}, "recipe.yaml")
+    calibrate(other, tmp_path, tmp_path / "runs", rows=32)
+    versions = [path.name for path in (tmp_path / "runs" / recipe.name).glob("v*")]
+    assert versions == ["v0001"]  # calibrations that are not run do not pile up
     after = go(tmp_path)
     assert after.cached > 0  # what was asked of clean rows
     assert after.version == "v0001"

@@ -31,6 +31,7 @@ from siftline.pipelines.calibration.detection import Detection, detection
 from siftline.pipelines.job import Job, locked, open_job
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run import read_inputs, run_stage
+from siftline.pipelines.run_directory import mark_planned, never_run
 from siftline.pipelines.scores.measuring import measure
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import pending, score_work
@@ -117,6 +118,10 @@ def calibrate(
     method = stages[0].model_copy(update={"correct": None})
     with locked(recipe, runs):
         job = open_job(recipe, base, runs, runtime or Runtime())
+        new = never_run(job.version)
+        read_inputs(job)
+        if new:
+            mark_planned(job.version, {})
         corpus = _corpus_before(job, stages[0])
         sample = _sample(corpus, rows, recipe.seed)
         with tempfile.TemporaryDirectory() as folder:
@@ -128,7 +133,6 @@ def calibrate(
 
 def _corpus_before(job: Job, method: Clear) -> Corpus:
     """Run what precedes CLEAR and needs no model, and return what is left."""
-    read_inputs(job)
     corpus = job.open_corpus()
     with workers(job) as crew:
         for number, stage in enumerate(job.recipe.stages):
