@@ -96,6 +96,8 @@ def _of_revision(
         current: By table, rows whose last response it has measured.
         corrected: Rows that have a new response.
     """
+    if not corrected.any():
+        return pa.nulls(len(corrected), pa.list_(pa.string()))
     names = [
         [name for name in sorted(current) if current[name][row]] if corrected[row] else None
         for row in range(len(corrected))

@@ -38,7 +38,7 @@ _PYTHON = ("python", "python3", "py")
 class Execution(Computation):
     """Whether the answer's code passes the row's tests, run in a sandbox (bubblewrap).
 
-    Rows of equal content have one verdict, by the tests of the first.
+    Rows of equal content have one verdict, by the tests of the one that stands for them all.
 
     Attributes:
         tests: Key of the row's metadata that holds the tests: a list of texts, or one.
