@@ -9,7 +9,7 @@ from tiny_models import engine, torch
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
-from siftline.models.engine import answering, sampling
+from siftline.models.engine import answering, passes, sampling
 from siftline.models.generation import Sampling, stream
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import plain_prompt
@@ -172,6 +172,16 @@ def test_choices_are_the_probabilities_of_the_first_tokens(kind: str) -> None:
         assert probabilities == pytest.approx(sums, abs=1e-5)
     if kind == "Llama":  # prompts only, each of them once
         assert found.usage.tokens == sum(lengths.values())
+
+
+def test_choices_are_reported_as_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(passes._TOKENS, "cpu", 8)
+    told: list[float] = []
+    engine().choose(
+        PROMPTS, ["a", "the"], template="plain", on_batch=lambda rows, _: told.append(rows)
+    )
+    assert sum(told) == pytest.approx(len(PROMPTS))
+    assert len([rows for rows in told if rows]) > 1
 
 
 def test_options_that_begin_alike_are_refused() -> None:

@@ -99,8 +99,8 @@ PINNED = {
     "by nli": "7b1080a90b13ab5b",
     "by judge": "456696352204b1d9",
     "by number": "dc034fd2b0e79cba",
-    "candidate": "ce40e18a94dd90bc",
-    "preference": "8df6d0322d4a4ce0",
+    "candidate": "941ad87b5adca5cf",
+    "preference": "e67552f007b971db",
     "gold by number": "c8dfe11c0f7e168c",
     "gold by tests": "0f0186cc3b4c49e8",
     "gold by judge": "d6a6a17f93613a63",
@@ -108,7 +108,7 @@ PINNED = {
     "paraphrase": "e283a3f5662cd946",
     "equal": "2776ec15fc78aa03",
     "proxy": "1fc61e4766ce1d98",
-    "tuning": "cd752e75f60a48a1",
+    "tuning": "477c9e4496f8f7f9",
 }
 
 

@@ -115,6 +115,17 @@ def test_each_fold_is_trained_without_its_own_prompts(
     assert not seen[0] & seen[1]
 
 
+def test_a_fold_learns_from_so_many_rows_at_most(base: Path, tmp_path: Path) -> None:
+    few = tuning(folds=1, max_rows=2)
+    few.fit(corpus_in(tmp_path / "data", [3, 2, 1, 0]), runtime(base), tmp_path / "few")
+    tuning(folds=1).fit(corpus_in(tmp_path / "two", [0, 1]), runtime(base), tmp_path / "all")
+    ours, theirs = (
+        (tmp_path / name / "fold-0" / "adapter_model.safetensors").read_bytes()
+        for name in ("few", "all")
+    )
+    assert ours == theirs
+
+
 def test_a_fold_without_rows_has_no_model(base: Path, tmp_path: Path) -> None:
     method = tuning(folds=2)
     corpus = corpus_in(tmp_path / "data", [0])

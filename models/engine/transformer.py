@@ -231,8 +231,9 @@ class TransformerModel:
         opening = next((each.prompt.opening for each in questions), "")
         ways = ways_of(options, opening, self.pairs)
         coded = [each for question in questions for each in continuations(question.ids, ways)]
-        scored = self.score(coded, on_batch=lambda rows, tokens: report(0, tokens))
-        report(len(prompts), 0)
+        report(len(asked) - len(questions), 0)
+        part = len(questions) / max(len(coded), 1)
+        scored = self.score(coded, on_batch=lambda rows, tokens: report(rows * part, tokens))
         results = iter(scored.rows)
         return OptionProbabilities(
             [each if isinstance(each, str) else probabilities(results, ways) for each in asked],
@@ -240,7 +241,7 @@ class TransformerModel:
         )
 
 
-def _nothing(prompts: int, tokens: int) -> None:
+def _nothing(prompts: float, tokens: int) -> None:
     """Stand for a callback that is not wanted."""
 
 

@@ -49,6 +49,8 @@ class Tuning(Trainer):
         batch_rows: Number of rows in one step.
         warmup: Share of the steps over which the learning rate rises.
         max_tokens: A longer row is cut there.
+        max_rows: The most rows of a fold to learn from, those of the smallest content hashes, which
+            is as good as at random; None takes all.
         rank: Rank of LoRA's matrices; their scale is twice the rank.
         folds: Number of models, each trained without the prompts of one fold.
         template: The template that renders the rows; None takes that of the method.
@@ -63,6 +65,7 @@ class Tuning(Trainer):
     batch_rows: int = Field(default=16, ge=1)
     warmup: float = Field(default=0.03, ge=0, lt=1)
     max_tokens: int = Field(default=1024, ge=2)
+    max_rows: int | None = Field(default=None, ge=1)
     rank: int = Field(default=16, ge=1)
     folds: int = Field(default=3, ge=1)
     template: Template | None = None
@@ -95,7 +98,7 @@ class Tuning(Trainer):
                 for prompt, row in learned
                 if isinstance(row, TrainingRow)
                 and (self.folds == 1 or self.fold_of(prompt) != fold)
-            ]
+            ][: self.max_rows]
             path = folder / f"fold-{fold}"
             if rows and not _is_whole(path):
                 usage = usage.plus(self._train(spec, rows, runtime, path))
