@@ -33,6 +33,7 @@ from siftline.pipelines.kinds import all_methods, kind_of
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run
 from siftline.pipelines.scores.measuring import measure
+from siftline.pipelines.scores.named_files import digest_of_named
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import pending, score_work, train
 from siftline.selectors.baselines import Longest
@@ -200,7 +201,7 @@ class Bench:
             "toy": {"name": toy.name},
             "writer": {"name": "writer"},
         }
-        prints |= {name: {"digest": name} for name in files}
+        prints |= {name: {"digest": digest_of_named(self.folder / name)} for name in files}
         runtime = Runtime(models=models, device="cpu", base=self.folder)
         return ScoreStore(self.folder / "cache", prints, runtime)
 
