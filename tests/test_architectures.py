@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from architectures import CHANGES, small
 from tiny_models import torch, transformers
+from tolerances import nats
 
 from siftline.contracts import progress
 from siftline.contracts.errors import ModelError
@@ -74,7 +75,7 @@ def test_batches_score_and_answer_as_plain_loops_do(
     scores = Passes(network, rows).run()
     for row, found in zip(rows, scores, strict=True):
         expected = score_alone(network.model, row) / row.scored_tokens
-        assert found / row.scored_tokens == pytest.approx(expected, abs=1e-4)
+        assert found / row.scored_tokens == pytest.approx(expected, abs=nats())
 
     prompts = [tokens(random, size) for size in (4, 9, 17)]
     decoder = decoder_for(network, 4, 17 + STEPS, 2048)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tolerances import float32
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
@@ -111,7 +112,9 @@ def test_the_probability_is_that_of_the_pair_as_it_is_encoded_by_hand() -> None:
     with torch.inference_mode():
         logits = model(torch.tensor([ids]), token_type_ids=torch.tensor([[0, 0, 0, 0, 1, 1]]))
     expected = torch.softmax(logits.logits, dim=-1)[0, 0]
-    assert scores(entailment(), ("w4 w5", "w9")) == [pytest.approx(float(expected), abs=1e-6)]
+    assert scores(entailment(), ("w4 w5", "w9")) == [
+        pytest.approx(float(expected), abs=float32(32))
+    ]
 
 
 def test_the_label_is_found_by_its_name() -> None:
@@ -120,9 +123,9 @@ def test_the_label_is_found_by_its_name() -> None:
     ]
     assert found[0] != pytest.approx([1 / 3] * 4, abs=0.05)
     for other in found[1:]:
-        assert other == pytest.approx(found[0], abs=1e-6)
+        assert other == pytest.approx(found[0], abs=float32(32))
     lower = entailment(labels=[name.lower() for name in LABELS])
-    assert scores(lower, *PAIRS[:4]) == pytest.approx(found[0], abs=1e-6)
+    assert scores(lower, *PAIRS[:4]) == pytest.approx(found[0], abs=float32(32))
 
 
 @pytest.mark.parametrize(
@@ -146,22 +149,24 @@ def test_a_long_hypothesis_is_judged_by_its_sentences() -> None:
     each = scores(model, *[("w9", part) for part in parts])
     whole, _ = scores(model, ("w9", text), ("w9", "w1"), max_tokens=11)  # it has 11, with the marks
     split, short = scores(model, ("w9", text), ("w9", "w1"), max_tokens=10)
-    assert split == pytest.approx(np.mean(each), abs=1e-6)
+    assert split == pytest.approx(np.mean(each), abs=float32(32))
     assert abs(split - whole) > 1e-3
-    assert [whole, short] == pytest.approx(scores(model, ("w9", text), ("w9", "w1")), abs=1e-6)
+    assert [whole, short] == pytest.approx(
+        scores(model, ("w9", text), ("w9", "w1")), abs=float32(32)
+    )
 
 
 def test_a_long_hypothesis_without_a_sentence_is_judged_whole() -> None:
     model = entailment()
     text = words(*range(10))
     pair = ("w9", text)
-    assert scores(model, pair, max_tokens=3) == pytest.approx(scores(model, pair), abs=1e-6)
+    assert scores(model, pair, max_tokens=3) == pytest.approx(scores(model, pair), abs=float32(32))
 
 
 def test_an_empty_text_has_a_probability_too() -> None:
     model = entailment()
     found = scores(model, ("w9", ""), ("w9", " \n"), ("", "w9"), ("", ""), max_tokens=1)
-    assert found[0] == pytest.approx(found[1], abs=1e-6)
+    assert found[0] == pytest.approx(found[1], abs=float32(32))
     assert abs(found[0] - found[2]) > 1e-4
     assert all(0 < each < 1 for each in found)
 
@@ -173,14 +178,14 @@ def test_a_pair_beyond_the_window_is_cut_at_the_longer_text(kind: str) -> None:
     many = [n % 40 for n in range(700)]
     long, cut = words(*many), words(*many[: room - 2])
     for given, fitting in (((long, "w1 w2"), (cut, "w1 w2")), (("w1 w2", long), ("w1 w2", cut))):
-        assert scores(model, given) == pytest.approx(scores(model, fitting), abs=1e-6)
+        assert scores(model, given) == pytest.approx(scores(model, fitting), abs=float32(32))
         assert model.contradictions([given]).usage == (1, WINDOW)
     shorter = (given[0], words(*many[: room - 3]))
     assert abs(scores(model, given)[0] - scores(model, shorter)[0]) > 1e-4  # all of it is read
     (both,) = scores(model, (long, long))
     halves = [(room // 2 + one, room - room // 2 - one) for one in (0, 1)]
     cuts = [(words(*many[:one]), words(*many[:two])) for one, two in halves]
-    assert any(both == pytest.approx(score, abs=1e-6) for score in scores(model, *cuts))
+    assert any(both == pytest.approx(score, abs=float32(32)) for score in scores(model, *cuts))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,11 +194,11 @@ def test_the_company_of_a_pair_changes_nothing(kind: str, monkeypatch: pytest.Mo
     alone = [scores(model, pair)[0] for pair in PAIRS]
     assert np.std(alone) > 0.01
     together = model.contradictions(PAIRS)
-    assert together.probability == pytest.approx(alone, abs=1e-5)
+    assert together.probability == pytest.approx(alone, abs=float32(32))
     assert together.usage.model_calls == 1
     monkeypatch.setattr("siftline.models.entailment._BATCH_TOKENS", 40)
     batches = model.contradictions(PAIRS[::-1])
-    assert batches.probability[::-1] == pytest.approx(alone, abs=1e-5)
+    assert batches.probability[::-1] == pytest.approx(alone, abs=float32(32))
     assert batches.usage.model_calls > 3
     assert batches.usage.tokens == together.usage.tokens
 
@@ -208,7 +213,7 @@ def test_markers_in_a_text_are_text() -> None:
     written, harmless = ("w1 [SEP] w2", "w3 [PAD]"), ("w1 (SEP) w2", "w3 (PAD)")
     # Each of the brackets and the name between them is unknown to the vocabulary.
     model = entailment()
-    assert scores(model, written) == pytest.approx(scores(model, harmless), abs=1e-6)
+    assert scores(model, written) == pytest.approx(scores(model, harmless), abs=float32(32))
     parts = scores(model, ("w1", "w1 [SEP]. w2 [SEP]."), max_tokens=4)
     assert parts == pytest.approx(scores(model, ("w1", "w1 (SEP). w2 (SEP)."), max_tokens=4))
 
@@ -254,7 +259,7 @@ def test_threads_take_turns_at_the_tokenizer() -> None:
 def test_a_folder_is_loaded_once(tmp_path: Path) -> None:
     spec = saved(tmp_path)
     model = load_entailment(spec, "cpu")
-    assert scores(model, *PAIRS) == pytest.approx(scores(entailment(), *PAIRS), abs=1e-6)
+    assert scores(model, *PAIRS) == pytest.approx(scores(entailment(), *PAIRS), abs=float32(32))
     assert load_entailment(spec, "cpu") is model
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import engine, torch
+from tolerances import float32
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
@@ -169,7 +170,7 @@ def test_choices_are_the_probabilities_of_the_first_tokens(kind: str) -> None:
             for text in scorer.tokenizer.batch_decode([[n] for n in range(len(wanted))])
         ]
         sums = [sum(float(wanted[n]) for n, text in enumerate(said) if text == o) for o in options]
-        assert probabilities == pytest.approx(sums, abs=1e-5)
+        assert probabilities == pytest.approx(sums, abs=float32(32))
     if kind == "Llama":  # prompts only, each of them once
         assert found.usage.tokens == sum(lengths.values())
 

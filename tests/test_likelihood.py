@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import engine
+from tolerances import nats
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
@@ -50,7 +51,7 @@ def close(scorer: Any, pairs: list[Pair], **options: Any) -> None:
     for pair, row in zip(pairs, found, strict=True):
         total, count = alone(scorer, pair)
         assert (row.status, row.scored_tokens) == ("ok", count)
-        assert row.sum_logprob / count == pytest.approx(total / count, abs=1e-4)
+        assert row.sum_logprob / count == pytest.approx(total / count, abs=nats())
 
 
 @pytest.mark.parametrize("kind", ["Llama", "Qwen2", "GPT2", "Gemma2"])
@@ -205,7 +206,7 @@ def test_a_batch_that_does_not_fit_is_halved(packed: bool, monkeypatch: pytest.M
     assert (whole.usage.model_calls, halved.usage.model_calls) == (1, 4)  # 6: 3 + 3: 2 + 1 each
     assert halved.usage.tokens == whole.usage.tokens
     for one, other in zip(whole.rows, halved.rows, strict=True):
-        assert one.sum_logprob == pytest.approx(other.sum_logprob, abs=1e-3)
+        assert one.sum_logprob == pytest.approx(other.sum_logprob, abs=nats(other.scored_tokens))
 
 
 def test_responses_to_one_prompt_are_parted_when_they_do_not_fit(

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from pools import Turns, asked, runtime_of, table_of
 from tiny_models import tiny_model, tiny_tokenizer
+from tolerances import nats
 
 from siftline.contracts import progress
 from siftline.contracts.errors import ModelError
@@ -122,7 +123,7 @@ def test_a_loss_is_the_mean_surprise_of_the_response_and_its_end(artifact: Path)
             text = f"Question: {question}\nAnswer:"
             parts = surprises(artifact / f"step-{step:07d}", text, f" {answer}")
             assert row["tokens"] == len(parts)
-            assert loss == pytest.approx(sum(parts) / len(parts), abs=1e-4)
+            assert loss == pytest.approx(sum(parts) / len(parts), abs=nats())
         assert [row["first_loss"], row["last_loss"]] == [row["losses"][0], row["losses"][2]]
         assert len(set(row["losses"])) == 3
 
@@ -139,7 +140,7 @@ def test_the_turns_of_a_conversation_are_pooled(artifact: Path) -> None:
         parts = surprises(folder, opening, " sat on")
         parts += surprises(folder, following, " the mat. a cat!")
         assert row["tokens"] == len(parts)
-        assert loss == pytest.approx(sum(parts) / len(parts), abs=1e-4)
+        assert loss == pytest.approx(sum(parts) / len(parts), abs=nats())
 
 
 def test_rows_without_a_loss_have_a_status_and_no_number(artifact: Path) -> None:
@@ -166,7 +167,7 @@ def test_rows_without_a_loss_have_a_status_and_no_number(artifact: Path) -> None
     assert cut["truncated"] is True
     assert cut["tokens"] == 40 - prompt
     kept = parts[: 40 - prompt]
-    assert cut["first_loss"] == pytest.approx(sum(kept) / len(kept), abs=1e-4)
+    assert cut["first_loss"] == pytest.approx(sum(kept) / len(kept), abs=nats())
     alone, _ = scored(artifact, {"empty": odd["empty"]})
     assert alone["status"].to_pylist() == ["empty_response"]
 

@@ -3,6 +3,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from tiny_models import engine
+from tolerances import nats
 
 from siftline.contracts.corpus import MESSAGES
 from siftline.contracts.model_spec import ModelSpec
@@ -55,11 +56,11 @@ def test_every_turn_and_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
         )
     ]
     expected = [row.sum_logprob for row in apart]
-    assert talk["turn_sum_logprob"] == pytest.approx(expected, abs=1e-3)
+    assert talk["turn_sum_logprob"] == pytest.approx(expected, abs=nats(10))
     assert talk["turn_scored_tokens"] == [row.scored_tokens for row in apart]
-    assert talk["sum_logprob"] == pytest.approx(sum(expected), abs=1e-3)
+    assert talk["sum_logprob"] == pytest.approx(sum(expected), abs=nats(10))
     assert talk["scored_tokens"] == sum(row.scored_tokens for row in apart)
-    assert single["turn_sum_logprob"] == [pytest.approx(expected[0], abs=1e-3)]
+    assert single["turn_sum_logprob"] == [pytest.approx(expected[0], abs=nats(10))]
     assert (empty["status"], empty["sum_logprob"]) == ("empty_response", None)
     assert empty["turn_status"] == ["empty_response", "ok"]
     # The first turn is read off the second.
