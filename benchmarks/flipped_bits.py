@@ -12,14 +12,18 @@ import argparse
 import contextlib
 import json
 import logging
+import platform
 import random
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from ingest import processor
 
 from siftline.contracts.errors import DamagedError
 from siftline.contracts.parquet import read_table
@@ -58,26 +62,46 @@ KINDS = {
 }
 
 
-def main() -> None:
-    """Print a table of flips, those that verify has found, and those that a reader let pass."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--flips", type=int, default=400, help="Of each kind of file.")
-    parser.add_argument("--runs", type=int, default=20, help="Of the flips, followed by a run.")
-    chosen = parser.parse_args()
-    logging.getLogger("siftline").setLevel(logging.ERROR)
+def measure(flips: int, runs: int) -> dict[str, Any]:
+    """Return all figures, by kind of file and together."""
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         _write_rows(base)
         version = _run(base)
         before = _results(version)
-        _say("| kind of file | bytes | flips | found by verify | read unnoticed | wrong runs |")
-        _say("|---|---:|---:|---:|---:|---:|")
-        for kind, name in KINDS.items():
-            path = _path(base, version, name)
-            _say(_row(kind, path, base, version, before, chosen.flips, chosen.runs))
+        kinds = {
+            kind: _flips_of(kind, _path(base, version, name), base, version, before, flips, runs)
+            for kind, name in KINDS.items()
+        }
+    names = ("flips", "found_by_verify", "read_unnoticed", "runs", "wrong_runs")
+    return {
+        "command": f"python benchmarks/flipped_bits.py --flips {flips} --runs {runs} --out "
+        "benchmarks/results/flipped_bits.json",
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": processor(),
+        "python": platform.python_version(),
+        "seconds": round(time.monotonic() - started),
+        "kinds": kinds,
+        "all": {name: sum(each[name] for each in kinds.values()) for name in names},
+    }
 
 
-def _row(
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--flips", type=int, default=400, help="of each kind of file")
+    parser.add_argument("--runs", type=int, default=4, help="of the flips, followed by a run")
+    options = parser.parse_args()
+    logging.getLogger("siftline").setLevel(logging.ERROR)
+    text = json.dumps(measure(options.flips, options.runs), indent=2) + "\n"
+    sys.stdout.write(text)
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+
+
+def _flips_of(
     kind: str,
     path: Path,
     base: Path,
@@ -85,7 +109,7 @@ def _row(
     before: dict[str, bytes],
     flips: int,
     runs: int,
-) -> str:
+) -> dict[str, int]:
     written, draw = path.read_bytes(), random.Random(kind)
     expected = _read(path)
     place = path.parent if "cache" in path.parts else version
@@ -98,7 +122,14 @@ def _row(
         if number < runs:
             wrong += _rerun(base, path, version) != before
         path.write_bytes(written)
-    return f"| {kind} | {len(written):,} | {flips} | {found} | {unnoticed} | {wrong} of {runs} |"
+    return {
+        "bytes": len(written),
+        "flips": flips,
+        "found_by_verify": found,
+        "read_unnoticed": unnoticed,
+        "runs": runs,
+        "wrong_runs": wrong,
+    }
 
 
 def _rerun(base: Path, path: Path, version: Path) -> dict[str, bytes]:
@@ -137,11 +168,6 @@ def _results(version: Path) -> dict[str, bytes]:
     return {path.relative_to(version).as_posix(): path.read_bytes() for path in paths}
 
 
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
-
-
 def _write_rows(base: Path) -> None:
     draw = random.Random(0)
     words = ["tide", "moon", "harbour", "rope", "salt", "why", "count", "blue", "seven", "north"]
@@ -159,6 +185,4 @@ def _run(base: Path) -> Path:
 
 
 if __name__ == "__main__":
-    started = time.monotonic()
     main()
-    _say(f"{time.monotonic() - started:.0f} s")
