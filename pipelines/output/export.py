@@ -14,7 +14,7 @@ Where a stage makes several splits, `training_order.json` says in which order th
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,15 +59,19 @@ def export(job: Job, corpus: Corpus) -> ExportManifest:
     extra = _extra_columns(corpus, splits, found.tool_columns)
     slices = {split.name: list(file_slices(found.sizes[split.rows])) for split in splits}
     files = {name: _names(name, len(each)) for name, each in slices.items()}
+    revised = dict(
+        zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
+    )
     rows = sum(len(split.rows) for split in splits)
     progress.start("export", rows)
     with published(job.curated_folder) as building:
         (building / DATA).mkdir(parents=True)
         for split in splits:
-            tables = _files(corpus, split, slices[split.name], extra)
-            for name, table in zip(files[split.name], tables, strict=True):
-                write_table(table, building / name)
-                progress.advance(len(table))
+            for name, each in zip(files[split.name], slices[split.name], strict=True):
+                part = Split(split.name, split.rows[each], split.repeat[each])
+                # Not named, so that it is gone before the next one is gathered.
+                write_table(_gathered(corpus, part, extra, revised), building / name)
+                progress.advance(len(part.rows))
         if splits[0].name != TRAIN:
             write_json(building / TRAINING_ORDER, training_order(corpus, splits, files))
     progress.finish()
@@ -96,18 +100,6 @@ def _extra_columns(corpus: Corpus, splits: list[Split], tools: Sequence[str]) ->
 def _any_revised(corpus: Corpus) -> bool:
     ids = corpus.rows["id"]
     return bool(len(ids) and pc.any(pc.is_in(ids, value_set=corpus.revisions["id"])).as_py())
-
-
-def _files(
-    corpus: Corpus, split: Split, slices: Sequence[slice], extra: list[str]
-) -> Iterator[pa.Table]:
-    """Yield the tables of a split's files."""
-    revised = dict(
-        zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
-    )
-    for each in slices:
-        part = Split(split.name, split.rows[each], split.repeat[each])
-        yield _gathered(corpus, part, extra, revised)
 
 
 def _gathered(corpus: Corpus, split: Split, extra: list[str], revised: dict[str, str]) -> pa.Table:
