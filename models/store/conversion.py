@@ -87,6 +87,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     import torch  # optional dependencies, and slow to import
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()  # it takes seconds, and the run has its own
     # From transformers 5.20 on, weights stay packed unless one asks; before, there was no choice.
     options: dict[str, Any] = {}
     if hasattr(transformers, "GgufConfig"):
