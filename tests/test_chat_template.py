@@ -69,3 +69,12 @@ def test_why_a_template_refuses_is_said_once(caplog: pytest.LogCaptureFixture) -
     assert (
         caplog.text.count("The chat template of 'Llama' refuses messages: 'no system turns'") == 1
     )
+
+
+@pytest.mark.parametrize(
+    "code", ["m.content + 1", "m.content.nothing()", "1 // (m.content | length - 7)", "[][0].x"]
+)
+def test_a_template_that_fails_refuses_the_row(code: str) -> None:
+    model = engine()
+    model.tokenizer.chat_template = "{% for m in messages %}{{ " + code + " }}{% endfor %}"
+    assert rendering.render_chat(TURNS, model) == "template_error"

@@ -110,10 +110,11 @@ def test_even_means_stay_as_they_are(tmp_path: Path) -> None:
 
 def test_a_recipe_knows_the_kinds() -> None:
     stages: list[dict[str, Any]] = [
+        {"kind": "rules"},
         {"kind": "semantic_duplicates", "model": "m"},
         {"kind": "k_center", "model": "m", "budget": 9},
         {"kind": "facility_location", "model": "m", "budget": "50%", "initial_subset": "c"},
-        {"kind": "deita", "model": "m", "budget": 5, "score": "confidence.value"},
+        {"kind": "deita", "model": "m", "budget": 5, "score": "statistics.response_chars"},
         {"kind": "rds_plus", "model": "m", "budget": 4, "targets": ["a"]},
     ]
     models = {"m": {"name": "builtin:toy"}}

@@ -37,6 +37,16 @@ from siftline.models.rendering import Prompt, Template, as_dicts, render_prompt
 
 _log = logging.getLogger(__name__)
 
+# A template is a program over a row's turns, and fails like one: it adds a number to a text, say.
+_OF_TEMPLATES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
 # Tokenizers say "no limit" with a number of this size or more.
 _NO_LIMIT = 10**9
 
@@ -91,7 +101,7 @@ class TransformerModel:
                 tokenize=False,
                 add_generation_prompt=generation_prompt,
             )
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, *_OF_TEMPLATES) as error:
             self._say_refusal(str(error))
             raise ValueError(str(error)) from error
         return str(text)
