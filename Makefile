@@ -13,7 +13,7 @@ demo: .venv/installed  ## Curate data_samples/ with a real model, offline.
 	.venv/bin/siftline run data_samples/recipe.yaml --runs $(RUNS)
 
 test: .venv/installed  ## Run the whole test suite.
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --dist worksteal
 
 check: .venv/installed  ## Lint, formatting and types.
 	.venv/bin/ruff check .

@@ -18,7 +18,7 @@ from pathlib import Path
 from siftline.contracts.errors import RunError
 
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")
+_TEMPORARY = re.compile(r"\A\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "Make room there"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "Make it writable"),

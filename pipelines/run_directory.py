@@ -39,7 +39,7 @@ REPORT = "report.json"
 INGEST = "00-ingest"
 LATEST = "latest"
 
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_ADDRESS = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*:")
 _VERSION = re.compile(r"v(\d{4,})")
 
 M = TypeVar("M", IngestManifest, StageManifest)

@@ -12,6 +12,10 @@ from hypothesis import settings
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each process has a core; threads that wait for each other in a loop would take it away.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_LOGGING_LEVEL"] = "CRITICAL"
