@@ -83,3 +83,26 @@ def test_where_a_file_lies_in_a_dataset_folder_is_part_of_the_digest(tmp_path: P
     before = digest(Input(hub="one"), tmp_path)
     (tmp_path / "one" / "train" / "a.jsonl").rename(tmp_path / "one" / "test" / "a.jsonl")
     assert digest(Input(hub="one"), tmp_path) != before
+
+
+def test_a_file_whose_folder_is_renamed_is_another_version(tmp_path: Path) -> None:
+    """The rows tell where they come from, so the name is part of what was read."""
+    (tmp_path / "d" / "a").mkdir(parents=True)
+    as_lines(tmp_path / "d" / "a", ROWS)
+    before = go(tmp_path, {"path": "d/*/a.jsonl"})
+    (tmp_path / "d" / "a").rename(tmp_path / "d" / "c")
+    after = go(tmp_path, {"path": "d/*/a.jsonl"})
+    assert (after.reused, after.version == before.version) == (False, False)
+    assert files_of(after) == {"d/c/a.jsonl"}
+
+
+def test_a_saved_dataset_whose_folder_is_renamed_is_another_version(tmp_path: Path) -> None:
+    as_saved_dataset(tmp_path / "d" / "a", ROWS)
+    go(tmp_path, {"path": "d/*/saved"})
+    (tmp_path / "d" / "a").rename(tmp_path / "d" / "c")
+    assert files_of(go(tmp_path, {"path": "d/*/saved"})) == {"d/c/saved"}
+
+
+def files_of(result: RunResult) -> set[str]:
+    """Return the files that the rows of a dataset name."""
+    return set(pq.read_table(result.folder / "curated" / "data")["file"].to_pylist())

@@ -106,10 +106,27 @@ def test_csv_cells(tmp_path: Path) -> None:
     assert quote == {"question": '5" g', "answer": "h"}
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [('a 5" pipe', 'a 5" pipe'), ('"a ""b"""', 'a "b"'), ('"ab"c', "abc"), ('"a\nb"', "a\nb")],
+)
+def test_the_last_row_of_a_csv_file_may_end_in_quotes(
+    tmp_path: Path, cell: str, value: str, end: str
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"question,answer\nq,{cell}{end}", encoding="utf-8", newline="")
+    assert values(path) == [{"question": "q", "answer": value}]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('a,b\n1,2\n"3,4\n5,6\n', "a quote that is opened after line 2 is never closed"),
+        ('a,b\n1,2\n3,"cut in the mid', "a quote that is opened after line 2 is never closed"),
+        ('a,b\n1,"cut in the mid\n', "a quote that is opened after line 1 is never closed"),
+        ('a,b\n1,"', "a quote that is opened after line 1 is never closed"),
+        ('a,"b', "a quote that is opened after line 0 is never closed"),
         ("a,a\n1,2\n", "occurs twice"),
         ('a,b\n1,"' + "x" * 2000 + '"\n', "the row that begins after line 1 is longer than 1,600"),
         ("a,b\n1,2" + ",3" * 1000, "the row that begins after line 1 is longer than 1,600"),

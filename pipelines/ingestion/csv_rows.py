@@ -38,20 +38,14 @@ def read_csv(stream: IO[bytes], limit: int) -> Iterator[dict[str, Any] | BadRow]
             if cells:
                 yield _row(header, cells, limit)
             lines.begin_row()
-    if lines.left_open:
-        raise BrokenFileError(
-            f"a quote that is opened after line {lines.row_began} is never closed"
-        )
 
 
 class _Lines:
-    """The lines of a CSV file; it knows whether the last row ended inside a quoted cell."""
+    """The lines of a CSV file, refused where a row has no end."""
 
     def __init__(self, text: io.TextIOBase, most: int) -> None:
         self._text, self._most = text, most
-        self._read = self._began = self._quotes = self._chars = 0
-        self.row_began = 0
-        self.left_open = False
+        self._read = self._began = self._chars = 0
 
     def __iter__(self) -> "_Lines":
         return self
@@ -59,10 +53,13 @@ class _Lines:
     def __next__(self) -> str:
         line = self._text.readline(self._most + 1)
         if not line:
+            if self._read > self._began:  # more of a row is asked for inside a quoted cell only
+                raise BrokenFileError(
+                    f"a quote that is opened after line {self._began} is never closed"
+                )
             raise StopIteration
         self._read += 1
         self._chars += len(line)
-        self._quotes += line.count('"')
         if self._chars > self._most:
             raise BrokenFileError(
                 f"the row that begins after line {self._began} is longer than {self._most:,} "
@@ -72,9 +69,7 @@ class _Lines:
 
     def begin_row(self) -> None:
         """Note that a row is complete."""
-        self.left_open = self._quotes % 2 == 1 and self._read > self._began + 1
-        self.row_began, self._began = self._began, self._read
-        self._quotes = self._chars = 0
+        self._began, self._chars = self._read, 0
 
 
 def _row(header: list[str], cells: list[str], limit: int) -> dict[str, Any] | BadRow:

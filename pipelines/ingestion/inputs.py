@@ -124,6 +124,12 @@ def resolve(item: Input, base: Path) -> list[Path]:
     return sorted(once.values())
 
 
+def name_of(path: Path, base: Path) -> str:
+    """Return what the rows of a file call it: its path from the recipe's folder, in UTF-8."""
+    local = str(path.relative_to(base)) if path.is_relative_to(base) else path.name
+    return encodable(local)  # file names may be any bytes
+
+
 def is_saved_dataset(path: Path) -> bool:
     """Return whether a folder was written by `datasets`' `save_to_disk`."""
     return (path / "state.json").exists() or (path / "dataset_dict.json").exists()
@@ -148,7 +154,7 @@ def _check(path: Path, name: str) -> None:
 
 
 def digest(item: Input, base: Path) -> str:
-    """Return a hash of what an input holds: the names and bytes of its files.
+    """Return a hash of what an input holds: its files' bytes, and their names as rows tell them.
 
     Of a Hub input it is the id, configuration, split and revision: pin the revision.
 
@@ -163,7 +169,8 @@ def digest(item: Input, base: Path) -> str:
     for place in places:
         files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
         for file in files:
-            hasher.update(os.fsencode(file.relative_to(place.parent)) + b"\x00")
+            inside = os.fsencode(file.relative_to(place))  # as `datasets` sees it
+            hasher.update(name_of(place, base).encode() + b"\x00" + inside + b"\x00")
             with file.open("rb") as stream:
                 hasher.update(hashlib.file_digest(stream, "sha256").digest())
     return hasher.hexdigest()

@@ -15,13 +15,14 @@ from typing import IO, Any
 import pyarrow as pa
 
 from siftline.contracts.errors import InputError
-from siftline.contracts.printable import encodable, excerpt
+from siftline.contracts.printable import excerpt
 from siftline.pipelines.ingestion.arrow_rows import read_arrow
 from siftline.pipelines.ingestion.csv_rows import read_csv
 from siftline.pipelines.ingestion.inputs import (
     Input,
     compression,
     is_saved_dataset,
+    name_of,
     resolve,
     suffix,
 )
@@ -41,8 +42,7 @@ def read_input(
         InputError: A file is missing, damaged or of an unknown type.
     """
     for path in resolve(item, base):
-        local = str(path.relative_to(base)) if path.is_relative_to(base) else path.name
-        name = encodable(local)  # file names may be any bytes
+        name = name_of(path, base)
         if path.is_dir():
             yield name, _dataset(item, path, max_row_bytes)
         else:
