@@ -17,6 +17,7 @@ from prefect.exceptions import TerminationSignal
 from siftline.contracts.runtime import Runtime
 from siftline.pipelines import run as steps
 from siftline.pipelines.job import locked, open_job
+from siftline.pipelines.manifest import StageManifest
 from siftline.pipelines.recipe import Recipe, load_recipe
 from siftline.pipelines.run import RunResult
 from siftline.pipelines.run_directory import finished, telling_what_is_kept
@@ -78,18 +79,21 @@ def _curate(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> RunResu
     if finished(job.version):
         return steps.reuse(job)
     with telling_what_is_kept(job.version, job.cache, (KeyboardInterrupt, TerminationSignal)):
-        read_inputs(job)
+        read = read_inputs(job)
         corpus = job.open_corpus()
+        stages = []
         with workers(job) as crew:
-            for stage in range(len(recipe.stages)):
-                if finished_stage(job, stage) is None:
-                    _run_stage(StageRun(job, stage, corpus, crew.store), crew)
-                corpus = after_stage(corpus, job.stage_folder(stage))
-            corpus = steps.order_scores(job, corpus, crew)
-        return finish(job, corpus)
+            for number in range(len(recipe.stages)):
+                stage = finished_stage(job, number) or _run_stage(
+                    StageRun(job, number, corpus, crew.store), crew
+                )
+                corpus = after_stage(corpus, job.stage_folder(number))
+                stages.append(stage)
+            corpus, ordering = steps.order_scores(job, corpus, crew)
+        return finish(job, corpus, read, stages, ordering)
 
 
-def _run_stage(stage: StageRun, crew: Workers) -> None:
+def _run_stage(stage: StageRun, crew: Workers) -> StageManifest:
     score = _task(crew.score, "score")
 
     def score_all(work: list[Work]) -> list[Cost]:
@@ -97,7 +101,7 @@ def _run_stage(stage: StageRun, crew: Workers) -> None:
         return costs
 
     stage.measure(score_all)
-    _task(stage.decide, "decide")()
+    return _task(stage.decide, "decide")()
 
 
 def _artifact_key(name: str) -> str:

@@ -97,9 +97,9 @@ class Summary(Config):
         stages: What each stage has decided.
         export: What has been written.
         models: Fingerprint of each model in use, by role, and of each file that a stage reads.
-        model_calls: Forward passes of all stages.
-        tokens: Tokens through models, of all stages.
-        scored: Scores computed.
+        model_calls: Forward passes of all stages, and of the score that orders the dataset.
+        tokens: Tokens through models, likewise.
+        scored: Scores computed, likewise.
         cached: Scores taken from the cache.
         files: What all files of the version are but this one and the page, by their path in it.
     """

@@ -6,6 +6,7 @@ is written by :func:`siftline.reports.write.write_reports`, from what a run has 
 
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import siftline
@@ -13,18 +14,18 @@ from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import Request
-from siftline.contracts.publishing import writing
 from siftline.contracts.records import check_files, write_text
 from siftline.contracts.runtime import Runtime
 from siftline.pipelines.ingestion.ingest import ingest
 from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.job import Job, locked, open_job
-from siftline.pipelines.manifest import ExportManifest, IngestManifest, Summary
+from siftline.pipelines.manifest import ExportManifest, IngestManifest, StageManifest, Summary
 from siftline.pipelines.output.card import dataset_card
 from siftline.pipelines.output.decisions import write_decisions
 from siftline.pipelines.output.export import export
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run_directory import (
+    begin,
     finished,
     point_latest,
     read_finished,
@@ -34,7 +35,7 @@ from siftline.pipelines.run_directory import (
     write_summary,
 )
 from siftline.pipelines.scores.renewal import renew
-from siftline.pipelines.scores.work import pending
+from siftline.pipelines.scores.work import Cost, pending
 from siftline.pipelines.stage import StageRun, finished_stage, stages_before
 from siftline.pipelines.stage_results import after_stage
 from siftline.pipelines.workers import Workers, workers
@@ -72,13 +73,15 @@ def run(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) 
         if finished(job.version):
             return reuse(job)
         with telling_what_is_kept(job.version, job.cache):
-            read_inputs(job)
+            read = read_inputs(job)
             corpus = job.open_corpus()
+            stages = []
             with workers(job) as crew:
-                for stage in range(len(recipe.stages)):
-                    corpus = run_stage(job, stage, corpus, crew)
-                corpus = order_scores(job, corpus, crew)
-            return finish(job, corpus)
+                for number in range(len(recipe.stages)):
+                    stage, corpus = run_stage(job, number, corpus, crew)
+                    stages.append(stage)
+                corpus, ordering = order_scores(job, corpus, crew)
+            return finish(job, corpus, read, stages, ordering)
 
 
 def read_inputs(job: Job) -> IngestManifest:
@@ -87,9 +90,7 @@ def read_inputs(job: Job) -> IngestManifest:
     done = read_finished(folder, IngestManifest)
     if done:
         return done
-    shutil.rmtree(folder, ignore_errors=True)
-    with writing(folder):
-        folder.mkdir()
+    begin(folder)
     started = time.monotonic()
     progress.start("ingest", 0)
     summary = ingest(
@@ -124,7 +125,7 @@ def _check_inputs(job: Job) -> None:
             )
 
 
-def run_stage(job: Job, stage: int, corpus: Corpus, crew: Workers) -> Corpus:
+def run_stage(job: Job, stage: int, corpus: Corpus, crew: Workers) -> tuple[StageManifest, Corpus]:
     """Score what is missing, then decide, unless the stage is finished.
 
     Args:
@@ -134,48 +135,66 @@ def run_stage(job: Job, stage: int, corpus: Corpus, crew: Workers) -> Corpus:
         crew: The devices.
 
     Returns:
-        What the stage leaves.
+        What the stage says of itself, and the corpus that it leaves.
     """
-    if finished_stage(job, stage) is None:
+    manifest = finished_stage(job, stage)
+    if manifest is None:
         opened = StageRun(job, stage, corpus, crew.store)
         opened.measure(crew.score_all)
-        opened.decide()
-    return after_stage(corpus, job.stage_folder(stage))
+        manifest = opened.decide()
+    return manifest, after_stage(corpus, job.stage_folder(stage))
 
 
-def order_scores(job: Job, corpus: Corpus, crew: Workers) -> Corpus:
+def order_scores(job: Job, corpus: Corpus, crew: Workers) -> tuple[Corpus, Cost]:
     """Measure the score that orders the dataset again, where a response was replaced since.
 
     Args:
         job: The run; all of its stages are finished.
         corpus: What the last stage has left.
         crew: The devices.
+
+    Returns:
+        The corpus with that score, and what the scoring has cost.
     """
     name, end = job.recipe.output.order_by, len(job.recipe.stages)
+    cost = Cost()
 
     def score(request: Request) -> None:
+        nonlocal cost
         work = pending(end, corpus, request, crew.store)
         progress.start(f"order: {request.scorer.table}", sum(len(each.positions) for each in work))
-        for _ in crew.score_all(work):
-            pass
+        for spent in crew.score_all(work):
+            cost = cost.plus(spent)
         progress.finish()
 
     columns = () if name is None else (name,)
-    return renew(corpus, columns, stages_before(job, end), crew.store, score).corpus
+    return renew(corpus, columns, stages_before(job, end), crew.store, score).corpus, cost
 
 
-def finish(job: Job, corpus: Corpus) -> RunResult:
+def finish(
+    job: Job,
+    corpus: Corpus,
+    read: IngestManifest,
+    stages: Sequence[StageManifest],
+    ordering: Cost,
+) -> RunResult:
     """Write the dataset and the decisions; the version is then finished.
 
     Args:
         job: The run.
         corpus: What the last stage has left.
+        read: What ingestion has read.
+        stages: What each stage has decided.
+        ordering: What the score that orders the dataset has cost.
+
+    Raises:
+        DamagedError: A folder of the version is no longer as it was written.
     """
     exported = export(job, corpus)
     progress.start("decisions", 0)
     progress.advance(len(write_decisions(job, job.version / "decisions.parquet")))
     progress.finish()
-    summary = _summary(job, exported)
+    summary = _summary(job, read, stages, ordering, exported)
     write_text(job.curated_folder / "README.md", dataset_card(job, summary))
     write_summary(job.version, summary)
     if exported.rows or job.recipe.allow_empty:
@@ -222,22 +241,23 @@ def require_rows(recipe: Recipe, result: RunResult) -> None:
     )
 
 
-def _summary(job: Job, exported: ExportManifest) -> Summary:
-    stages = tuple(
-        manifest.model_copy(update={"files": {}})
-        for number in range(len(job.recipe.stages))
-        if (manifest := finished_stage(job, number)) is not None
-    )
+def _summary(
+    job: Job,
+    read: IngestManifest,
+    stages: Sequence[StageManifest],
+    ordering: Cost,
+    exported: ExportManifest,
+) -> Summary:
     return Summary(
         recipe=job.recipe.name,
         version=job.version.name,
         siftline=siftline.__version__,
-        ingest=read_inputs(job).model_copy(update={"files": {}}),
-        stages=stages,
+        ingest=read.model_copy(update={"files": {}}),
+        stages=tuple(stage.model_copy(update={"files": {}}) for stage in stages),
         export=exported,
         models=job.fingerprints,
-        model_calls=sum(stage.model_calls for stage in stages),
-        tokens=sum(stage.tokens for stage in stages),
-        scored=sum(stage.scored for stage in stages),
+        model_calls=sum(stage.model_calls for stage in stages) + ordering.usage.model_calls,
+        tokens=sum(stage.tokens for stage in stages) + ordering.usage.tokens,
+        scored=sum(stage.scored for stage in stages) + ordering.rows,
         cached=sum(stage.cached for stage in stages),
     )

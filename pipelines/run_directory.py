@@ -210,6 +210,27 @@ def read_finished(folder: Path, model: type[M]) -> M | None:
     return manifest
 
 
+def begin(folder: Path) -> None:
+    """Make an empty folder of an unfinished version, and remove those after it.
+
+    They are of the rows that this one left before; now it may leave others.
+
+    Raises:
+        RunError: The version cannot be written to.
+    """
+    stale = [each for each in folder.parent.iterdir() if _place(each) >= _place(folder)]
+    with writing(folder):
+        for each in stale:
+            shutil.rmtree(each)
+        folder.mkdir()
+
+
+def _place(path: Path) -> int:
+    """Return the place of a folder in a run, 0 for ingestion; -1 for what is no step of it."""
+    number, dash, _ = path.name.partition("-")
+    return int(number) if dash and number.isdecimal() else -1
+
+
 def write_manifest(folder: Path, manifest: IngestManifest | StageManifest) -> None:
     """Mark a folder as finished, with what its files are."""
     whole = manifest.model_copy(update={"files": states_of(folder)})
@@ -226,21 +247,24 @@ def read_summary(version: Path) -> Summary:
 
 
 def write_summary(version: Path, summary: Summary) -> None:
-    """Finish a version, with what all of its files are."""
+    """Finish a version, with what all of its files are.
+
+    Raises:
+        DamagedError: The manifest of a folder is missing, or not as it was written.
+    """
     files: dict[str, FileState] = {}
     for path in sorted(path for path in version.iterdir() if not path.name.startswith(".")):
         if path.is_dir():
-            files |= {f"{path.name}/{name}": state for name, state in _files_in(path).items()}
+            found = states_of(path) if _place(path) < 0 else _stated_files(path)
+            files |= {f"{path.name}/{name}": state for name, state in found.items()}
         elif path.name not in (REPORT, PLAN):
             files[path.name] = state_of(path)
     whole = summary.model_copy(update={"files": files})
     write_record(version / REPORT, whole.model_dump(mode="json"))
 
 
-def _files_in(folder: Path) -> dict[str, FileState]:
-    """Return what the files of a folder are; where it has a manifest, what that says of them."""
-    if not (folder / MANIFEST).exists():
-        return states_of(folder)
+def _stated_files(folder: Path) -> dict[str, FileState]:
+    """Return what the files of a folder are: what its manifest says of them, and itself."""
     stated = read_record(folder / MANIFEST)["files"]
     files = {name: FileState.model_validate(state) for name, state in stated.items()}
     return {**files, MANIFEST: state_of(folder / MANIFEST)}

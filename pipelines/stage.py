@@ -1,7 +1,6 @@
 """A stage of a run, opened once: what it measures, what it decides, and what it leaves behind."""
 
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -23,7 +22,7 @@ from siftline.contracts.runtime import Usage
 from siftline.contracts.scorer import in_order
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import SourceCount, StageManifest
-from siftline.pipelines.run_directory import read_finished, write_manifest
+from siftline.pipelines.run_directory import begin, read_finished, write_manifest
 from siftline.pipelines.scores.measuring import Measured, measure
 from siftline.pipelines.scores.renewal import KEY, RENEWS, renew
 from siftline.pipelines.scores.store import ScoreStore
@@ -113,9 +112,9 @@ class StageRun:
         requests = [*self._renewed, *requests]
         method = self.method
         progress.start(f"{method.kind}: verdicts", len(corpus))
-        shutil.rmtree(self.folder, ignore_errors=True)  # of a run that was interrupted
+        begin(self.folder)
         with writing(self.folder):
-            (self.folder / "scores").mkdir(parents=True)
+            (self.folder / "scores").mkdir()
         self._write_scores(corpus, requests)
         verdicts = method.decide(corpus) if len(corpus) else VERDICTS.empty_table()
         check_verdicts(method.kind, corpus, verdicts)

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from siftline.contracts.corpus import Corpus, put_in
+from siftline.contracts.errors import DamagedError
 from siftline.contracts.parquet import read_schema, read_table
 from siftline.pipelines.scores.renewal import KEY, RENEWS
 
@@ -19,7 +20,13 @@ def after_stage(corpus: Corpus, folder: Path) -> Corpus:
     Args:
         corpus: What reached the stage.
         folder: Of the stage.
+
+    Raises:
+        DamagedError: The stage has judged other rows than these.
     """
+    verdicts = read_table(folder / "verdicts.parquet", columns=["id", "keep"])
+    if not verdicts["id"].equals(corpus.rows["id"]):
+        raise DamagedError(folder / "verdicts.parquet", "it judges other rows than reach its stage")
     for name, table in stage_scores(folder / "scores").items():
         place = rows_of(table, corpus.rows["id"])
         told = table.schema.metadata or {}
@@ -30,7 +37,6 @@ def after_stage(corpus: Corpus, folder: Path) -> Corpus:
     revisions = folder / "revisions.parquet"
     if revisions.exists():
         corpus = corpus.with_revisions(read_table(revisions))
-    verdicts = read_table(folder / "verdicts.parquet", columns=["keep"])
     return corpus.filter(verdicts["keep"].to_numpy())
 
 

@@ -130,6 +130,10 @@ def test_the_order_of_the_dataset_is_that_of_the_new_responses(tmp_path: Path) -
         for each in (found, expected)
     ]
     assert ids[0] == ids[1]
+    scored = found.scored - sum(stage.scored for stage in found.stages)
+    calls = found.model_calls - sum(stage.model_calls for stage in found.stages)
+    assert scored == CORRECTED
+    assert calls > 0
 
 
 @pytest.mark.parametrize(

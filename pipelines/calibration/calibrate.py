@@ -138,7 +138,7 @@ def _corpus_before(job: Job, method: Clear) -> Corpus:
         for number, stage in enumerate(job.recipe.stages):
             if stage is method or roles_of(stage):
                 break
-            corpus = run_stage(job, number, corpus, crew)
+            _, corpus = run_stage(job, number, corpus, crew)
     return corpus
 
 
