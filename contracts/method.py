@@ -76,7 +76,10 @@ class Method(Config):
         return ()
 
     def derive(self, corpus: Corpus) -> dict[str, pa.Table]:
-        """Return score tables, by name, that are computed from others, such as clusters."""
+        """Return score tables, by name, that are computed from others, such as clusters.
+
+        The corpus has the scores that the method has asked for, and those of `score_columns`.
+        """
         return {}
 
     def derive_key(self) -> Key:

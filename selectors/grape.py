@@ -69,7 +69,7 @@ class Grape(ChoosesByScore):
             had a choice; None for no cap.
     """
 
-    revision: ClassVar[int] = 2  # 2: what was not scored outdoes nothing
+    revision: ClassVar[int] = 3  # 3: what was not scored is not dropped as truncated
 
     kind: Literal["grape"] = "grape"
     model: str
@@ -176,7 +176,8 @@ class Grape(ChoosesByScore):
         if self.max_prompt_overlap is not None:
             copied = to_float(corpus.column("statistics.prompt_overlap")) > self.max_prompt_overlap
             barred |= _mark(reasons, _outdone(copied, prompts, barred, scored), "prompt_copy")
-        cut = to_float(corpus.column("likelihood.truncated")) > 0  # nulls, not scored, are NaN
+        # A prompt that fills the window is marked too, whose response was not scored.
+        cut = scored & (to_float(corpus.column("likelihood.truncated")) > 0)
         return barred | _mark(reasons, _outdone(cut, prompts, barred, scored), "truncated")
 
     def _quota(self, corpus: Corpus, prompts: Ints) -> Ints:

@@ -24,11 +24,11 @@ from siftline.scorers.token_counts import TokenCounts
 from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.budget import Budget, resolve_budget
 from siftline.selectors.choices import best_order, random_order
-from siftline.selectors.mixture.groups import By, Rule, group
+from siftline.selectors.mixture.groups import By, Rule, group, without_weight
 from siftline.selectors.mixture.plan import Mixture, quotas
 from siftline.selectors.mixture.report import mixture_figures
 from siftline.selectors.ranking import places, rank_within
-from siftline.selectors.unscored import UNSCORED
+from siftline.selectors.unscored import UNSCORED, unscored_figures
 
 REPEATS = "mix.repeats"  # score column: how often a row is written if it is kept
 # Means are ranked on this grid of nats a token, which batches of another shape seldom cross.
@@ -65,7 +65,7 @@ class Mix(Budgeted, ChoosesByScore):
     Score column of the table `mix`: `repeats`, how often a row is written if it is kept.
 
     Attributes:
-        budget: What is written: a number, or a share such as `50%` of what reaches the stage. None
+        budget: What is written: a number, or a share such as `50%` of the rows with a score. None
             takes as much as the weights allow, so that no group is short.
         unit: What budget, cap and sizes count: rows or response tokens. Rows are kept exactly;
             tokens never exceed the budget, and miss it by less than one row.
@@ -92,7 +92,7 @@ class Mix(Budgeted, ChoosesByScore):
         seed: Seeds the random order of the rows; the recipe's unless stated.
     """
 
-    revision: ClassVar[int] = 2  # 2: rows without the score to prefer by are kept
+    revision: ClassVar[int] = 3  # 3: what lacks the score to prefer by is no part of the budget
 
     kind: Literal["mix"] = "mix"
     budget: Budget | None = None
@@ -158,24 +158,20 @@ class Mix(Budgeted, ChoosesByScore):
             return VERDICTS.empty_table()
         mixture = self._mixture(corpus)
         place = self._place(corpus, mixture)
-        times = np.full(len(corpus), -1)
-        times[mixture.rows] = mixture.take(place).times
-        wanted = np.ones(len(corpus), dtype=bool)
-        wanted[mixture.rows] = (mixture.groups.share > 0)[mixture.labels]
-        unscored = (times < 0) | (wanted & self._lacks_preference(corpus) & self._sets_aside(times))
+        times = self._times(corpus, mixture, place)
+        unscored = self._unscored(corpus, mixture)
         reasons = np.select(
-            [unscored, times > 1, times == 1, ~wanted],
+            [unscored, times > 1, times == 1, without_weight(corpus, self._rule())],
             [UNSCORED, "repeated", "selected", "no_weight"],
             "over_budget",
         )
         rank = rank_within(mixture.labels, place)
         ranks = dict(zip(mixture.rows.tolist(), rank.tolist(), strict=True))
-        keep = np.where(unscored, self.unscored == "keep", times > 0)
-        return verdicts(corpus, keep, reasons, ranks, self._gain(corpus))
+        return verdicts(corpus, times > 0, reasons, ranks, self._gain(corpus))
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Report what each group has, was asked for and gives, beside a random choice."""
-        return self._figures(corpus, SHOWN_GROUPS)
+        return unscored_figures(decided) | self._figures(corpus, SHOWN_GROUPS)
 
     def previewed(self) -> tuple[Scorer, ...]:
         """Return the token counts."""
@@ -196,14 +192,12 @@ class Mix(Budgeted, ChoosesByScore):
             limit: Groups that are listed, the largest; None for all.
         """
         mixture = self._mixture(corpus)
-        times = mixture.take(self._place(corpus, mixture)).times
+        times = self._times(corpus, mixture, self._place(corpus, mixture))
         return mixture_figures(corpus, mixture, times, limit)
 
     def _mixture(self, corpus: Corpus) -> Mixture:
         rows, cost = self._costs(corpus)
-        temperature = float(self.temperature)
-        rule = Rule(self.by, self.weights, self.source_weights, self.cap, temperature)
-        grouped = group(corpus, rows, cost, rule)
+        grouped = group(corpus, rows, cost, self._rule())
         groups = grouped.groups
         if self.budget is None:
             groups = groups.without_empty()
@@ -226,34 +220,42 @@ class Mix(Budgeted, ChoosesByScore):
             epochs=epochs,
         )
 
+    def _rule(self) -> Rule:
+        temperature = float(self.temperature)
+        return Rule(self.by, self.weights, self.source_weights, self.cap, temperature)
+
     def _costs(self, corpus: Corpus) -> tuple[Ints, Ints]:
-        """Return the numbers of the rows that can be counted, and what each costs."""
-        if self.unit == "row":
-            return np.arange(len(corpus)), np.ones(len(corpus), dtype=np.int64)
-        tokens = to_float(corpus.column("token_counts.response_tokens"))
-        rows = np.flatnonzero(np.isfinite(tokens))
-        return rows, tokens[rows].astype(np.int64)
+        """Return the numbers of the rows that can be chosen among, and what each costs.
+
+        They have the score to prefer by, and tokens if these are counted.
+        """
+        cost = np.ones(len(corpus))
+        if self.unit == "token":
+            cost = to_float(corpus.column("token_counts.response_tokens"))
+        known = np.isfinite(cost)
+        if self.prefer is not None:
+            known &= np.isfinite(self._gain(corpus))
+        rows = np.flatnonzero(known)
+        return rows, cost[rows].astype(np.int64)
+
+    def _unscored(self, corpus: Corpus, mixture: Mixture) -> Bools:
+        """Return [rows] true for those that are not chosen among, though their group is wanted."""
+        unscored = ~without_weight(corpus, self._rule())
+        unscored[mixture.rows] = False
+        return unscored
+
+    def _times(self, corpus: Corpus, mixture: Mixture, place: Ints) -> Ints:
+        """Return [rows] how often each is written, if groups give their rows in an order."""
+        times = np.where(self._unscored(corpus, mixture) & (self.unscored == "keep"), 1, 0)
+        times[mixture.rows] = mixture.take(place).times
+        return times
 
     def _place(self, corpus: Corpus, mixture: Mixture) -> Ints:
         """Return [counted rows] the order in which groups give rows."""
-        worth = np.nan_to_num(self._gain(corpus), nan=-np.inf)[mixture.rows]
+        worth = self._gain(corpus)[mixture.rows]
         if self.prefer == MEAN_LOGPROB:
             worth = np.round(worth, GRID_DECIMALS)
         return places(best_order(worth, mixture.coin))
-
-    def _lacks_preference(self, corpus: Corpus) -> Bools:
-        """Return [rows] true where the score to prefer by is missing."""
-        if self.prefer is None:
-            return np.zeros(len(corpus), dtype=bool)
-        lacking: Bools = ~np.isfinite(self._gain(corpus))
-        return lacking
-
-    def _sets_aside(self, times: Ints) -> Bools:
-        """Return [rows] true for rows that, without a preference, are not the group's to give.
-
-        A group that gives all that it has gives those too, unless they are left out.
-        """
-        return np.full(len(times), True) if self.unscored == "drop" else times < 1
 
     def _gain(self, corpus: Corpus) -> Float64s:
         if self.prefer is None:

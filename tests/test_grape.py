@@ -107,6 +107,12 @@ def test_a_response_that_could_not_be_scored_is_kept_and_an_empty_one_is_not() -
     assert decided["gain"].to_pylist() == [None, None, pytest.approx(-1.0)]
 
 
+def test_a_prompt_that_fills_the_window_is_unscored_and_not_truncated() -> None:
+    corpus = pool("aa", [-1.0, None], status=["ok", "prompt_too_long"], truncated=[False, True])
+    told = reasons(Grape(model="target").decide(corpus))
+    assert told == {"r0": "undecided", "r1": "unscored"}
+
+
 def test_what_could_not_be_scored_outdoes_nothing() -> None:
     flaws: list[dict[str, Any]] = [{"overlap": [0.0, 1.0]}, {"truncated": [None, True]}]
     for flaw in flaws:

@@ -394,7 +394,7 @@ def test_rows_without_a_score_are_kept_or_left_out(
     method = method_of(kind, budget="100%", unit=unit, **changes)
     for values in ([None, 1.0, 2.0], [None]):
         partial = pa.table({"value": pa.array((values * 32)[:32], pa.float64())})
-        corpus = bench.measured(method).with_scores("partial", partial)
+        corpus = bench.measured(method, bench.corpus.with_scores("partial", partial))
         decided = method.decide(corpus)
         lacking = pc.equal(decided["reason"], "unscored").to_numpy()
         dropped = ~decided["keep"].to_numpy() & method.pool(corpus)

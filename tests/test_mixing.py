@@ -20,6 +20,7 @@ from siftline.contracts.errors import RecipeError
 from siftline.contracts.runtime import Runtime
 from siftline.pipelines.recipe import Recipe, parse_recipe
 from siftline.pipelines.run import RunResult, run
+from siftline.pipelines.scores.measuring import measure
 from siftline.selectors.mixing import Mix
 
 
@@ -155,8 +156,57 @@ def test_a_group_prefers_rows_by_their_score() -> None:
     left_out = mix.model_copy(update={"unscored": "drop"}).decide(corpus)
     assert kept(corpus, left_out) - {"r4", "r5"} == {"r0", "r2"}
     ranks = mix.decide(corpus)["rank"].to_pylist()
-    assert ranks[:4] == [1, 3, 2, 4]  # who has no score comes last
+    assert ranks[:4] == [1, 3, 2, None]  # who has no score has no place
     assert sorted(ranks[4:]) == [1, 2]  # a tie is the seed's
+
+
+def preferring(scored: Sequence[int], **tables: pa.Table) -> Corpus:
+    """Return 100 rows, half of each source, of which the last of each have a score."""
+    without = (50 - scored[0], 50 - scored[1])
+    values = [None] * without[0] + [1.0] * scored[0] + [None] * without[1] + [1.0] * scored[1]
+    return pool(50, 50, quality=pa.table({"value": pa.array(values, pa.float64())}), **tables)
+
+
+@pytest.mark.parametrize(
+    ("scored", "fields", "written"),
+    [
+        ((0, 50), {"budget": 50}, {"a": 0, "b": 50}),
+        ((30, 50), {"budget": "50%"}, {"a": 15, "b": 25}),
+        ((30, 50), {"budget": 150, "max_epochs": 3}, {"a": 56, "b": 94}),
+        ((30, 50), {}, {"a": 30, "b": 50}),
+        ((30, 50), {"budget": 20, "weights": {"a": 0}}, {"a": 0, "b": 20}),
+    ],
+)
+def test_the_budget_is_of_the_rows_with_the_score_to_prefer_by(
+    scored: tuple[int, int], fields: dict[str, Any], written: dict[str, int]
+) -> None:
+    corpus = preferring(scored)
+    mix = Mix(prefer="quality.value", unscored="drop", **fields)
+    assert counts(mix, corpus) == written
+    found = figures(mix, corpus)
+    assert (found["given"], found["missing"]) == (sum(written.values()), 0)
+    wanted = [each for each in "ab" if fields.get("weights", {}).get(each) != 0]
+    beside = {name: 50 - dict(zip("ab", scored, strict=True))[name] for name in wanted}
+    assert found.get("rows_without_a_score", 0) == sum(beside.values())
+    keeping = mix.model_copy(update={"unscored": "keep"})
+    total = {name: written[name] + beside.get(name, 0) for name in "ab"}
+    assert counts(keeping, corpus) == total
+    rows = figures(keeping, corpus)["by_source_and_task"]
+    assert sum(each["rows_written"] for each in rows.values()) == sum(total.values())
+
+
+def test_what_repeats_has_the_score_that_an_earlier_stage_measured() -> None:
+    corpus = preferring((30, 50))
+    mix = Mix(prefer="quality.value", unscored="drop", budget=150, max_epochs=3)
+    nothing: Any = None  # no score is asked for
+    measured = measure(mix, corpus, nothing, nothing).corpus
+    repeats = mix.derive(corpus)["mix"]["repeats"].to_pylist()
+    assert measured.column("mix.repeats").to_pylist() == repeats
+    other = corpus.with_scores("other", corpus.tables["quality"])
+    assert set(measure(Mix(budget=9), other, nothing, nothing).corpus.tables) == {
+        *other.tables,
+        "mix",
+    }
 
 
 @pytest.mark.parametrize(
@@ -232,7 +282,9 @@ def test_a_row_that_cannot_be_counted_is_kept_and_costs_nothing() -> None:
     corpus = pool(2, 2, token_counts=tokens([10, None, 10, 10]))
     mix = Mix(budget=10, unit="token", model="m", weights={"b": 1, "a": 0})
     found = reasons(mix.decide(corpus))
-    assert (found["r0"], found["r1"]) == ("no_weight", "unscored")
+    assert (found["r0"], found["r1"]) == ("no_weight", "no_weight")
+    open_to_all = mix.model_copy(update={"weights": {}}).decide(corpus)
+    assert reasons(open_to_all)["r1"] == "unscored"
     assert sorted([found["r2"], found["r3"]]) == ["over_budget", "selected"]
     assert mix.derive(corpus)["mix"]["repeats"].to_pylist()[1] == 1
     alone = pool(1, 0, token_counts=tokens([None]))

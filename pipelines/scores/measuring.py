@@ -37,7 +37,8 @@ def measure(
     """Go through all rounds of a method.
 
     `follow` and `derive` see what was measured for this method only: an earlier stage may have
-    measured the same tables in another way, or responses that have been revised since.
+    measured the same tables in another way, or responses that have been revised since. `derive`
+    sees the tables of `score_columns` as well.
 
     Args:
         method: What asks.
@@ -59,6 +60,10 @@ def measure(
             corpus = corpus.with_scores(scorer.table, found, scorer.key)
         asked += requests
         requests = list(method.follow(corpus))
+    named = {name.split(".")[0] for name in method.score_columns().values()}
+    for name in sorted(named & before.tables.keys() - corpus.tables.keys()):
+        key = before.keys.get(name, "content_hash")
+        corpus = corpus.with_scores(name, before.tables[name], key)
     if len(corpus):
         for name, table in method.derive(corpus).items():
             corpus = corpus.with_scores(name, table, method.derive_key())

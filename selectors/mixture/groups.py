@@ -9,7 +9,7 @@ from siftline.contracts.columns import text_column
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.names import check_known, ingested_pairs, shown_name
-from siftline.selectors.arrays import Float64s, Ints
+from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.mixture.plan import Groups, rates, shares
 
 By = Literal["source", "task"]
@@ -78,6 +78,17 @@ def group(corpus: Corpus, rows: Ints, cost: Ints, rule: Rule) -> Grouped:
 
 
 _COLUMNS = ("source", "task")
+
+
+def without_weight(corpus: Corpus, rule: Rule) -> Bools:
+    """Return [rows] true where the group, or its source above it, states a weight of 0."""
+    pairs = zip(*(text_column(corpus, name) for name in _COLUMNS), strict=True)
+    keys = (_key(rule, *pair) for pair in pairs)
+    outer = rule.source_weights or {}
+    return np.array(
+        [0 in (_stated(outer, parent), _stated(rule.weights, name)) for parent, name in keys],
+        dtype=bool,
+    )
 
 
 def by_source_and_task(corpus: Corpus) -> tuple[list[str], Ints]:

@@ -24,12 +24,12 @@ def mixture_figures(
     Args:
         corpus: The pool.
         mixture: The plan.
-        times: [counted rows] How often each is written.
+        times: [rows] How often each is written, be it beside the budget.
         limit: Groups that are listed, the largest; None for all.
     """
     random = mixture.random()
     asked = mixture.quotas.asked
-    given = _sums(mixture, times)
+    given = _sums(mixture, times[mixture.rows])
     # What whole rows leave of a quota in tokens is no shortage, unless no row fits at all.
     short = np.where(given > 0, np.maximum(0, asked - mixture.quotas.given), asked)
     extra = np.maximum(0, mixture.quotas.given - asked)
@@ -79,8 +79,7 @@ def _pairs(corpus: Corpus, mixture: Mixture, times: Ints, random: Ints) -> dict[
     """Return rows, and tokens where they are known, by source and task, the largest first."""
     keys, codes = by_source_and_task(corpus)
     rows = len(corpus)
-    every = {"": np.ones(rows), "written": np.ones(rows), "random": np.zeros(rows)}
-    every["written"][mixture.rows] = times
+    every = {"": np.ones(rows), "written": times.astype(float), "random": np.zeros(rows)}
     every["random"][mixture.rows] = random
     columns = {f"rows_{name}".rstrip("_"): weight for name, weight in every.items()}
     if TOKENS in corpus.score_columns:
