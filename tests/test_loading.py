@@ -9,7 +9,7 @@ import pytest
 from pools import asked, runtime_of, save_tiny, table_of
 from tiny_models import tiny_model, tiny_tokenizer
 
-from siftline.contracts.errors import RunError
+from siftline.contracts.errors import ModelError, RunError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
 from siftline.models.fingerprint import fingerprint
@@ -173,3 +173,13 @@ def test_scores_of_a_file_that_changed_during_a_run_are_not_kept(tmp_path: Path)
     (tmp_path / "golds.csv").write_text("id,answer\n1,3\n")
     with pytest.raises(RunError, match=r"'golds\.csv' changed during the run"):
         store.require_unchanged(scorer)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 200])
+def test_weights_that_were_cut_are_one_sentence(tmp_path: Path, kept: int) -> None:
+    tiny_model("Llama").save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(ModelError, match=r"cannot be loaded; expected .* Got: \S"):
+        load_transformer(ModelSpec(name=str(tmp_path)), "cpu")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.printable import excerpt
 from siftline.models.store.packages import require
 
 if TYPE_CHECKING:  # optional dependencies, and slow to import
@@ -107,11 +108,11 @@ def _failures_explained(spec: ModelSpec, expected: str) -> Iterator[None]:
     """Turn an error of the libraries inside the block into one that says what was expected."""
     try:
         yield
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # each library has its own, and safetensors one below Exception
         trust = (
             "" if spec.trust_remote_code else "; code of its own needs 'trust_remote_code: true'"
         )
         raise ModelError(
             f"'{spec.name}' cannot be loaded; expected {expected}{trust}. "
-            "The error above says what is missing."
+            f"Got: {excerpt(str(error) or type(error).__name__)}"
         ) from error
