@@ -6,6 +6,7 @@ SiftlineError
 ├── ModelError    a model cannot be found, loaded or run   exit code 1
 └── RunError      the run directory cannot be used         exit code 1
     └── DamagedError   a file of it is not as it was written
+        └── UndigestedError   it does not tell how it was written
 
 Every message says what was found, what was expected and what to do, in one or two sentences.
 """
@@ -55,9 +56,17 @@ class DamagedError(RunError):
         )
         self.path, self.problem = path, problem
 
+    def mended(self, how: str) -> str:
+        """Return a warning that the file was damaged, with a sentence of what is done about it."""
+        return f"'{self.path}' is damaged: {self.problem}. {how}"
+
     def __reduce__(self) -> tuple[type["DamagedError"], tuple[Path, str]]:
         """Make it again from its arguments, in another process."""
         return type(self), (self.path, self.problem)
+
+
+class UndigestedError(DamagedError):
+    """A record tells no digest of itself, as those of the first versions did not."""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:

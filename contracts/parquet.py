@@ -16,7 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from siftline.contracts.errors import DamagedError
-from siftline.contracts.publishing import publish, publish_new, published, temporary_for, writing
+from siftline.contracts.publishing import (
+    publish,
+    publish_new,
+    published,
+    reading,
+    temporary_for,
+    writing,
+)
 
 _COMPRESSION = "zstd"
 _MARK = b"siftline"  # before the digest
@@ -103,6 +110,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
 
     Raises:
         DamagedError: It is missing, cut short, or not as it was written.
+        RunError: It may not be read, or the disk fails.
     """
     wanted = None if columns is None else list(columns)
     return pq.read_table(_checked(path), columns=wanted, page_checksum_verification=True)
@@ -150,10 +158,8 @@ def _footer_bytes(file: IO[bytes]) -> int:
 
 def _checked(path: Path) -> pa.BufferReader:
     """Read the bytes of a file, and hold them to their digest."""
-    try:
+    with reading(path):
         data = memoryview(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DamagedError(path, "it is missing") from error
     footer = len(data) - _TAIL - int.from_bytes(data[-_TAIL : -_TAIL + 4], "little")
     gap = footer - _GAP
     if gap < 0 or data[gap : gap + len(_MARK)] != _MARK:

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from siftline.contracts.errors import RunError
+from siftline.contracts.errors import DamagedError, RunError
 
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _TEMPORARY = re.compile(r"\A\..*\.([0-9a-f]{8})-(\d+)-[0-9a-f]{8}\.tmp")
@@ -98,6 +98,25 @@ def writing(path: Path) -> Iterator[None]:
         raise unwritable(path, error.errno, str(error)) from error
 
 
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn a failure to read a file that siftline has written into one sentence that names it.
+
+    Raises:
+        DamagedError: It is missing.
+        RunError: It may not be read, or the disk fails.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DamagedError(path, "it is missing") from error
+    except OSError as error:
+        raise RunError(
+            f"Cannot read '{path}': {error.strerror or error}. Mend that, then run again: what was "
+            "finished is kept."
+        ) from error
+
+
 def unwritable(path: Path, number: int | None, problem: str) -> RunError:
     """Return the error of a path that cannot be written to.
 
@@ -157,7 +176,7 @@ def _sync_one(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from siftline.contracts.config import Config
-from siftline.contracts.errors import DamagedError
-from siftline.contracts.publishing import published
+from siftline.contracts.errors import DamagedError, UndigestedError
+from siftline.contracts.publishing import published, reading
 
 SEAL = "identity.json"  # in a folder whose other files it names
 _DIGEST = "sha256"  # the field of a record that holds the digest of the others
@@ -55,13 +55,16 @@ def read_record(path: Path) -> dict[str, Any]:
 
     Raises:
         DamagedError: It is missing, cut short, or not as it was written.
+        UndigestedError: It holds no digest.
+        RunError: It may not be read, or the disk fails.
     """
     try:
-        value = json.loads(path.read_bytes())
+        with reading(path):
+            value = json.loads(path.read_bytes())
         digest = value.pop(_DIGEST)
-    except FileNotFoundError as error:
-        raise DamagedError(path, "it is missing") from error
-    except (ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
+    except KeyError as error:
+        raise UndigestedError(path, "it holds no digest, so it cannot be checked") from error
+    except (ValueError, RecursionError, AttributeError, TypeError) as error:
         raise DamagedError(path, "it was cut short, or is none of siftline's files") from error
     if digest != _digest(value):
         raise DamagedError(path, "its bytes are not those that were written")
@@ -81,7 +84,7 @@ def states_of(folder: Path) -> dict[str, FileState]:
 
 def state_of(path: Path) -> FileState:
     """Return what a file is."""
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return FileState(bytes=file.tell(), sha256=digest)
 

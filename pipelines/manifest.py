@@ -6,6 +6,8 @@ from siftline.contracts.config import Config
 from siftline.contracts.records import FileState
 from siftline.pipelines.ingestion.ingest import IngestSummary
 
+PAGE = "report.html"  # beside what is stated here: made of it, and made again when it is missing
+
 
 class IngestManifest(Config):
     """What ingestion has read.

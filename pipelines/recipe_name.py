@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 RESERVED = ("cache", "latest")  # what the run directory itself calls so
+VERSION = re.compile(r"v\d{4,}")  # what it calls the versions of a recipe
 
 _LONGEST = 100
 _NAME = re.compile(rf"[A-Za-z0-9](?:[A-Za-z0-9._-]{{0,{_LONGEST - 2}}}[A-Za-z0-9_-])?")
@@ -23,7 +24,7 @@ def _checked(name: str) -> str:
             f"got {name[:_LONGEST]!r}; expected 1 to {_LONGEST} letters of English, digits, '.', "
             "'_' or '-', with a letter or digit first and no '.' last."
         )
-    if name.casefold() in RESERVED:
+    if name.casefold() in RESERVED or VERSION.fullmatch(name.casefold()):
         raise ValueError(f"got '{name}', which the run directory uses itself; choose another name.")
     if _DEVICE.fullmatch(name):
         raise ValueError(f"got '{name}', which is a device on Windows; choose another name.")

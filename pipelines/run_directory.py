@@ -10,6 +10,7 @@ planned or calibrated but not run has a `plan.json`, and is removed when the nex
 """
 
 import contextlib
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from siftline.contracts import progress
-from siftline.contracts.errors import DamagedError, RecipeError, RunError
+from siftline.contracts.errors import DamagedError, RecipeError, RunError, UndigestedError
 from siftline.contracts.printable import encodable
 from siftline.contracts.publishing import published, sweep, temporary_for, writing
 from siftline.contracts.records import (
@@ -30,7 +31,8 @@ from siftline.contracts.records import (
     write_record,
     write_text,
 )
-from siftline.pipelines.manifest import IngestManifest, StageManifest, Summary
+from siftline.pipelines.manifest import PAGE, IngestManifest, StageManifest, Summary
+from siftline.pipelines.recipe_name import VERSION
 
 KEY = "version.json"
 MANIFEST = "manifest.json"
@@ -40,7 +42,7 @@ INGEST = "00-ingest"
 LATEST = "latest"
 
 _ADDRESS = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*:")
-_VERSION = re.compile(r"v(\d{4,})")
+_SIGNS = ("recipe.yaml", INGEST)  # one of them is in every version
 
 M = TypeVar("M", IngestManifest, StageManifest)
 
@@ -91,11 +93,9 @@ def open_version(folder: Path, key: str, recipe: str) -> Path:
     for version in reversed(versions):
         if keys[version] == key:
             return _reopened(version, recipe)
-    number = int(versions[-1].name[1:]) + 1 if versions else 1
     if versions and _only_planned(versions[-1]):
-        shutil.rmtree(versions[-1])
-        number -= 1
-    version = folder / f"v{number:04d}"
+        shutil.rmtree(versions.pop())
+    version = _next_to(versions[-1] if versions else folder / "v0000")
     with published(version) as building:
         building.mkdir()
         (building / "recipe.yaml").write_text(recipe, encoding="utf-8")
@@ -104,15 +104,26 @@ def open_version(folder: Path, key: str, recipe: str) -> Path:
 
 
 def versions_in(folder: Path) -> list[Path]:
-    """Return the versions in a recipe's folder, the oldest first."""
-    named = [path for path in folder.iterdir() if _VERSION.fullmatch(path.name)]
-    return sorted(named, key=lambda path: int(path.name[1:]))
+    """Return the versions in a recipe's folder, the oldest first.
+
+    What has such a name and nothing of a version in it is somebody else's.
+    """
+    named = [path for path in folder.iterdir() if VERSION.fullmatch(path.name)]
+    versions = [path for path in named if any((path / name).exists() for name in _SIGNS)]
+    return sorted(versions, key=lambda path: int(path.name[1:]))
+
+
+def _next_to(version: Path) -> Path:
+    """Return the path of the next version whose name is free."""
+    following = version.with_name(f"v{int(version.name[1:]) + 1:04d}")
+    return _next_to(following) if os.path.lexists(following) else following
 
 
 def _reopened(version: Path, recipe: str) -> Path:
-    """Return a version, an unfinished one without what a dead run was writing into it."""
+    """Return a version, an unfinished one without a page and what a dead run was writing."""
     if not finished(version):
         sweep(version, deep=True)
+        (version / PAGE).unlink(missing_ok=True)
         write_text(version / "recipe.yaml", recipe)
     return version
 
@@ -139,15 +150,18 @@ def mark_planned(version: Path, plan: Mapping[str, Any]) -> None:
 
 
 def _read_key(version: Path) -> str | None:
-    """Return the key of a version; None for an unfinished one that has lost it, and is removed."""
+    """Return the key of a version; None for an unfinished one that has lost it, and is removed.
+
+    The key of a version whose files have no digests, as once they had none, is empty: no recipe's.
+    """
     try:
         return str(read_record(version / KEY)["key"])
+    except UndigestedError:
+        return ""
     except DamagedError as error:
         if finished(version):
             raise
-        progress.warn(
-            f"'{error.path}' is damaged: {error.problem}. '{version.name}' is made again."
-        )
+        progress.warn(error.mended(f"'{version.name}' is made again."))
         shutil.rmtree(version)
         return None
 
@@ -204,7 +218,7 @@ def read_finished(folder: Path, model: type[M]) -> M | None:
     except DamagedError as error:
         if finished(folder.parent):
             raise
-        progress.warn(f"'{error.path}' is damaged: {error.problem}. '{folder.name}' is made again.")
+        progress.warn(error.mended(f"'{folder.name}' is made again."))
         shutil.rmtree(folder)
         return None
     return manifest
@@ -257,7 +271,7 @@ def write_summary(version: Path, summary: Summary) -> None:
         if path.is_dir():
             found = states_of(path) if _place(path) < 0 else _stated_files(path)
             files |= {f"{path.name}/{name}": state for name, state in found.items()}
-        elif path.name not in (REPORT, PLAN):
+        elif path.name not in (REPORT, PLAN, PAGE):
             files[path.name] = state_of(path)
     whole = summary.model_copy(update={"files": files})
     write_record(version / REPORT, whole.model_dump(mode="json"))

@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from siftline.contracts.records import write_text
+from siftline.pipelines.manifest import PAGE
 from siftline.pipelines.record import RunRecord
 from siftline.reports.page import report_page
-
-PAGE = "report.html"
 
 
 def write_reports(version: Path) -> None:

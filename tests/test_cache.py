@@ -7,6 +7,7 @@ import pytest
 
 from siftline.pipelines.scores.cache import ScoreCache
 from siftline.pipelines.scores.identity import scorer_identity
+from siftline.pipelines.verification import Verified, verify
 from siftline.scorers.likelihood import Likelihood
 from siftline.scorers.text_statistics import ResponseStatistics
 
@@ -72,6 +73,30 @@ def test_a_read_that_fails_leaves_what_was_known_in_order(
     cache.refresh()
     scores = cache.read(cache.locate(pa.array(["c", "a", "b"])))["score"]
     assert scores.to_pylist() == [99.0, 97.0, 98.0]
+
+
+def test_two_runs_may_find_the_same_part_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, rename = ScoreCache(tmp_path, IDENTITY), Path.rename
+    cache.add(part(a=1.0))
+    next(cache.folder.glob("*.parquet")).write_bytes(b"PAR1")
+
+    def later(path: Path, target: Path) -> Path:
+        rename(path, target)  # by the other run
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", later)
+    cache.refresh()
+    assert cache.missing(pa.array(["a"])).to_pylist() == [True]
+
+
+def test_scores_that_depend_on_a_file_are_verified(tmp_path: Path) -> None:
+    cache = ScoreCache(tmp_path, {**IDENTITY, "files": [{"digest": "d"}]})
+    cache.add(part(a=1.0))
+    assert verify(tmp_path) == verify(cache.folder) == Verified(files=2, damaged={})
+    (cache.folder / "identity.json").write_text("{")
+    assert list(verify(tmp_path).damaged) == [str(cache.folder / "identity.json")]
 
 
 def test_a_role_is_a_name_and_the_model_is_the_identity() -> None:

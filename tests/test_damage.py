@@ -175,3 +175,29 @@ def test_what_holds_no_run_is_not_verified(tmp_path: Path) -> None:
         verify(tmp_path)
     with pytest.raises(RunError, match="holds no run"):
         verify(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_whose_scores_a_folder_holds_is_stated_again(
+    copied: Path, harm: Callable[[Path], None]
+) -> None:
+    (path,) = list((copied / "runs" / "cache" / "likelihood").glob("*/identity.json"))
+    written = path.read_bytes()
+    harm(path)
+    shutil.rmtree(version(copied))
+    assert go(copied).model_calls == 0
+    assert path.read_bytes() == written
+
+
+def test_a_page_is_made_again_whatever_else_was(copied: Path) -> None:
+    """It is made of what the version's digests are of, and is none of that itself."""
+    write_reports(version(copied))
+    (version(copied) / "report.json").unlink()
+    stale = version(copied) / "report.html"
+    stale.write_text("stale")
+    result = go(copied)
+    assert not stale.exists()
+    write_reports(result.folder)
+    stale.unlink()
+    assert go(copied).reused
+    assert not verify(result.folder).damaged

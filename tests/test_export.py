@@ -117,6 +117,23 @@ def test_an_unknown_score_is_an_error_and_nothing_is_written(tmp_path: Path) -> 
         curate(tmp_path, LENGTHS, order_by="loss")
 
 
+@pytest.mark.parametrize("allow_empty", [True, False])
+def test_an_emptied_dataset_has_no_order(tmp_path: Path, allow_empty: bool) -> None:
+    """The stage that measures the score was reached by nothing."""
+    rows = [{"question": f"Which is no. {n}?", "answer": f"It is {n}."} for n in range(4)]
+    (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = {
+        "name": "emptied",
+        "inputs": [{"path": "data.jsonl"}],
+        "models": {"m": {"name": "builtin:toy"}},
+        "stages": [{"kind": "rules", "max_chars": 1}, {"kind": "grape", "model": "m"}],
+        "output": {"order_by": "likelihood.mean_logprob"},
+        "allow_empty": allow_empty,
+    }
+    result = run(parse_recipe(data, "r.yaml"), tmp_path, tmp_path / "runs")
+    assert result.export.rows == 0
+
+
 def test_rows_without_the_score_come_last_both_ways() -> None:
     means = [-2.0, None, -1.0, -2.0004, None, -3.0]
     corpus = corpus_of(list("abcdef"), tables={"likelihood": likelihood(means)})

@@ -15,7 +15,7 @@ from siftline.contracts import publishing
 from siftline.contracts.errors import DamagedError, RunError
 from siftline.contracts.parquet import TableWriter, publish_table, read_table, write_table
 from siftline.contracts.publishing import published, sweep, temporary_for
-from siftline.contracts.records import read_record, write_record
+from siftline.contracts.records import read_record, state_of, write_record
 
 TABLE = pa.table({"id": ["a", "b", None], "n": [1, 2, 3]})
 
@@ -64,6 +64,35 @@ def test_a_failure_to_write_is_one_sentence(tmp_path: Path, number: int, said: s
         published(tmp_path / "a.txt"),
     ):
         raise OSError(number, os.strerror(number))
+
+
+def test_a_failure_to_read_is_none_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(TABLE, tmp_path / "a.parquet")
+    write_record(tmp_path / "a.json", {"n": 1})
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    monkeypatch.setattr(Path, "open", fails)
+    for read, name in ((read_table, "a.parquet"), (read_record, "a.json"), (state_of, "a.json")):
+        said = rf"Cannot read '.*{name}': Input/output error\. Mend that"
+        with pytest.raises(RunError, match=said), published(tmp_path / "curated"):
+            read(tmp_path / name)
+
+
+def test_a_dead_process_leaves_no_link_to_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "v0001").mkdir()
+    (tmp_path / "v0001" / "kept").touch()
+    temporary_for(tmp_path / "latest").symlink_to("v0001")
+    monkeypatch.setattr(publishing, "_alive", lambda _: False)
+    sweep(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["v0001"]
+    assert (tmp_path / "v0001" / "kept").exists()
 
 
 def test_a_dead_process_is_swept_and_a_living_one_is_not(tmp_path: Path) -> None:
@@ -116,7 +145,7 @@ def test_every_byte_of_a_sealed_file_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", '"x"', "{}", "\x00", "[" * 100_000])
 def test_what_is_no_record_is_damaged(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(DamagedError, match="was cut short, or is none of siftline's"):
+    with pytest.raises(DamagedError, match="none of siftline's|holds no digest"):
         read_record(tmp_path / "a.json")
     with pytest.raises(DamagedError, match="it is missing"):
         read_record(tmp_path / "b.json")

@@ -106,7 +106,7 @@ def remove_state(folder: Path) -> None:
 
 def begin_anew(folder: Path, error: DamagedError) -> None:
     """Remove a state that cannot be gone on from, and say so."""
-    progress.warn(f"'{error.path}' is damaged: {error.problem}. The training begins anew.")
+    progress.warn(error.mended("The training begins anew."))
     remove_state(folder)
 
 

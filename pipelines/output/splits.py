@@ -53,7 +53,9 @@ def splits_of(corpus: Corpus, order_by: str | None, descending: bool, seed: int)
     Raises:
         RecipeError: No stage has the score, or it is no number.
     """
-    score = None if order_by is None else score_column(corpus, order_by, "output.order_by")
+    score = None
+    if order_by is not None and len(corpus):  # nothing is measured where no row is left
+        score = score_column(corpus, order_by, "output.order_by")
     if score is not None:
         score = np.round(score, _GRID_DECIMALS) if order_by == MEAN_LOGPROB else score
         score = np.nan_to_num(-score if descending else score, nan=np.inf)

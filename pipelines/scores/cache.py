@@ -8,6 +8,7 @@ lower number counts. A part that is damaged is put aside under another name, whi
 taken: what it held is missing, and scored again.
 """
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from siftline.contracts import progress
 from siftline.contracts.errors import DamagedError
 from siftline.contracts.parquet import publish_table, read_table
 from siftline.contracts.publishing import sweep, writing
-from siftline.contracts.records import write_record
+from siftline.contracts.records import SEAL, read_record, write_record
 from siftline.pipelines.scores.identity import identity_hash
 
 _PART = "scores-{:06d}.parquet"
@@ -41,9 +42,7 @@ class ScoreCache:
         self.key: str = identity["key"]
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        readable = self.folder / "identity.json"
-        if not readable.exists():
-            write_record(readable, identity)
+        _state(self.folder / SEAL, identity)
         sweep(self.folder)
         self._lock = threading.Lock()  # shards are scored from several threads
         self._parts: list[Path] = []
@@ -74,8 +73,9 @@ class ScoreCache:
         try:
             return read_table(path, [self.key])[self.key].combine_chunks()
         except DamagedError as error:
-            progress.warn(f"'{path}' is damaged: {error.problem}. Its scores are made again.")
-            path.rename(path.with_name(f"{path.name}.damaged"))
+            progress.warn(error.mended("Its scores are made again."))
+            with contextlib.suppress(FileNotFoundError):  # another run has put it aside
+                path.rename(path.with_name(f"{path.name}.damaged"))
             return None
 
     def missing(self, keys: pa.Array) -> pa.Array:
@@ -117,3 +117,11 @@ class ScoreCache:
             raise ValueError(f"expected '{self.key}' as first column, got {table.column_names}")
         number = len(list(self.folder.glob(f"{PARTS}*")))
         publish_table(table, self.folder, _PART, number)
+
+
+def _state(path: Path, identity: dict[str, Any]) -> None:
+    """Write whose scores a folder holds, unless that is there as it was written."""
+    with contextlib.suppress(DamagedError):
+        if set(read_record(path)) == {"identity"}:
+            return
+    write_record(path, {"identity": identity})

@@ -101,7 +101,7 @@ def _trained(folder: Path) -> bool:
     try:
         return is_sealed(folder)
     except DamagedError as error:
-        progress.warn(f"'{error.path}' is damaged: {error.problem}. It is trained again.")
+        progress.warn(error.mended("It is trained again."))
         shutil.rmtree(folder)
         return False
 
