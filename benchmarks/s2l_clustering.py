@@ -105,7 +105,7 @@ def corpus_of(points: Floats) -> Corpus:
     trajectory = {
         "status": pa.repeat(pa.scalar("ok"), rows),
         "losses": losses,
-        "tokens": pa.repeat(pa.scalar(100), rows),
+        "response_tokens": pa.repeat(pa.scalar(100), rows),
     }
     lengths = pa.table({"response_chars": pa.repeat(pa.scalar(400), rows)})
     tables = {"trajectory": pa.table(trajectory), "statistics": lengths}

@@ -18,6 +18,7 @@ know thoughts do, and then the changed one is scored, as a trainer sees it; one 
 or earlier turns, leaves nothing sound to be scored, and the row gets a status.
 """
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -30,6 +31,7 @@ Template = Literal["plain", "chat"]
 TEMPLATE_MISMATCH = "template_mismatch"  # the prompt is no prefix of the rendered conversation
 TEMPLATE_ERROR = "template_error"  # the template refuses these messages
 SPECIAL_TOKEN = "special_token"  # a message holds a control token of the template as text
+TOOL_CALLS = "tool_calls"  # the turn calls tools: what it says beside that is no whole response
 
 _LABELS = {"user": "Question: ", "assistant": "Answer: ", "tool": "Tool: ", "system": ""}
 # What a chat template gets that asks for the time (`strftime_now`): a day that never changes, so
@@ -213,6 +215,27 @@ def render_turns(
         else TEMPLATE_MISMATCH
         for pair in pairs
     ]
+
+
+def render_row(
+    messages: Sequence[Message], metadata: str, template: Template, model: LanguageModel
+) -> list[Pair | str]:
+    """Render a row as :func:`render_turns` does, with `tool_calls` for turns that call tools.
+
+    Args:
+        messages: The turns; the last one is the assistant's.
+        metadata: A JSON object, whose `tool_calls` has one item for each turn.
+        template: The template to use.
+        model: The model whose chat template is used.
+    """
+    calls = json.loads(metadata).get("tool_calls") or [None] * len(messages)
+    called = [
+        bool(call)
+        for turn, call in zip(messages, calls, strict=True)
+        if turn["role"] == "assistant"
+    ]
+    turns = render_turns(messages, template, model)
+    return [TOOL_CALLS if each else turn for turn, each in zip(turns, called, strict=True)]
 
 
 def as_dicts(messages: Sequence[Message]) -> list[dict[str, str]]:

@@ -18,9 +18,8 @@ from siftline.models.likelihood import (
     ResponseLikelihood,
 )
 from siftline.models.loading import load_language_model
-from siftline.models.rendering import Template, render
+from siftline.models.rendering import TOOL_CALLS, Template, render
 from siftline.scorers.responses import tool_calls_of
-from siftline.scorers.statuses import TOOL_CALLS
 from siftline.scorers.tables import table_of
 
 LIKELIHOOD = pa.schema(

@@ -12,7 +12,12 @@ from siftline.models.likelihood import (
     TOKENIZER_ERROR,
 )
 from siftline.models.remote.answers import CONTENT_FILTER, OPTION_UNLIKELY
-from siftline.models.rendering import SPECIAL_TOKEN, TEMPLATE_ERROR, TEMPLATE_MISMATCH
+from siftline.models.rendering import (
+    SPECIAL_TOKEN,
+    TEMPLATE_ERROR,
+    TEMPLATE_MISMATCH,
+    TOOL_CALLS,
+)
 from siftline.scorers import statuses
 from siftline.scorers.candidate import NO_MODEL
 from siftline.scorers.consistency import TOO_FEW_SAMPLES
@@ -35,7 +40,7 @@ REMEDIES: Mapping[str, str] = {
     SPECIAL_TOKEN: "clean the rows of control tokens such as <|im_end|>, or use 'template: plain'",
     CONTENT_FILTER: "turn the server's filter off, or use a model of this machine",
     OPTION_UNLIKELY: "use 'reading: letter', since the server reports too few tokens",
-    statuses.TOOL_CALLS: "leave such rows to a stage of their own: calls are not scored yet",
+    TOOL_CALLS: "leave such rows to a stage of their own: calls are not scored yet",
     statuses.CUT: "raise 'max_tokens'",
     statuses.EMPTY: "try another 'template', or another model",
     statuses.UNFINISHED_THOUGHT: "raise 'max_tokens', or turn the model's thinking off",

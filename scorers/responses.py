@@ -6,7 +6,7 @@ from typing import Any
 
 from siftline.contracts.examples import Message
 from siftline.models.likelihood import EMPTY_RESPONSE, OK
-from siftline.scorers.statuses import TOOL_CALLS
+from siftline.models.rendering import TOOL_CALLS
 
 
 def response_of(turns: Sequence[Message]) -> str:
@@ -22,22 +22,6 @@ def tool_calls_of(metadata: str) -> Any:
     """
     calls = json.loads(metadata).get("tool_calls")
     return calls[-1] if calls and calls[-1] else None
-
-
-def with_calls(turns: Sequence[Any], row: dict[str, Any]) -> list[Any]:
-    """Return what stands for each assistant turn, `tool_calls` for those that call tools.
-
-    Args:
-        turns: One for each assistant turn.
-        row: With `messages` and `metadata`.
-    """
-    calls = json.loads(row["metadata"]).get("tool_calls") or [None] * len(row["messages"])
-    called = [
-        bool(call)
-        for turn, call in zip(row["messages"], calls, strict=True)
-        if turn["role"] == "assistant"
-    ]
-    return [TOOL_CALLS if each else turn for turn, each in zip(turns, called, strict=True)]
 
 
 def judgeable(row: dict[str, Any]) -> str:

@@ -3,9 +3,6 @@
 A status that one scorer alone gives, and nobody else reads, stands with that scorer.
 """
 
-# Of the response that is judged.
-TOOL_CALLS = "tool_calls"  # it calls tools, which no comparer here understands
-
 # Of an answer that a model has written.
 CUT = "cut"  # at its limit of tokens
 UNFINISHED_THOUGHT = "unfinished_thought"  # it ended while it thought

@@ -23,10 +23,9 @@ from siftline.models.likelihood import (
     Pair,
     ResponseLikelihood,
 )
-from siftline.models.rendering import render_turns
+from siftline.models.rendering import render_row
 from siftline.models.training.checkpoints import score_each
 from siftline.models.training.proxy import Proxy, checkpoints_in
-from siftline.scorers.responses import with_calls
 from siftline.scorers.tables import vector_column
 
 Coded: TypeAlias = Sequence[Encoded | ResponseLikelihood]
@@ -37,7 +36,8 @@ class Trajectory(RunsModel, Scorer):
 
     Score columns: `status` (ok, or why there is none), `losses` (float32[T], mean negative
     log-likelihood in nats of the tokens of all assistant turns and their end tokens), `tokens` (how
-    many that are), `truncated`, `first_loss`, `last_loss`. All but the status are null unless ok:
+    many that are), `response_tokens` (those of the same turns before any cut, without end tokens),
+    `truncated`, `first_loss`, `last_loss`. All but the status are null unless ok:
     a loss that is not a number is never taken for 0.
 
     Attributes:
@@ -47,7 +47,7 @@ class Trajectory(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "trajectory"
-    revision: ClassVar[int] = 2  # 2: a conversation is cut at the window; calls of tools
+    revision: ClassVar[int] = 3  # 3: how many tokens the turns have before any cut
     local: ClassVar[bool] = True
 
     proxy: Proxy
@@ -69,7 +69,7 @@ class Trajectory(RunsModel, Scorer):
         def encode(first: Any) -> Coded:
             training = self.proxy.training
             conversations.extend(
-                with_calls(render_turns(talk["messages"], training.template, first), talk)
+                render_row(talk["messages"], talk["metadata"], training.template, first)
                 for talk in talks
             )
             pairs = [turn for turns in conversations for turn in turns if isinstance(turn, Pair)]
@@ -105,12 +105,14 @@ class Loss(NamedTuple):
         status: `ok`, or why there is none.
         value: Mean negative log-likelihood in nats, NaN unless ok.
         tokens: Over how many tokens it is the mean.
+        response_tokens: Of the turns before any cut, without end tokens.
         truncated: Some of the response was cut, or left out, to fit the window.
     """
 
     status: str
     value: float = math.nan
     tokens: int | None = None
+    response_tokens: int | None = None
     truncated: bool | None = None
 
 
@@ -129,8 +131,9 @@ def _pooled(turns: Sequence[ResponseLikelihood | str]) -> Loss:
     if NOT_FINITE in statuses:
         return Loss(NOT_FINITE)
     tokens = sum(turn.scored_tokens or 0 for turn in scored)
+    whole = sum(turn.response_tokens or 0 for turn in turns if not isinstance(turn, str))
     total = math.fsum(turn.sum_logprob or 0.0 for turn in scored)
-    return Loss(OK, -total / tokens, tokens, cut or bool(scored[-1].truncated))
+    return Loss(OK, -total / tokens, tokens, whole, cut or bool(scored[-1].truncated))
 
 
 def trajectory_table(
@@ -145,14 +148,18 @@ def trajectory_table(
     """
     statuses = [next((e.status for e in record if e.status != OK), OK) for record in records]
     bad = np.array([status != OK for status in statuses])
+    last = [record[-1] for record in records]
     losses = np.array([[each.value for each in record] for record in records], dtype=np.float32)
     return pa.table(
         {
             key: keys,
             "status": pa.array(statuses, pa.string()),
             "losses": vector_column(losses, missing=bad),
-            "tokens": pa.array([record[-1].tokens for record in records], pa.int32(), mask=bad),
-            "truncated": pa.array([r[-1].truncated for r in records], pa.bool_(), mask=bad),
+            "tokens": pa.array([each.tokens for each in last], pa.int32(), mask=bad),
+            "response_tokens": pa.array(
+                [each.response_tokens for each in last], pa.int32(), mask=bad
+            ),
+            "truncated": pa.array([each.truncated for each in last], pa.bool_(), mask=bad),
             "first_loss": pa.array(losses[:, 0], pa.float32(), mask=bad),
             "last_loss": pa.array(losses[:, -1], pa.float32(), mask=bad),
         }

@@ -15,9 +15,8 @@ from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK, ResponseLikelihood
 from siftline.models.loading import load_language_model
-from siftline.models.rendering import render_turns
+from siftline.models.rendering import render_row
 from siftline.scorers.likelihood import LikelihoodFields, likelihoods
-from siftline.scorers.responses import with_calls
 from siftline.scorers.tables import table_of
 
 TURN_LIKELIHOOD = pa.schema(
@@ -52,7 +51,7 @@ class TurnLikelihood(LikelihoodFields, Scorer):
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
         conversations = [
-            with_calls(render_turns(row["messages"], self.template, model), row)
+            render_row(row["messages"], row["metadata"], self.template, model)
             for row in rows.select(["messages", "metadata"]).to_pylist()
         ]
         scored = likelihoods(

@@ -82,7 +82,7 @@ class S2L(Budgeted, ChoosesByScore):
         seed: Seeds the clusters and the choice inside them; the recipe's unless stated.
     """
 
-    revision: ClassVar[int] = 2  # 2: rows without a trajectory are kept
+    revision: ClassVar[int] = 3  # 3: a budget of tokens counts those of cut rows whole
 
     kind: Literal["s2l"] = "s2l"
     model: str | None = None

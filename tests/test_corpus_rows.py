@@ -25,6 +25,7 @@ def corpus_in(folder: Path, rows_per_shard: int) -> Corpus:
                 {"role": "user", "content": f"the {number}?"},
                 {"role": "assistant", "content": "sat on."},
             ],
+            "metadata": '{"tool_calls": [null, [{"name": "f"}]]}' if number == 3 else "{}",
         }
         for number in range(10)
     ]
@@ -50,4 +51,5 @@ def test_the_shards_change_no_row_and_only_one_is_held(
     parted = corpus_rows(corpus_in(tmp_path / "many", 3), "plain", model, 50)
     assert held == [10, 3, 3, 3, 1]
     assert parted == whole
+    assert [name for name, row in whole if row == "tool_calls"] == ["p3"]
     assert [prompt for prompt, _ in whole] == [f"p{n * 3 % 10}" for n in range(10)]

@@ -57,7 +57,7 @@ def pool(
     records = [
         [Loss(lacking[row])] * len(each)
         if row in lacking
-        else [Loss(OK, loss, counts[row], False) for loss in each]
+        else [Loss(OK, loss, 1, counts[row], False) for loss in each]
         for row, each in enumerate(losses)
     ]
     ids = [f"r{row}" for row in range(len(losses))]

@@ -122,6 +122,25 @@ def test_all_assistant_turns_of_a_conversation_are_learned(
     assert texts == learned
 
 
+def test_a_turn_that_calls_tools_is_not_learned() -> None:
+    model = engine()
+    turns = talk("the cat", "sat", "on the", "mat")
+    call = [{"name": "f", "arguments": {}}]
+    both = [json.dumps({"tool_calls": calls}) for calls in ([None, call, None, None], [None] * 4)]
+    row, whole = training_rows([turns, turns], "plain", model, 100, both)
+    assert isinstance(row, TrainingRow)
+    assert isinstance(whole, TrainingRow)
+    assert (row.ids, row.spans) == (whole.ids, whole.spans[1:])
+    last = json.dumps({"tool_calls": [None, None, None, call]})
+    assert training_rows([turns], "plain", model, 100, [last]) == ["tool_calls"]
+    # One behind the window is cut off like any other, one before it is passed over.
+    long = talk("the cat", "sat", "on", "mat", "on the " * 40, "mat")
+    called = json.dumps({"tool_calls": [None, None, None, call, None, None]})
+    assert training_rows([long], "plain", model, 40, [called]) == training_rows(
+        [turns[:2]], "plain", model, 40
+    )
+
+
 def test_turns_behind_the_window_are_cut_off() -> None:
     model = engine()
     turns = talk("the cat", "sat", "on the " * 40, "mat")

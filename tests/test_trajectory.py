@@ -159,13 +159,15 @@ def test_rows_without_a_loss_have_a_status_and_no_number(artifact: Path) -> None
         "ok",
     ]
     for row in (empty, long):
-        assert {row[name] for name in ("tokens", "truncated", "first_loss", "last_loss")} == {None}
+        numbers = ("tokens", "response_tokens", "truncated", "first_loss", "last_loss")
+        assert {row[name] for name in numbers} == {None}
         assert row["losses"] is None
     text = "Question: the cat\nAnswer:"
     parts = surprises(artifact / "step-0000001", text, " " + "mat. " * 99, end=False)
     prompt = len(tiny_tokenizer()(text)["input_ids"])
     assert cut["truncated"] is True
     assert cut["tokens"] == 40 - prompt
+    assert cut["response_tokens"] == len(parts)
     kept = parts[: 40 - prompt]
     assert cut["first_loss"] == pytest.approx(sum(kept) / len(kept), abs=nats())
     alone, _ = scored(artifact, {"empty": odd["empty"]})
@@ -192,13 +194,13 @@ def likelihood(status: str, total: float | None = None) -> ResponseLikelihood:
 @pytest.mark.parametrize(
     ("turns", "expected"),
     [
-        ([likelihood("ok", -2.0), likelihood("ok", -6.0)], Loss("ok", 1.0, 8, False)),
-        (["template_mismatch", likelihood("ok", -6.0)], Loss("ok", 1.5, 4, False)),
-        ([likelihood("boundary"), likelihood("ok", -6.0)], Loss("ok", 1.5, 4, False)),
+        ([likelihood("ok", -2.0), likelihood("ok", -6.0)], Loss("ok", 1.0, 8, 8, False)),
+        (["template_mismatch", likelihood("ok", -6.0)], Loss("ok", 1.5, 4, 4, False)),
+        ([likelihood("boundary"), likelihood("ok", -6.0)], Loss("ok", 1.5, 4, 8, False)),
         # An earlier turn without a number at one checkpoint would else be missing there alone.
         ([likelihood("nan"), likelihood("ok", -6.0)], "nan"),
         # What lies behind the window is cut off.
-        ([likelihood("ok", -2.0), likelihood("prompt_too_long")], Loss("ok", 0.5, 4, True)),
+        ([likelihood("ok", -2.0), likelihood("prompt_too_long")], Loss("ok", 0.5, 4, 8, True)),
         ([likelihood("prompt_too_long")], "prompt_too_long"),
         (["template_mismatch", likelihood("prompt_too_long")], "prompt_too_long"),
         ([likelihood("ok", -2.0), "empty_response"], "empty_response"),

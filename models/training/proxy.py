@@ -136,7 +136,7 @@ class Proxy(Trainer):
         training: The settings of its training.
     """
 
-    revision: ClassVar[int] = 4  # 4: of a conversation, the turns that fit are learned
+    revision: ClassVar[int] = 5  # 5: a turn that calls tools is not learned
 
     training: ProxyTraining = ProxyTraining()
 

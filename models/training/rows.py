@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.examples import Message
 from siftline.models.likelihood import PROMPT_TOO_LONG, Encoded, Pair, ResponseLikelihood
-from siftline.models.rendering import Template, render_turns
+from siftline.models.rendering import Template, render_row
 
 if TYPE_CHECKING:  # it imports torch, which is optional and slow to import
     from siftline.models.engine.transformer import TransformerModel
@@ -34,22 +34,29 @@ def training_rows(
     template: Template,
     model: "TransformerModel",
     max_tokens: int,
+    metadata: Sequence[str] | None = None,
 ) -> list[TrainingRow | str]:
     """Tokenise conversations as the engine does for scoring.
 
-    All assistant turns of a conversation are learned, with their end tokens.
+    All assistant turns of a conversation are learned, with their end tokens; but not those that
+    call tools, whose text is no whole response.
 
     Args:
         conversations: Each ends in a response.
         template: The template that renders them.
         model: The model whose tokenizer and window are used.
         max_tokens: A longer conversation is cut there.
+        metadata: Of each conversation, which tells its tool calls; None where no turn calls any.
 
     Returns:
         By conversation: its row, or the status of the last turn that says why it has none. Turns
         that lie behind the window are cut off.
     """
-    rendered = [render_turns(turns, template, model) for turns in conversations]
+    told = metadata or ["{}"] * len(conversations)
+    rendered = [
+        render_row(turns, each, template, model)
+        for turns, each in zip(conversations, told, strict=True)
+    ]
     window = min(max_tokens, model.window)
     pairs = [turn for turns in rendered for turn in turns if isinstance(turn, Pair)]
     coded = iter(model.encode(pairs, max_tokens=window, score_eos=True))
@@ -75,7 +82,8 @@ def corpus_rows(
     """
     found: list[tuple[str, str, TrainingRow | str]] = []
     for shard in corpus.iter_shards():
-        learned = training_rows(shard["messages"].to_pylist(), template, model, max_tokens)
+        talks, metadata = shard["messages"].to_pylist(), shard["metadata"].to_pylist()
+        learned = training_rows(talks, template, model, max_tokens, metadata)
         keys = (shard[name].to_pylist() for name in ("content_hash", "prompt_id"))
         found += zip(*keys, learned, strict=True)
     return [(prompt, row) for _, prompt, row in sorted(found, key=lambda each: each[0])]
@@ -83,13 +91,11 @@ def corpus_rows(
 
 def _training_row(turns: Sequence[Encoded | ResponseLikelihood | str]) -> TrainingRow | str:
     """Join the assistant turns of one conversation, each tokenised up to and with itself."""
-    fitting = list(turns)
-    while len(fitting) > 1 and _lies_behind(fitting[-1]):
-        fitting.pop()
+    fitting = _fitting(turns)
+    if not fitting:
+        return PROMPT_TOO_LONG
     last = fitting[-1]
     if not isinstance(last, Encoded):
-        if len(fitting) < len(turns):
-            return PROMPT_TOO_LONG
         return last if isinstance(last, str) else last.status
     spans = []
     for turn in fitting[:-1]:
@@ -102,6 +108,12 @@ def _training_row(turns: Sequence[Encoded | ResponseLikelihood | str]) -> Traini
     return TrainingRow(last.ids, (*spans, (last.prompt_tokens, len(last.ids))))
 
 
-def _lies_behind(turn: Encoded | ResponseLikelihood | str) -> bool:
-    """Return whether the window ends before a turn begins."""
-    return isinstance(turn, ResponseLikelihood) and turn.status == PROMPT_TOO_LONG
+def _fitting(
+    turns: Sequence[Encoded | ResponseLikelihood | str],
+) -> Sequence[Encoded | ResponseLikelihood | str]:
+    """Return the turns up to the last to be learned, where the window ends before the last."""
+    last = turns[-1]
+    if not isinstance(last, ResponseLikelihood) or last.status != PROMPT_TOO_LONG:
+        return turns
+    learned = [number for number, turn in enumerate(turns) if isinstance(turn, Encoded)]
+    return turns[: learned[-1] + 1] if learned else ()

@@ -57,7 +57,7 @@ class Tuning(Trainer):
         seed: Seed of the order of the rows and of LoRA's first weights.
     """
 
-    revision: ClassVar[int] = 5  # 5: of a conversation, the turns that fit are learned
+    revision: ClassVar[int] = 6  # 6: a turn that calls tools is not learned
 
     weights: Literal["lora", "full"] = "lora"
     learning_rate: float | None = Field(default=None, gt=0)

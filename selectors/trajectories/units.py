@@ -73,7 +73,7 @@ def units_of(
     chars = to_float(corpus.column("statistics.response_chars"))[rows]
     cost = np.ones_like(count)
     if unit == "token":
-        tokens = to_float(corpus.column("trajectory.tokens"))[rows]
+        tokens = to_float(corpus.column("trajectory.response_tokens"))[rows]
         cost = np.bincount(codes, tokens, minlength=len(keys)).astype(np.int64)
     strata = np.zeros_like(count)
     if stratify_by:
