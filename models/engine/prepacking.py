@@ -7,6 +7,7 @@ forward.
 """
 
 import platform
+from collections.abc import Sequence
 from typing import TypeGuard
 from weakref import WeakValueDictionary
 
@@ -86,25 +87,57 @@ def can_prepack(device: torch.device, dtype: torch.dtype) -> bool:
     return dtype == torch.float32 and platform.machine() in ("x86_64", "AMD64")
 
 
+class _Sealed(torch.nn.Module):
+    """A linear layer that computes as before, and whose weights nobody can read.
+
+    Attributes:
+        in_features: Number of features of its input.
+        out_features: Number of features of its output.
+        sealed: The layer, in a tuple, so that it is no part of this one.
+    """
+
+    def __init__(self, layer: torch.nn.Linear) -> None:
+        super().__init__()
+        self.in_features = layer.in_features
+        self.out_features = layer.out_features
+        self.sealed = (layer,)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the layer's output: [..., out_features]."""
+        output: torch.Tensor = self.sealed[0](states)
+        return output
+
+
 def prepack(model: PreTrainedModel) -> None:
     """Replace the plain linear layers of a model's body by prepacked ones, in place.
 
-    A model whose own code reads the weights of its layers (Mamba, Jamba) keeps them as they are.
+    One by one, so that the memory grows by one layer. A model whose own code reads the weights of
+    its layers (Mamba, Jamba) keeps them as they are.
     """
-    plain = [
-        (parent, name, child)
+    places = [
+        (parent, name)
         for parent in list(model.base_model.modules())
         for name, child in parent.named_children()
         if _is_plain(child)
     ]
-    for parent, name, child in plain:
-        setattr(parent, name, PrepackedLinear(child))
+    if _runs_sealed(model, places):
+        for parent, name in places:
+            setattr(parent, name, PrepackedLinear(getattr(parent, name)))
+
+
+def _runs_sealed(model: PreTrainedModel, places: Sequence[tuple[torch.nn.Module, str]]) -> bool:
+    """Return whether a model runs without reading the weights of some of its layers."""
+    for parent, name in places:
+        setattr(parent, name, _Sealed(getattr(parent, name)))
     try:
         with torch.inference_mode():
             model.base_model(scattered_tokens(model, 4)[None], use_cache=False)
     except AttributeError:
-        for parent, name, child in plain:
-            setattr(parent, name, child)
+        return False
+    finally:
+        for parent, name in places:
+            setattr(parent, name, getattr(parent, name).sealed[0])
+    return True
 
 
 def _is_plain(layer: torch.nn.Module) -> TypeGuard[torch.nn.Linear]:
