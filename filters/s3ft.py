@@ -30,23 +30,16 @@ from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import Share
 from siftline.models.likelihood import OK
 from siftline.models.rendering import Template
+from siftline.scorers import statuses
 from siftline.scorers.candidate import Candidate
 from siftline.scorers.equivalence import OwnEquivalence, ParaphraseEquivalence
 from siftline.scorers.gold import EquivalenceJudge, Gold
 from siftline.scorers.judges.comparers import Judge
 from siftline.scorers.judges.execution import Execution, digest_of_tests
 from siftline.scorers.paraphrase import Paraphrase
-from siftline.scorers.statuses import (
-    CUT,
-    EMPTY,
-    EMPTY_TESTS,
-    GOLD_FAILS,
-    UNFINISHED_THOUGHT,
-    WRONG_FORMAT,
-)
 
 # Statuses of an own answer that was judged, or that is no answer to begin with.
-_JUDGED = (OK, CUT, EMPTY, UNFINISHED_THOUGHT, WRONG_FORMAT)
+_JUDGED = (OK, statuses.CUT, statuses.EMPTY, statuses.UNFINISHED_THOUGHT, statuses.WRONG_FORMAT)
 # Share of the gold answers that fail above which the report warns (ours).
 MANY_FAILURES = 0.1
 
@@ -254,7 +247,7 @@ class S3ft(Method):
     def _warnings(self, gold: dict[str, int]) -> list[str]:
         """Return what a user would want to mend before the next run, a sentence each."""
         asked = sum(gold.values())
-        failing = gold.get(GOLD_FAILS, 0) + gold.get(EMPTY_TESTS, 0)
+        failing = gold.get(statuses.GOLD_FAILS, 0) + gold.get(statuses.EMPTY_TESTS, 0)
         sentences = []
         if asked and not gold.get(OK):
             sentences.append(
@@ -292,8 +285,8 @@ def _status(corpus: Corpus, table: str) -> Objects:
     """Return [rows] the status in a table, '' where a row is not in it."""
     if table not in corpus.tables:
         return np.full(len(corpus), "", dtype=object)
-    statuses = corpus.column(f"{table}.status").to_pylist()
-    return np.array([each or "" for each in statuses], dtype=object)
+    found = corpus.column(f"{table}.status").to_pylist()
+    return np.array([each or "" for each in found], dtype=object)
 
 
 def _counts(corpus: Corpus, table: str, rows: Bools) -> dict[str, int]:

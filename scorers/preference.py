@@ -8,6 +8,7 @@ for the candidate and the reflection on them; their weights, 0.7 and 0.3, are th
 from typing import Any, ClassVar
 
 import pyarrow as pa
+from pydantic import Field
 
 from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
@@ -67,7 +68,7 @@ class Preference(RunsModel, Scorer):
     sampling: Sampling | None = None
     reading: Reading = "probabilities"
     template: Template = "chat"
-    reply_tokens: int = REPLY_TOKENS
+    reply_tokens: int = Field(default=REPLY_TOKENS, ge=1)
 
     @property
     def needs(self) -> tuple[Scorer, ...]:

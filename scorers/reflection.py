@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
+from pydantic import Field
 
 from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
@@ -61,7 +62,7 @@ class Reflection(RunsModel, Scorer):
 
     reading: Reading = "probabilities"
     template: Template = "chat"
-    reply_tokens: int = REPLY_TOKENS
+    reply_tokens: int = Field(default=REPLY_TOKENS, ge=1)
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Ask twice about each response that is there.

@@ -28,7 +28,6 @@ from siftline.contracts.figures import DECIMALS
 from siftline.contracts.method import Budgeted, ChoosesByScore, Request, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.trainer import Training, rows_digest
-from siftline.models.likelihood import OK
 from siftline.models.training.proxy import Proxy, ProxyTraining
 from siftline.scorers.given_trajectories import MISSING, GivenTrajectory
 from siftline.scorers.text_statistics import ResponseStatistics
@@ -41,7 +40,7 @@ from siftline.selectors.trajectories.clusters import centroids_of, cluster
 from siftline.selectors.trajectories.normalising import Normalise, normalised
 from siftline.selectors.trajectories.report import compared, curves
 from siftline.selectors.trajectories.units import TrajectoryUnits, units_of
-from siftline.selectors.unscored import among_scored
+from siftline.selectors.unscored import among_scored, unscored_figures
 
 # Members of a cluster that `skip_tiny` passes over, the released code's.
 TINY = 2
@@ -184,10 +183,8 @@ class S2L(Budgeted, ChoosesByScore):
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare what is selected with the pool and with the baselines at the same budget."""
         units = self._units(corpus)
-        status = corpus.column("trajectory.status").to_pylist()
-        excluded = {str(name): status.count(name) for name in sorted(set(status) - {OK})}
         if not len(units.keys):
-            return {"unscored": excluded, "warnings": ["No row has a trajectory."]}
+            return {**unscored_figures(decided), "warnings": ["No row has a trajectory."]}
         comparison = compared(units, self._chosen(units, decided), self._budget(units), self.seed)
         labels = _labels(corpus, units)
         sizes = np.bincount(labels)
@@ -195,7 +192,7 @@ class S2L(Budgeted, ChoosesByScore):
             "checkpoints": units.points.shape[1],
             "clusters": int((sizes > 0).sum()),
             "largest_cluster_share": round(float(sizes.max() / sizes.sum()), DECIMALS),
-            "unscored": excluded,
+            **unscored_figures(decided),
             **comparison.figures,
             "cluster_explains_of_log_length": comparison.explained_by(labels),
             "warnings": [*comparison.warnings, *self._warnings(units)],

@@ -1,5 +1,6 @@
 """Tests of self-reflection, on tables of rows and with scripted models."""
 
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -7,6 +8,8 @@ import pytest
 from conversations import DIALOGUE, rows_of, said_in, table
 from scripted import Scripted, playing, said, texts
 
+from siftline.scorers.candidate import Candidate
+from siftline.scorers.preference import Preference
 from siftline.scorers.reflection import REFLECTION, Reflection
 
 
@@ -111,3 +114,11 @@ def test_the_last_turn_is_judged_given_what_precedes_it(monkeypatch: pytest.Monk
     for question in texts(model.chosen):
         assert question.startswith(f"Question:\n{history}\n\nProposed answer:\nFive.\n\n")
     assert len(model.chosen) == 2
+
+
+@pytest.mark.parametrize(
+    "scorer", [Reflection, partial(Preference, candidate=Candidate(model="m"))]
+)
+def test_a_reply_has_at_least_one_token(scorer: Any) -> None:
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        scorer(model="judge", reply_tokens=0)

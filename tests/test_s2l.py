@@ -242,7 +242,7 @@ def test_rows_without_a_trajectory_are_kept_or_left_out_and_listed() -> None:
     assert corpus.column("s2l.cluster").to_pylist()[:4] == [None] * 4
     assert corpus.column("s2l.distance").null_count == 4
     found = selector.diagnose(corpus, decided)
-    assert found["unscored"] == {"empty_response": 1, "nan": 2, "prompt_too_long": 1}
+    assert found["rows_without_a_score"] == 4
     assert len(kept(corpus, decide(method(budget="50%"), corpus))) == 5 + 4  # of eleven; beside it
 
 
