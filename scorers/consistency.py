@@ -18,7 +18,7 @@ from siftline.scorers.judges.comparers import Comparer, Comparison, Embedding, a
 from siftline.scorers.judges.exact_numbers import same_answer
 from siftline.scorers.judges.judging import question_of
 from siftline.scorers.judges.replies import after_thought
-from siftline.scorers.responses import judgeable, response_of
+from siftline.scorers.responses import answer_of, answerable
 from siftline.scorers.samples import Samples
 from siftline.scorers.tables import table_of
 
@@ -54,7 +54,7 @@ class Consistency(Scorer):
     """
 
     table: ClassVar[str] = "consistency"
-    revision: ClassVar[int] = 3  # 3: no answer is read from a thought
+    revision: ClassVar[int] = 4  # 4: none is read from a response's thought; stricter numbers
 
     samples: Samples
     comparer: Comparer = Embedding()
@@ -74,7 +74,7 @@ class Consistency(Scorer):
         statuses: list[str] = []
         comparisons: list[list[Comparison | None]] = []  # [rows][samples], None for no answer
         for row in rows.select(["messages", "metadata", "samples"]).to_pylist():
-            status = judgeable(row)
+            status = answerable(row)
             status = row["samples"]["status"] if status == OK else status
             statuses.append(status)
             comparisons.append(self._comparisons(row) if status == OK else [])
@@ -90,11 +90,10 @@ class Consistency(Scorer):
 
     def _comparisons(self, row: dict[str, Any]) -> list[Comparison | None]:
         """Return one comparison for each sample; None where the sample has no answer."""
-        response = response_of(row["messages"])
-        response = after_thought(response) or response
+        response = answer_of(row["messages"])
         marked = final_answer(response)
         short = marked is not None or len(response.split()) <= self.short_words
-        # The last number of a text that was cut is any number.
+        # Numbers are those of final answers, which a text that was cut may lack.
         short |= self.comparer.kind == "numeric"
         question = question_of(row["messages"][:-1])
         comparisons: list[Comparison | None] = []

@@ -4,7 +4,6 @@ S3FT (arXiv 2502.08130) asks this of the model's own answer and of its paraphras
 Judging is apart from answering: another judge pays for no new answers.
 """
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -15,13 +14,12 @@ from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK
 from siftline.scorers.candidate import Candidate
 from siftline.scorers.gold import Gold, well_formed
-from siftline.scorers.judges.answers import stated_answer
 from siftline.scorers.judges.comparers import Agreement, Comparison, Judge, Numeric, agreement
 from siftline.scorers.judges.execution import Execution, Program, code_of, passing, stated_tests
 from siftline.scorers.judges.judging import question_of
 from siftline.scorers.judges.replies import after_thought
 from siftline.scorers.paraphrase import Paraphrase
-from siftline.scorers.responses import response_of
+from siftline.scorers.responses import answer_of, response_of
 from siftline.scorers.statuses import NO_ANSWER, WRONG_FORMAT
 from siftline.scorers.tables import table_of
 
@@ -45,7 +43,7 @@ class OwnEquivalence(Scorer):
     """
 
     table: ClassVar[str] = "own_equivalence"
-    revision: ClassVar[int] = 3  # 3: exact numbers; no answer is read from a thought
+    revision: ClassVar[int] = 4  # 4: no gold answer is read from a thought; stricter numbers
 
     answer: Candidate
     gold: Gold
@@ -75,7 +73,7 @@ class ParaphraseEquivalence(Scorer):
     """
 
     table: ClassVar[str] = "paraphrase_equivalence"
-    revision: ClassVar[int] = 3  # 3: exact numbers; no answer is read from a thought
+    revision: ClassVar[int] = 4  # 4: no gold answer is read from a thought; stricter numbers
 
     answer: Paraphrase
     gold: Gold
@@ -142,12 +140,11 @@ def _judged(
         ]
         progress.advance(len(rows))
         return Agreement([float(passed) for passed in passing(judge, programs)], Usage())
-    part: Callable[[str], str] = stated_answer if isinstance(judge, Numeric) else str
     pairs = [
         Comparison(
             question_of(row["messages"][:-1]),
-            part(_said(response_of(row["messages"]))),
-            part(_said(row[answers]["text"])),
+            answer_of(row["messages"]),
+            _said(row[answers]["text"]),
         )
         for row in rows
     ]
@@ -155,5 +152,5 @@ def _judged(
 
 
 def _said(text: str) -> str:
-    """Return what an answer says after its thought."""
-    return after_thought(text) or text
+    """Return what an answer of a model says after its thought, which has come to an end."""
+    return (after_thought(text) or "").strip()

@@ -13,12 +13,10 @@ from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK
-from siftline.scorers.judges.answers import stated_answer
 from siftline.scorers.judges.comparers import Judge, Numeric
 from siftline.scorers.judges.exact_numbers import exact_number
 from siftline.scorers.judges.execution import Execution, Program, code_of, passing, stated_tests
-from siftline.scorers.judges.replies import after_thought
-from siftline.scorers.responses import judgeable, response_of
+from siftline.scorers.responses import answer_of, answerable, response_of
 from siftline.scorers.statuses import EMPTY_TESTS, GOLD_FAILS, NO_ANSWER, WRONG_FORMAT
 from siftline.scorers.tables import table_of
 
@@ -38,7 +36,7 @@ class Gold(Scorer):
     """
 
     table: ClassVar[str] = "gold"
-    revision: ClassVar[int] = 2  # 2: the final answer must be exactly one number
+    revision: ClassVar[int] = 3  # 3: no gold answer is read from a thought; stricter numbers
 
     judge: EquivalenceJudge
     pattern: str | None = None
@@ -63,16 +61,13 @@ class Gold(Scorer):
 
     def _status(self, row: dict[str, Any]) -> str:
         """Return the status of one gold answer, before any code is run."""
-        status = judgeable(row)
+        status = answerable(row)
         if status != OK:
             return status
         gold = response_of(row["messages"])
         if not well_formed(gold, self.pattern):
             return WRONG_FORMAT
-        if (
-            isinstance(self.judge, Numeric)
-            and exact_number(stated_answer(after_thought(gold) or gold)) is None
-        ):
+        if isinstance(self.judge, Numeric) and exact_number(answer_of(row["messages"])) is None:
             return NO_ANSWER
         if isinstance(self.judge, Execution) and not stated_tests(
             row["metadata"], self.judge.tests
@@ -89,7 +84,7 @@ def well_formed(text: str, pattern: str | None) -> bool:
 def _run(judge: Execution, rows: list[dict[str, Any]]) -> list[str]:
     """Return the status of gold answers that have tests."""
     tests = [stated_tests(row["metadata"], judge.tests) for row in rows]
-    codes = [code_of(response_of(row["messages"])) for row in rows]
+    codes = [code_of(answer_of(row["messages"])) for row in rows]
     golds = [Program(code, each) for code, each in zip(codes, tests, strict=True)]
     passed = passing(judge, [*golds, *[Program("", each) for each in tests]])
     statuses = []

@@ -43,7 +43,8 @@ REMEDIES: Mapping[str, str] = {
     TOOL_CALLS: "leave such rows to a stage of their own: calls are not scored yet",
     statuses.CUT: "raise 'max_tokens'",
     statuses.EMPTY: "try another 'template', or another model",
-    statuses.UNFINISHED_THOUGHT: "raise 'max_tokens', or turn the model's thinking off",
+    statuses.UNFINISHED_THOUGHT: "raise 'max_tokens', or turn the model's thinking off; leave out "
+    "responses of the data that end so",
     statuses.TRUNCATED: "raise 'reply_tokens' (of judgements 'judgement_tokens'), or turn the "
     "judge's thinking off",
     statuses.UNPARSABLE: "try 'reading: probabilities', another 'template', or another judge",

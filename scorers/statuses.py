@@ -5,7 +5,7 @@ A status that one scorer alone gives, and nobody else reads, stands with that sc
 
 # Of an answer that a model has written.
 CUT = "cut"  # at its limit of tokens
-UNFINISHED_THOUGHT = "unfinished_thought"  # it ended while it thought
+UNFINISHED_THOUGHT = "unfinished_thought"  # it ended while it thought, as a response may too
 EMPTY = "empty_candidate"
 UNCHANGED = "unchanged"  # it is the response that it would replace
 

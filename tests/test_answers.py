@@ -1,5 +1,7 @@
 """Tests of final answers: how they are found, and when two are one."""
 
+import tracemalloc
+
 import pytest
 
 from siftline.scorers.judges.answers import final_answer
@@ -43,6 +45,22 @@ def test_answers_are_compared_as_numbers_then_as_text() -> None:
 )
 def test_headings_options_and_phrases_mark_no_answer(text: str) -> None:
     assert final_answer(text) is None
+
+
+def test_of_boxes_in_a_box_the_outermost_counts_at_no_cost() -> None:
+    assert final_answer(r"\boxed{\boxed{5}}") == final_answer(r"\boxed{ \boxed {5} }") == "5"
+    assert final_answer(r"\boxed{5 + \boxed{3}}") == r"5 + \boxed{3}"
+    assert final_answer(r"\boxed{\boxed{5} or \boxed{3}}") == r"\boxed{5} or \boxed{3}"
+    assert final_answer(r"\boxed{\boxed{5}}, \boxed{3}") == "5, 3"
+    deep = 10_000
+    tracemalloc.start()
+    try:
+        assert final_answer("\\boxed{" * deep + "5" + "}" * deep) == "5"
+        assert final_answer("\\boxed{" * deep + "}" * deep) is None
+        assert final_answer("\\boxed{1" * deep + "}" * deep) is not None
+        assert tracemalloc.get_traced_memory()[1] < 100 * deep * len("\\boxed{1}")
+    finally:
+        tracemalloc.stop()
 
 
 def test_braces_within_a_box_are_part_of_the_answer() -> None:

@@ -192,3 +192,10 @@ def test_the_comparer_is_shown_the_answers_and_what_precedes_them(
     for question, sample in zip(texts(judge.chosen), "67", strict=True):
         assert "assistant: Four.\nuser: And three?\n\nFirst answer:\n5\n\n" in question
         assert f"Second answer:\n{sample}\n\n" in question
+
+
+def test_a_response_that_ends_in_its_thought_is_compared_with_nothing() -> None:
+    thoughts = ["<think>Answer: 4", "<think>4</think>", "<think>5</think>Answer: 4"]
+    found = consistent(thoughts, ("Answer: 4", True), ("4", True))
+    assert [each["status"] for each in found] == ["unfinished_thought", "empty_response", "ok"]
+    assert [each["agreement"] for each in found] == [None, None, 1.0]

@@ -1,5 +1,6 @@
 """Tests of exact numbers: what is one, what is none, and that equal ones have the same value."""
 
+import re
 import threading
 from fractions import Fraction
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from siftline.contracts.runtime import Runtime
 from siftline.scorers.judges.comparers import Comparison, Numeric, agreement
-from siftline.scorers.judges.exact_numbers import exact_number, same_answer
+from siftline.scorers.judges.exact_numbers import ExactNumber, exact_number, same_answer
 
 NONE = None
 
@@ -77,6 +78,19 @@ def equal(one: str, two: str) -> float | str | None:
         (r"90^\circ", "90"),
         ("$5.00", "5"),
         (r"\$5", "5"),
+        ("-$5", "-5"),
+        (r"-\$5", "-5"),
+        ("\u20135", "-5"),
+        ("\u20145", NONE),
+        ("3\u20135", NONE),
+        (r"\boxed{\boxed{5}}", "5"),
+        (r"\boxed{5\text{ apples}}", "5"),
+        (r"\boxed{x = 5}", "5"),
+        ("It is 72 clips altogether", "72"),
+        ("60 km per hour", "60"),
+        ("20% of 50 = 10", "10"),
+        ("The value of x = 5", "5"),
+        ("Her score is 85.", "85"),
         ("50%", "50"),
         ("5x", NONE),
         ("5M", NONE),
@@ -136,6 +150,85 @@ def test_an_answer_is_exactly_one_number_or_none(text: str, value: str | None) -
 def test_what_differs_is_never_equal(one: str, two: str) -> None:
     assert equal(one, two) in (0.0, None)
     assert not same_answer(one, two)
+
+
+LEFT = ["-{}", "{}^2", "{} - 3", "1/{}", "2 {}", "|{}|", "log {}", "{} % 7", "{}!", "2({})"]
+LEFT += ["3 + {}", "{} / 2", "the square of {}", "half of {}", "sin({})", "{}'", "{} mod 7", "2{}"]
+LEFT += ["\u221a{}", "{}\u00b2", "(1 + {})", "\\frac{{{}}}{{2}}", "twice {}", "the opposite of {}"]
+LEFT += ["when {}", "let {}", "{} y", "3 ab {}", r"\bar {}", "e^{}", "{}_1 + {}_2", "not {}"]
+
+
+@given(st.sampled_from(LEFT), st.sampled_from("xnt"), st.sampled_from(["{}", "So {}", "We see {}"]))
+def test_an_equation_gives_its_right_side_for_a_bare_name_only(
+    left: str, name: str, frame: str
+) -> None:
+    assert exact_number(frame.format(left.format(name, name) + " = 5")) is None
+    for bare in (name, f"f({name})", f"{name}_1", "total", "2 + 3", "the value of " + name):
+        assert exact_number(frame.format(bare) + " = 5") == ExactNumber(Fraction(5), "")
+
+
+@given(
+    st.integers(2, 99),
+    st.sampled_from(["xy", "a", "ab", "dx", "cis", "\\,xy", "xyz", "abcd", "k", "apples"]),
+)
+def test_letters_in_a_box_are_variables_unless_they_are_text(number: int, letters: str) -> None:
+    assert exact_number(rf"\boxed{{{number} {letters}}}") is None
+    found = exact_number(rf"\boxed{{{number}\text{{ apples}}}}")
+    assert found == ExactNumber(Fraction(number), "apples")
+    assert letters in ("abcd", "apples") or exact_number(f"{number} {letters}") is None
+
+
+SCALED = [
+    "5 grand",
+    "5 gross",
+    "5 score",
+    "5 to the nth",
+    "101 in binary",
+    "a loss of $5",
+    "5 less",
+]
+SCALED += ["5 fewer", "He owes $5", "a decrease of 5", "5 down", "EUR 5", "day 5", "US$5", "step 5"]
+
+
+@pytest.mark.parametrize("text", SCALED)
+def test_words_that_make_it_another_number_are_no_prose(text: str) -> None:
+    assert exact_number(text) is None
+
+
+UNITS = "GB MB|cubic feet,cubic meters|km per hour,km per minute|kilowatts,watts|acres,hectares"
+UNITS += "|apples,pears|red balls,blue balls|km north,km south|dollars per pound,dollars"
+UNITS += "|metric tons,short tons|km/h,km/s|test tubes,test kits"
+PAIRS = [tuple(re.split(r",| (?=MB)", pair)) for pair in UNITS.split("|")]
+
+
+@pytest.mark.parametrize(("one", "two"), PAIRS)
+def test_numbers_of_different_units_have_no_verdict(one: str, two: str) -> None:
+    assert equal(f"5 {one}", f"5 {two}") is equal(f"5 {one}", f"6 {two}") is None
+    assert equal(f"5 {one}", f"5 {one}") == equal(f"5 {one}", "5") == 1
+
+
+def test_a_unit_per_another_has_one_spelling() -> None:
+    assert equal("60 km per hour", "60 km/h") == equal("$5 per pound", "$5/lb") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("The answer is 42.\nCheck: 44 - 42 = 2.", NONE),
+        ("The answer is 42.\nSo 44 - 42 = 2.", NONE),
+        ("#### 42\nSo 44 - 42 = 2.", NONE),
+        ("The answer is 42.\nI hope that this helps!", "42"),
+        ("The answer is 42.\nSo there are 42.", "42"),
+        ("Some say the answer is 41.\nThe answer is 42.\nGood luck!", NONE),
+        ("There are 42.\nCheck: 44 - 42 = 2", NONE),
+        ("Answer: 42\nSo 44 - 42 = 2.", "42"),
+    ],
+)
+def test_an_unmarked_last_line_does_not_win_over_an_answer_above(
+    text: str, value: str | None
+) -> None:
+    found = exact_number(text)
+    assert (None if found is None else found.value) == (None if value is None else Fraction(value))
 
 
 def test_a_number_without_a_unit_is_compared_with_its_value() -> None:
@@ -222,6 +315,7 @@ def test_any_text_has_one_number_or_none(text: str) -> None:
 
 def test_it_takes_no_time_and_works_in_threads() -> None:
     texts = ["9" * 10**6, "1 " * 10**6, "\\boxed{" * 10**5, "answer is " * 10**5, "\n" * 10**6]
+    texts += ["the answer is \n" * 10**5, "\\boxed{" * 10**5 + "}" * 10**5, "x " * 10**5 + "= 5"]
     found: list[object] = []
     thread = threading.Thread(target=lambda: found.extend(exact_number(text) for text in texts))
     thread.start()

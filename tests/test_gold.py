@@ -1,6 +1,6 @@
 """Tests of gold answers: which of them can be held against others."""
 
-from golds import CALLS, pairs, statuses
+from golds import CALLS, own, pairs, statuses
 
 from siftline.contracts.runtime import Runtime
 from siftline.scorers.gold import GOLD, Gold
@@ -18,3 +18,14 @@ def test_a_gold_answer_must_have_what_the_judge_compares() -> None:
     ]
     asked = Gold(judge=Judge(model="j"), pattern=r"\d")
     assert statuses(asked, rows) == ["ok", "wrong_format", "empty_response", "tool_calls"]
+
+
+THOUGHTS = ["<think>\nTry x.\nAnswer: 7\nBut wait", "<think>7</think>", "<think>8</think>It is 7"]
+
+
+def test_no_gold_answer_is_read_from_a_thought() -> None:
+    expected = ["unfinished_thought", "empty_response", "ok"]
+    for judge in (Numeric(), Judge(model="j")):
+        assert statuses(Gold(judge=judge), pairs(*THOUGHTS)) == expected
+    found = own(["It is 7", "8"], pairs(*THOUGHTS[2:] * 2), Gold(judge=Numeric()), Runtime())
+    assert [value for _, _, value in found] == [1.0, 0.0]

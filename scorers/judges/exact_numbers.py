@@ -1,19 +1,22 @@
 r"""The number that an answer states, exactly; none where it states another thing, or several.
 
-The answer is what a text marks as such, or else its last line (:func:`stated_line`). It must hold
-exactly one number: an integer or a decimal with separators of thousands, a fraction, a mixed
-number, or a power of ten. Words may stand around it, but none that make it another number, such as
-`million`, `about` or `at least`; what is left of formulas, roots, intervals, times and dates has no
-value here, nor has a number among words of another script. A doubt is no number: two texts that are
-judged equal have the same value.
+The answer is what a text marks as such, or else its last line, where no earlier one gives another
+answer. It must hold exactly one number: an integer or a decimal with separators of thousands, a
+fraction, a mixed number, or a power of ten. Words may stand around it, but none that make it
+another number, such as `million`, `about` or `a loss of`; in a box they must be written as text,
+since two letters are a product there. What is left of formulas, roots, intervals, times and dates
+has no value here, nor has a number among words of another script. A doubt is no number: two texts
+that are judged equal have the same value.
 """
 
 import re
 from fractions import Fraction
 from typing import NamedTuple
 
-from siftline.scorers.judges.answers import final_answer
-from siftline.scorers.judges.number_words import CHANGING, HALVES_OF_A_DAY, MONTHS, UNITS
+from siftline.scorers.judges.answers import boxed_answer, claimed_answers, final_answer
+from siftline.scorers.judges.equations import right_side
+from siftline.scorers.judges.number_words import CHANGING, MONTHS, WORD, unit_named
+from siftline.scorers.judges.units import CURRENCIES, unit_of
 
 LONGEST = 300  # characters of an answer that is looked at
 
@@ -23,14 +26,14 @@ class ExactNumber(NamedTuple):
 
     Attributes:
         value: Exactly.
-        unit: Of those that are known, in one spelling; '' without one.
+        unit: Where it is known in one spelling, else in its own; '' without one.
     """
 
     value: Fraction
     unit: str
 
 
-_MINUS = "\u2212\uff0d\ufe63-"  # the last one, or it would be a range in a class
+_MINUS = "\u2212\u2013\uff0d\ufe63-"  # the last one, or it would be a range in a class
 _SPACES = " \u00a0\u2009\u202f"
 _WHOLE = r"\d{1,15}"
 _DECIMAL = (
@@ -46,7 +49,7 @@ _FRACTION = (
     rf"|({_WHOLE}) ?/ ?({_WHOLE})(?![\d.,/]\d|\d|/)"
 )
 _NUMBER = re.compile(
-    rf"(?P<sign>[+{_MINUS}])?(?:"
+    rf"(?:(?P<sign>[+{_MINUS}])(?P<money>[{CURRENCIES}])?)?(?:"
     rf"(?:(?P<whole>\d{{1,9}})(?: ?(?=\\frac)| (?=\d{{1,15}} ?/)))?(?P<fraction>{_FRACTION})"
     rf"|(?:(?P<factor>{_DECIMAL})\s?[\u00d7*x]\s?)?(?P<power>{_POWER})"
     rf"|(?P<decimal>{_DECIMAL})(?:[eE](?P<exponent>[+{_MINUS}]?\d{{1,3}})(?![\d.]))?"
@@ -61,47 +64,40 @@ _LATEX = (
     (re.compile(r"\^\{?\\circ\}?|\\degree"), "\u00b0"),
     (re.compile(r"\\([%$])"), r"\1"),
     (re.compile(r"\bper cent\b", re.IGNORECASE), "percent"),
-    (re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s?\{([^{}]*)\}"), r" \1 "),
+    (re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s?\{([^{}]*)\}"), r" \1 "),
 )
-_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
-_UNIT = re.compile(r"\s{0,3}(?:\u00b0[CF]?|%|[\u20ac\u00a3$]|[^\W\d_]+(?:/[^\W\d_]+)?)")
+_TEXT = re.compile(r"\\(?:text|textbf|textrm|mathrm|mbox)\s?\{[^{}\d]*\}")
 _HYPHENS = re.compile(rf"(?<=[^\W\d_])[\u2010\u2011/{_MINUS}](?=[^\W\d_])")
-_CURRENCIES = "$\u20ac\u00a3\u00a5\u20b9"
-_COEFFICIENT = re.compile(r"\d[^\W\d_]")
 _CALL = re.compile(r"[^\W_]\(")
+_JOINED = tuple(".,'\u2019\u2014")
 # What may stand in an answer beside its number and words.
 _HARMLESS = set(" \t\u00a0\u2009\u202f.,;:?!()'\"\u2018\u2019\u201c\u201d\u2014%\u00b0") | set(
-    _CURRENCIES
+    CURRENCIES
 )
 
 
 def exact_number(text: str) -> ExactNumber | None:
     """Return the number that a text states as its answer; None where it is not exactly one."""
-    line = _right_side(_plain(stated_line(text)))
-    if not line or len(line) > LONGEST:
-        return None
-    found = list(_NUMBER.finditer(line))
-    if len(found) != 1:
-        return None
-    before, after = line[: found[0].start()], line[found[0].end() :]
-    unit, after = _unit_of(before, after)
-    value = _value(found[0])
-    if value is None or not _stands_alone(before, after, "," in found[0].group()):
-        return None
-    return ExactNumber(value, unit)
-
-
-def stated_line(text: str) -> str:
-    """Return what a text marks as its answer, or else its last line that says something."""
+    boxed = boxed_answer(text)
+    if boxed is not None:
+        return _number_in(boxed) if _has_no_variables(boxed) else None
     marked = final_answer(text)
     if marked is not None:
-        return marked
-    rest = text
-    while rest:
-        rest, _, line = rest.rpartition("\n")
-        if any(letter.isalnum() for letter in line):
-            return line.strip()
-    return ""
+        return _number_in(marked)
+    earlier, last = _last_line(text)
+    claims = claimed_answers(earlier)
+    stated = [*claims, last] if not claims or re.search(r"\d", last) else claims
+    numbers = [_number_in(each) for each in stated]
+    first = numbers[0]
+    agreed = all(first and each and same_number(first, each) for each in numbers)
+    return first if agreed else None
+
+
+def _last_line(text: str) -> tuple[str, str]:
+    """Return what precedes the last line that says something, and that line."""
+    end = next((place for place in range(len(text) - 1, -1, -1) if text[place].isalnum()), -1) + 1
+    start = text.rfind("\n", 0, end) + 1
+    return text[:start], text[start:end] + text[end:].partition("\n")[0]
 
 
 def same_number(one: ExactNumber, two: ExactNumber) -> bool | None:
@@ -109,7 +105,7 @@ def same_number(one: ExactNumber, two: ExactNumber) -> bool | None:
 
     A number without a unit is compared with any but a percentage.
     """
-    if one.unit != two.unit and ("%" in (one.unit, two.unit) or (one.unit and two.unit)):
+    if one.unit != two.unit and ("%" in one.unit + two.unit or (one.unit and two.unit)):
         return None
     return one.value == two.value
 
@@ -124,18 +120,26 @@ def _plain(line: str) -> str:
     return line.replace("$", " ").strip() if line.count("$") % 2 == 0 else line
 
 
-def _right_side(line: str) -> str:
-    """Return what stands right of an equals sign; '' where there are several, or a doubt."""
-    left, equals, right = line.partition("=")
-    if not equals:
-        return line
-    numbers = re.search(r"\d", left)
-    formula = left[numbers.start() :] if numbers else ""
-    denied = {"or", "either", "not", "if"} & set(_WORD.findall(left.casefold()))
-    listed = "and" in _WORD.findall(formula.casefold()) or set(formula) & set(",;")
-    unequal = left.rstrip()[-1:] in ("<", ">", "!", "\u2264", "\u2265", "~", ":")
-    doubt = "=" in right or denied or listed or unequal or _COEFFICIENT.search(left)
-    return "" if doubt else right.strip()
+def _number_in(answer: str) -> ExactNumber | None:
+    """Return the number of an answer; None where it is not exactly one."""
+    line = right_side(_plain(answer.strip()))
+    found = list(_NUMBER.finditer(line)) if len(line) <= LONGEST else []
+    if len(found) != 1:
+        return None
+    before, after = line[: found[0].start()], line[found[0].end() :]
+    unit = unit_of(before + (found[0]["money"] or ""), after)
+    value = _value(found[0])
+    if value is None or unit is None:
+        return None
+    alone = _stands_alone(before, unit[1], "," in found[0].group())
+    return ExactNumber(value, unit[0]) if alone else None
+
+
+def _has_no_variables(boxed: str) -> bool:
+    """Return whether words in a box are marked as text, or are units of several letters."""
+    line = right_side(_plain(_TEXT.sub(" ", boxed)))
+    words = WORD.findall(_NUMBER.sub(" ", line))
+    return all(len(word) > 1 and unit_named(word) for word in words)
 
 
 def _value(found: re.Match[str]) -> Fraction | None:
@@ -169,18 +173,6 @@ def _integer(text: str) -> int:
     return int(text.translate({ord(sign): "-" for sign in _MINUS}))
 
 
-def _unit_of(before: str, after: str) -> tuple[str, str]:
-    """Return the unit of a number, and what follows it without the unit."""
-    found = _UNIT.match(after)
-    name = found.group().strip() if found else ""
-    known = UNITS.get(name) or (UNITS.get(name.casefold()) if len(name) > 2 else None)
-    if found and known:
-        return known, after[found.end() :]
-    if found and "/" in name and name.partition("/")[0] in UNITS:
-        return name, after[found.end() :]
-    return (before[-1:] if before[-1:] in _CURRENCIES else ""), after
-
-
 def _stands_alone(before: str, after: str, grouped: bool) -> bool:
     """Return whether nothing around a number makes it another one, or a part of something.
 
@@ -189,7 +181,7 @@ def _stands_alone(before: str, after: str, grouped: bool) -> bool:
         after: What follows it and its unit.
         grouped: It has commas in it.
     """
-    if before[-1:].isalnum() or after[:1].isalnum() or before[-1:] in (".", ",", "'", "\u2019"):
+    if before[-1:].isalnum() or after[:1].isalnum() or before[-1:] in _JOINED:
         return False
     if after[:1] in ("!", "'", "\u2019", '"') or after.startswith(("..", "\u2026")):
         return False
@@ -207,12 +199,11 @@ def _is_prose(before: str, after: str) -> bool:
         return False
     if _CALL.search(rest):
         return False
-    words = _WORD.findall(rest)
+    words = WORD.findall(rest)
     if any(len(word) == 1 and word not in "aAI" for word in words):
         return False
-    beside = {word.casefold() for word in _WORD.findall(before)[-1:] + _WORD.findall(after)[:1]}
-    time = bool(_WORD.findall(after)) and _WORD.findall(after)[0].casefold() in HALVES_OF_A_DAY
-    return not ({word.casefold() for word in words} & CHANGING or beside & MONTHS or time)
+    beside = {word.casefold() for word in WORD.findall(before)[-1:] + WORD.findall(after)[:1]}
+    return not ({word.casefold() for word in words} & CHANGING or beside & MONTHS)
 
 
 def same_answer(first: str, second: str) -> bool:
