@@ -57,6 +57,11 @@ class Job(Config):
     data: tuple[str, ...] = ()
 
     @property
+    def runs(self) -> Path:
+        """The run directory."""
+        return self.version.parent.parent
+
+    @property
     def ingest_folder(self) -> Path:
         """Where examples and quarantine lie."""
         return self.version / INGEST
@@ -138,7 +143,7 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
     """
     roles = sorted(set().union(*(roles_of(stage) for stage in recipe.stages)))
     prints = {role: fingerprint(recipe.models[role], runtime.devices[0]) for role in roles}
-    data = tuple(digest(item, base) for item in recipe.inputs)
+    data = tuple(digest(item, base, runs) for item in recipe.inputs)
     prints |= {name: {"digest": digest_of_named(base / name)} for name in _files(recipe)}
     resolved = recipe.model_dump(mode="json")
     identity = {

@@ -100,6 +100,7 @@ def read_inputs(job: Job) -> IngestManifest:
         max_bad_rows=job.recipe.max_bad_rows,
         max_row_bytes=job.recipe.max_row_bytes,
         shard_rows=job.runtime.shard_rows,
+        runs=job.runs,
         on_progress=progress.advance,
     )
     progress.finish()
@@ -116,7 +117,7 @@ def _check_inputs(job: Job) -> None:
         InputError: One has changed since; the version is removed.
     """
     for item, before in zip(job.recipe.inputs, job.data, strict=True):
-        if digest(item, job.base) != before:
+        if digest(item, job.base, job.runs) != before:
             shutil.rmtree(job.version)
             raise InputError(
                 f"Input '{item.path or item.hub}' has changed while it was read; expected the "

@@ -106,3 +106,9 @@ def test_a_saved_dataset_whose_folder_is_renamed_is_another_version(tmp_path: Pa
 def files_of(result: RunResult) -> set[str]:
     """Return the files that the rows of a dataset name."""
     return set(pq.read_table(result.folder / "curated" / "data")["file"].to_pylist())
+
+
+def test_a_glob_above_the_run_directory_does_not_read_the_run(tmp_path: Path) -> None:
+    as_parquet(tmp_path, ROWS)
+    assert not go(tmp_path, {"path": "**/*.parquet"}).reused
+    assert go(tmp_path, {"path": "**/*.parquet"}).reused

@@ -58,6 +58,37 @@ def test_a_file_is_read_once_whatever_links_lead_to_it(tmp_path: Path) -> None:
     assert matched == [tmp_path / "data" / "a.jsonl", tmp_path / "data" / "b.jsonl"]
 
 
+def test_links_that_lead_in_circles_are_followed_once(tmp_path: Path) -> None:
+    write(tmp_path, "a.jsonl", "deep/b.jsonl", "deep/.hidden/c.jsonl")
+    for name in ("l1", "l2", "deep/l3"):
+        (tmp_path / name).symlink_to(tmp_path)
+    (tmp_path / "self").symlink_to("self")
+    expected = [tmp_path / "a.jsonl", tmp_path / "deep" / "b.jsonl"]
+    for path in ("**/*.jsonl", "**/**/*.jsonl", "l1/**/l2/**/*.jsonl"):
+        found = resolve(Input(path=path), tmp_path)
+        assert [file.resolve() for file in found] == expected
+    assert resolve(Input(path="**/*.jsonl"), tmp_path) == expected
+    assert resolve(Input(path="deep/.*/*.jsonl"), tmp_path)[0].name == "c.jsonl"
+    assert resolve(Input(path=f"{tmp_path}/d?[e]p/b.jsonl"), tmp_path / "deep") == expected[1:]
+
+
+def test_no_wildcard_leads_into_the_run_directory(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    write(tmp_path, "a.jsonl", "in/b.jsonl", "runs/r/v0001/curated/c.jsonl", "runs/cache/d.jsonl")
+    (tmp_path / "in" / "link").symlink_to(runs)
+    (tmp_path / "in" / "chosen").symlink_to(runs / "r" / "v0001" / "curated")
+
+    def names(path: str) -> list[str]:
+        return [file.name for file in resolve(Input(path=path), tmp_path, runs)]
+
+    assert names("**/*.jsonl") == ["a.jsonl", "b.jsonl", "c.jsonl"]  # as somebody has linked it
+    (tmp_path / "in" / "chosen").unlink()
+    assert names("**/*.jsonl") == ["a.jsonl", "b.jsonl"]
+    assert names("runs/*/v0001/curated/*.jsonl") == ["c.jsonl"]
+    with pytest.raises(RecipeError, match="matches no file"):
+        names("*/r/v*/*/*.jsonl")
+
+
 def test_an_input_is_one_place() -> None:
     with pytest.raises(pydantic.ValidationError, match="exactly one of 'path' and 'hub'"):
         Input(path="a.jsonl", hub="org/data")

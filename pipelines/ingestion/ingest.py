@@ -46,6 +46,7 @@ def ingest(
     max_row_bytes: int,
     shard_rows: int,
     shard_bytes: int = SHARD_BYTES,
+    runs: Path | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> IngestSummary:
     """Read all inputs into `folder/examples/` and `folder/quarantine.parquet`.
@@ -58,6 +59,7 @@ def ingest(
         max_row_bytes: Larger rows are quarantined.
         shard_rows: Most examples in one shard.
         shard_bytes: Most bytes of messages and metadata in one shard.
+        runs: The run directory, into which no glob of an input leads.
         on_progress: Called with the number of rows read since the last call.
 
     Raises:
@@ -72,7 +74,7 @@ def ingest(
     for item in inputs:
         count = counts.setdefault(item.source, Counter())
         columns: set[str] = set()
-        for name, records in read_input(item, base, max_row_bytes):
+        for name, records in read_input(item, base, max_row_bytes, runs):
             count["files"] += 1
             for number, outcome in _outcomes(_noticed(records, item, columns), item, name):
                 count["rows"] += 1

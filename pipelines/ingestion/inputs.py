@@ -1,6 +1,5 @@
 """The inputs of a recipe: which files they are, and a digest of their bytes."""
 
-import glob
 import hashlib
 import os
 import re
@@ -12,6 +11,7 @@ from pydantic import model_validator
 from siftline.contracts.config import Config
 from siftline.contracts.errors import InputError, RecipeError, nearest
 from siftline.contracts.printable import encodable
+from siftline.pipelines.ingestion.globbing import matches
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".arrow", ".feather")
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
@@ -39,6 +39,7 @@ class Input(Config):
 
     Attributes:
         path: A file, a glob, or a folder saved by `datasets`, relative to the recipe's folder.
+            Wildcards follow links, and do not lead into the run directory.
         hub: A `datasets` Hub id or dataset folder, instead of `path`.
         source: What its rows are called; the name of the file or Hub id by default.
         format: The rows' shape; `auto` looks at the first rows of each file.
@@ -96,32 +97,32 @@ def compression(path: Path) -> str | None:
     return COMPRESSIONS.get(path.suffix.lower())
 
 
-def resolve(item: Input, base: Path) -> list[Path]:
+def resolve(item: Input, base: Path, runs: Path | None = None) -> list[Path]:
     """Return the files of an input in order; a saved dataset is its folder. None for a Hub input.
 
     A file that is matched several times, through links, is read once.
 
+    Args:
+        item: The input.
+        base: Folder that its path is relative to.
+        runs: The run directory, into which no wildcard leads: what lies there grows with the run.
+
     Raises:
         RecipeError: It matches nothing, or what it names is of an unknown type.
-        InputError: A file is empty.
+        InputError: A file is empty, or a folder cannot be looked into.
     """
     if item.path is None:
         return []
-    pattern = base / item.path
-    names = glob.glob(item.path, root_dir=base, recursive=True)
-    matches = [pattern] if os.path.exists(pattern) else [base / name for name in names]
-    if not matches:
+    named = base / item.path
+    found = [named] if os.path.exists(named) else matches(item.path, base, runs)
+    if not found:
         raise RecipeError(
             f"Input '{item.path}' matches no file; expected a file or a glob relative to the "
             "recipe's folder. Correct 'path'."
         )
-    # A glob that follows links, or two links to one file, may name it several times.
-    once: dict[str, Path] = {}
-    for path in sorted(matches, key=lambda path: (len(path.parts), path)):
-        once.setdefault(os.path.realpath(path), path)
-    for path in once.values():
+    for path in found:
         _check(path, item.path)
-    return sorted(once.values())
+    return found
 
 
 def name_of(path: Path, base: Path) -> str:
@@ -153,16 +154,21 @@ def _check(path: Path, name: str) -> None:
         raise InputError(f"Input '{path.name}' is empty; expected at least one row. Remove it.")
 
 
-def digest(item: Input, base: Path) -> str:
+def digest(item: Input, base: Path, runs: Path | None = None) -> str:
     """Return a hash of what an input holds: its files' bytes, and their names as rows tell them.
 
     Of a Hub input it is the id, configuration, split and revision: pin the revision.
+
+    Args:
+        item: The input.
+        base: Folder that its path is relative to.
+        runs: The run directory, as for :func:`resolve`.
 
     Raises:
         InputError: As :func:`resolve`.
     """
     hasher = hashlib.sha256()
-    places = resolve(item, base)
+    places = resolve(item, base, runs)
     if item.hub is not None:
         hasher.update(repr((item.hub, item.config, item.split, item.revision)).encode())
         places = [base / item.hub] if (base / item.hub).is_dir() else []

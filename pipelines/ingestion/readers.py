@@ -34,14 +34,20 @@ _DAMAGED = (OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeErr
 
 
 def read_input(
-    item: Input, base: Path, max_row_bytes: int
+    item: Input, base: Path, max_row_bytes: int, runs: Path | None = None
 ) -> Iterator[tuple[str, Iterator[Record]]]:
     """Yield the files of an input, each as its name and its records.
+
+    Args:
+        item: The input.
+        base: Folder that its path is relative to.
+        max_row_bytes: Larger rows are bad.
+        runs: The run directory, into which no glob leads.
 
     Raises:
         InputError: A file is missing, damaged or of an unknown type.
     """
-    for path in resolve(item, base):
+    for path in resolve(item, base, runs):
         name = name_of(path, base)
         if path.is_dir():
             yield name, _dataset(item, path, max_row_bytes)
