@@ -7,12 +7,13 @@ are the only ones.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import TerminationSignal
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from siftline.contracts.runtime import Runtime
 from siftline.pipelines import run as steps
@@ -97,7 +98,10 @@ def _run_stage(stage: StageRun, crew: Workers) -> StageManifest:
     score = _task(crew.score, "score")
 
     def score_all(work: list[Work]) -> list[Cost]:
-        costs: list[Cost] = score.map(work).result()  # raises what a task raised
+        # The flow's own runner would hold all shards of a stage in memory at once.
+        runner: Any = ThreadPoolTaskRunner(max_workers=crew.at_once)  # its types know no functions
+        with runner:
+            costs: list[Cost] = runner.map(score, {"work": work}).result()  # or what a task raised
         return costs
 
     stage.measure(score_all)

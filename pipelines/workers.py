@@ -27,12 +27,14 @@ class Workers:
 
     Attributes:
         store: The scores of this process.
+        at_once: How many shards can be scored at the same time.
     """
 
     def __init__(self, job: Job) -> None:
         self._here = _Shards(job)
         self.store = self._here.store
-        self._devices = devices = job.runtime.devices
+        devices = job.runtime.devices
+        self.at_once = len(devices)
         self._free: Queue[tuple[str, ProcessPoolExecutor]] = Queue()
         self._processes: list[ProcessPoolExecutor] = []
         if len(devices) > 1:
@@ -71,7 +73,7 @@ class Workers:
         if not self._processes:
             yield from map(self.score, work)
             return
-        with ThreadPoolExecutor(len(self._devices)) as threads:
+        with ThreadPoolExecutor(self.at_once) as threads:
             yield from threads.map(self.score, work)
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 import inspect
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_run import data_bytes
@@ -41,6 +42,30 @@ def test_the_flow_leaves_the_same_bytes(small_recipe: Path, tmp_path: Path) -> N
     assert sum(name.startswith("score") for name in tasks) == 5 * 3
     again = curate(small_recipe, tmp_path / "flow", (), runtime)
     assert (again.reused, again.model_calls) == (True, 0)
+
+
+def test_shards_are_scored_one_after_the_other_on_one_device(
+    small_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, only as many are in memory as there are devices."""
+    from siftline.flows.curate import curate
+    from siftline.scorers.text_statistics import ResponseStatistics
+
+    score = ResponseStatistics.score
+    here: list[int] = []
+    together: list[int] = []
+
+    def watched(*arguments: Any) -> Any:
+        here.append(1)
+        together.append(len(here))
+        time.sleep(0.02)  # for others to come in meanwhile
+        scored = score(*arguments)
+        here.pop()
+        return scored
+
+    monkeypatch.setattr(ResponseStatistics, "score", watched)
+    curate(small_recipe, tmp_path / "runs", ("stages=[{kind: rules}]",), Runtime(shard_rows=1))
+    assert together == [1] * 12
 
 
 def test_a_failure_in_a_task_is_the_flow_s(
