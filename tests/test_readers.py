@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,32 @@ def test_a_row_over_the_limit_is_bad_in_every_container(tmp_path: Path, name: st
     assert large.reason == "too_large"
     assert "bbbb" in large.raw
     assert (first["question"], last["question"]) == ("a", "c")
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.arrow"])
+def test_rows_that_share_a_large_value_are_not_held_together(tmp_path: Path, name: str) -> None:
+    """The file is small, since a dictionary holds the value once."""
+    rows, size = 100, 1 << 20
+    column = pa.array(["x" * size] * rows).dictionary_encode()
+    table = pa.table({"question": [f"q{n}" for n in range(rows)], "answer": column})
+    path = tmp_path / name
+    if name == "a.parquet":
+        pq.write_table(table, path, store_schema=False)
+    else:
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table)
+    assert path.stat().st_size < 2 * size
+    del table, column
+    before, most, read = pa.total_allocated_bytes(), 0, 0
+    tracemalloc.start()
+    for record in read_file(path, 2 * size):
+        assert isinstance(record.value, dict)
+        assert len(record.value["answer"]) == size
+        most, read = max(most, pa.total_allocated_bytes() - before), read + 1
+    _, texts = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read == rows
+    assert most + texts < 60 * size
 
 
 def test_a_text_column_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:

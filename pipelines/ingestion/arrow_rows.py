@@ -19,7 +19,8 @@ from siftline.pipelines.ingestion.rows import (
 )
 from siftline.pipelines.ingestion.values import TOO_DEEP
 
-_BATCH_ROWS = 256
+# Bounds what rows that share a large value come to: a dictionary stores once what each row holds.
+_BATCH_ROWS = 16
 _BATCH_BYTES = 16 << 20
 
 # What Arrow raises for a value that Python cannot hold: years, time zones, fields of one name.
@@ -44,7 +45,8 @@ _LISTS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Field], pa.DataT
 def read_arrow(stream: IO[bytes], kind: str, limit: int) -> Iterator[dict[str, Any] | BadRow]:
     """Yield the rows of a columnar file.
 
-    Some megabytes of a Parquet file are held at a time, and one record batch of an Arrow file.
+    Some megabytes of a Parquet file are held at a time, or few rows where these are larger, and
+    one record batch of an Arrow file.
 
     Args:
         stream: Can be read at random.
