@@ -17,8 +17,8 @@ from siftline.models.generation import STOP, Generator, Sample, Sampling
 from siftline.models.likelihood import OK
 from siftline.models.loading import load_language_model, load_tuned
 from siftline.models.rendering import Template
+from siftline.models.thoughts import after_thought
 from siftline.models.training.tuning import Tuning
-from siftline.scorers.judges.replies import after_thought
 from siftline.scorers.statuses import CUT, EMPTY, UNFINISHED_THOUGHT
 from siftline.scorers.tables import table_of
 
@@ -46,7 +46,7 @@ class Candidate(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "candidate"
-    revision: ClassVar[int] = 3  # 3: an answer that ended in its thought is none
+    revision: ClassVar[int] = 4  # 4: all markers of thoughts are in the text
     key: ClassVar[Key] = "prompt_id"
 
     tuning: Tuning | None = None

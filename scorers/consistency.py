@@ -13,11 +13,11 @@ from pydantic import Field
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK
+from siftline.models.thoughts import after_thought
 from siftline.scorers.judges.answers import EDGES, final_answer
 from siftline.scorers.judges.comparers import Comparer, Comparison, Embedding, agreement
 from siftline.scorers.judges.exact_numbers import same_answer
 from siftline.scorers.judges.judging import question_of
-from siftline.scorers.judges.replies import after_thought
 from siftline.scorers.responses import answer_of, answerable
 from siftline.scorers.samples import Samples
 from siftline.scorers.tables import table_of

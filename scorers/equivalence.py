@@ -12,12 +12,12 @@ from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK
+from siftline.models.thoughts import after_thought
 from siftline.scorers.candidate import Candidate
 from siftline.scorers.gold import Gold, well_formed
 from siftline.scorers.judges.comparers import Agreement, Comparison, Judge, Numeric, agreement
 from siftline.scorers.judges.execution import Execution, Program, code_of, passing, stated_tests
 from siftline.scorers.judges.judging import question_of
-from siftline.scorers.judges.replies import after_thought
 from siftline.scorers.paraphrase import Paraphrase
 from siftline.scorers.responses import answer_of, response_of
 from siftline.scorers.statuses import NO_ANSWER, WRONG_FORMAT

@@ -56,7 +56,7 @@ class Paraphrase(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "paraphrase"
-    revision: ClassVar[int] = 3  # 3: an answer that ended in its thought is none
+    revision: ClassVar[int] = 4  # 4: all markers of thoughts are in the text
 
     max_tokens: int = 512
     template: Template = "chat"

@@ -62,7 +62,7 @@ class Preference(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "preference"
-    revision: ClassVar[int] = 3  # 3: a reply that was cut, or ends in its thought, is no verdict
+    revision: ClassVar[int] = 4  # 4: a thought is one whoever opens it, and whatever marks it
 
     candidate: Candidate
     sampling: Sampling | None = None

@@ -58,7 +58,7 @@ class Reflection(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "reflection"
-    revision: ClassVar[int] = 3  # 3: a reply that was cut, or ends in its thought, is no verdict
+    revision: ClassVar[int] = 4  # 4: a thought is one whoever opens it, and whatever marks it
 
     reading: Reading = "probabilities"
     template: Template = "chat"

@@ -7,7 +7,7 @@ from typing import Any
 from siftline.contracts.examples import Message
 from siftline.models.likelihood import EMPTY_RESPONSE, OK
 from siftline.models.rendering import TOOL_CALLS
-from siftline.scorers.judges.replies import after_thought
+from siftline.models.thoughts import after_thought
 from siftline.scorers.statuses import UNFINISHED_THOUGHT
 
 

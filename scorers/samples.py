@@ -51,7 +51,7 @@ class Samples(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "samples"
-    revision: ClassVar[int] = 2  # 2: of prompts that share samples, the same one is asked
+    revision: ClassVar[int] = 3  # 3: all markers of thoughts are in the text
     key: ClassVar[Key] = "prompt_id"
 
     sampling: Sampling = Sampling(n=5)

@@ -14,6 +14,7 @@ from siftline.models.engine import answering, passes, sampling
 from siftline.models.generation import Sampling, stream
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import plain_prompt
+from siftline.models.thoughts import after_thought
 from siftline.models.toy import ToyLanguageModel
 
 PROMPTS: list[Any] = [
@@ -230,3 +231,42 @@ def test_smollm2_answers_as_transformers_does() -> None:
         )
         assert samples[0].text == expected
     assert "Paris" in found[0][0].text
+
+
+CHAT = (
+    "{% for m in messages %}{{ m.content }}{% endfor %}"
+    "{% if add_generation_prompt %}a:%s{% endif %}"
+)
+
+
+@pytest.mark.parametrize("marker", ["[THINK]", "<think>", "<seed:think>"])
+@pytest.mark.parametrize("special", [True, False])
+@pytest.mark.parametrize("opened", [True, False])
+def test_thoughts_are_part_of_the_text_whoever_opens_them(
+    marker: str, special: bool, opened: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, closing = engine(), f"{marker[0]}/{marker[1:]}"
+    scorer.tokenizer.add_tokens([marker, closing, "<pad>"], special_tokens=special)
+    scorer.tokenizer.chat_template = CHAT.replace("%s", f"{marker}\n" if opened else "")
+    begun = "" if opened else marker
+    texts = [f"{begun}Answer: A", f"{begun}It is B{closing}A", f"{begun}It{closing} x {marker}y"]
+    ids = [scorer.tokenizer(text)["input_ids"] for text in texts]
+
+    def drawn(*_: Any) -> Any:
+        return [sampling.Drawn(each, stopped=True) for each in ids], 1
+
+    monkeypatch.setattr(answering, "sample", drawn)
+    asked = Sampling(n=len(texts))
+    (samples,) = scorer.generate([[{"role": "user", "content": "the cat?"}]], asked).rows
+    whole = [text if not opened else marker + text for text in texts]
+    assert [each.text for each in samples] == whole
+    assert [after_thought(each.text) for each in samples] == [None, "A", None]
+
+
+def test_other_special_tokens_are_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = engine()
+    scorer.tokenizer.add_tokens(["[THINK]", "<pad>"], special_tokens=True)
+    ids = scorer.tokenizer("<pad>the cat<bos>[THINK] sat<pad>")["input_ids"]
+    monkeypatch.setattr(answering, "sample", lambda *_: ([sampling.Drawn(ids, True)], 1))
+    (samples,) = answer(scorer, PROMPTS[:1], Sampling())
+    assert samples[0].text == "the cat[THINK] sat"

@@ -9,12 +9,12 @@ from scripted import Scripted, playing, said
 
 from siftline.contracts.runtime import Runtime
 from siftline.models.generation import LENGTH, STOP, Sampling
+from siftline.models.thoughts import after_thought
 from siftline.scorers.candidate import Candidate
 from siftline.scorers.consistency import Consistency
 from siftline.scorers.gold import Gold
 from siftline.scorers.judges.comparers import Comparison, Judge, Numeric, agreement
 from siftline.scorers.judges.judging import ask, weigh
-from siftline.scorers.judges.replies import after_thought
 from siftline.scorers.paraphrase import Paraphrase
 from siftline.scorers.preference import Preference
 from siftline.scorers.reflection import Reflection

@@ -16,6 +16,7 @@ from siftline.models.engine.sampling import Drawn, sample
 from siftline.models.generation import Sample, Sampling, stream
 from siftline.models.likelihood import BATCH_TOKENS
 from siftline.models.rendering import Prompt
+from siftline.models.thoughts import MARKERS, open_thought
 
 # Bytes of all keys and values: on a CPU in all, on a GPU as a share of its memory.
 _CPU_CACHE = 2**30
@@ -72,6 +73,7 @@ class Answers:
         self._tokenizer = tokenizer
         self._sampling = sampling
         self._stops = _stop_tokens(network.model, tokenizer)
+        self._thoughts = _thought_tokens(tokenizer)
         kind = network.device.type
         self._places = _cache_bytes(network.device) // cached_bytes(network.model)
         self._samples = _SAMPLES.get(kind, _SAMPLES["cpu"])
@@ -178,12 +180,26 @@ class Answers:
     def _text(self, question: Question, drawn: Drawn) -> Sample:
         """Return a sample as text, ended where its template says that a response ends."""
         prompt = question.prompt
-        text = self._tokenizer.decode(drawn.ids, skip_special_tokens=True)
-        text = str(text).removeprefix(prompt.opening)
+        text = self._decoded(drawn.ids).removeprefix(prompt.opening)
+        text = open_thought(prompt.text if prompt.special else "") + text
         ended = drawn.stopped
         if prompt.ending and prompt.ending in text:
             text, ended = text.split(prompt.ending)[0], True
         return Sample(text, len(drawn.ids) + drawn.stopped, "stop" if ended else "length")
+
+    def _decoded(self, ids: list[int]) -> str:
+        """Return tokens as text without special ones, but for those that mark thoughts."""
+        texts: list[str] = []
+        start = 0
+        for place, token in enumerate(ids):
+            if token in self._thoughts:
+                texts.append(
+                    str(self._tokenizer.decode(ids[start:place], skip_special_tokens=True))
+                )
+                texts.append(self._thoughts[token])
+                start = place + 1
+        texts.append(str(self._tokenizer.decode(ids[start:], skip_special_tokens=True)))
+        return "".join(texts)
 
 
 def _halves(batch: Sequence[SamplePortion]) -> list[list[SamplePortion]]:
@@ -206,6 +222,12 @@ def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
         ends = getattr(config, "eos_token_id", None)
         tokens |= set(ends) if isinstance(ends, list) else {ends}
     return frozenset(int(token) for token in tokens if token is not None)
+
+
+def _thought_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    """Return the special tokens that mark thoughts, which are part of what is said."""
+    added = tokenizer.added_tokens_decoder.items()
+    return {each: token.content for each, token in added if token.content in MARKERS}
 
 
 def _cache_bytes(device: torch.device) -> int:

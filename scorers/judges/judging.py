@@ -14,7 +14,7 @@ from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
 from siftline.models.generation import STOP, Conversation, Generator, Sample, Sampling
 from siftline.models.rendering import Template
-from siftline.scorers.judges.replies import after_thought
+from siftline.models.thoughts import after_thought
 from siftline.scorers.statuses import TRUNCATED
 
 Reading = Literal["probabilities", "letter"]

@@ -8,6 +8,7 @@ _THOUGHTS = (
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
 )
+MARKERS = frozenset(marker for pair in _THOUGHTS for marker in pair)
 
 
 def after_thought(text: str) -> str | None:
@@ -19,3 +20,13 @@ def after_thought(text: str) -> str | None:
     ends = [text.rfind(closing) + len(closing) for _, closing in _THOUGHTS if closing in text]
     said = text[max(ends, default=0) :]
     return None if any(opening in said for opening, _ in _THOUGHTS) else said
+
+
+def open_thought(prompt: str) -> str:
+    """Return the marker of the thought in which a prompt ends; '' where it ends in none.
+
+    Args:
+        prompt: A rendered prompt, whose template may begin the thought of the answer.
+    """
+    end = prompt.rstrip()
+    return next((opening for opening, _ in _THOUGHTS if end.endswith(opening)), "")
