@@ -11,6 +11,7 @@ import pytest
 import yaml
 from commands import exit_code
 
+from siftline import starting
 from siftline.pipelines.recipe import load_recipe, parse_recipe
 
 SAMPLES = Path(__file__).parent.parent / "data_samples"
@@ -129,4 +130,15 @@ def test_what_cannot_begin_is_one_sentence_and_leaves_nothing(
         Path(name).write_text(text, encoding="utf-8")
     code, printed = siftline("init", *arguments)
     assert (code, message in printed) == (expected, True), printed
+    assert not Path("recipe.yaml").exists()
+
+
+def test_a_template_without_its_example_is_no_recipe(
+    siftline: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its inputs would be those of the template, and not the files that were named."""
+    Path("a.jsonl").write_text('{"question": "q", "answer": "a"}', encoding="utf-8")
+    monkeypatch.setattr(starting, "_shipped", lambda name: "name: mine\ninputs: []\n")
+    with pytest.raises(RuntimeError, match="does not hold the line"):
+        siftline("init", "a.jsonl")
     assert not Path("recipe.yaml").exists()

@@ -121,10 +121,10 @@ def _warn(console: Console, text: str) -> None:
 @contextlib.contextmanager
 def display(console: Console) -> Iterator[None]:
     """Show progress while the block runs: bars on a terminal, lines elsewhere."""
-    shown = Bars(console) if console.is_terminal else Lines(console)
-    progress.listen(shown)
+    listener = Bars(console) if console.is_terminal else Lines(console)
+    progress.listen(listener)
     try:
         yield
     finally:
-        shown.finish()
+        listener.finish()
         progress.listen(progress.Silent())

@@ -49,7 +49,7 @@ def write_recipe(recipe: Path, files: Sequence[str]) -> list[Input]:
     folder = recipe.resolve().parent
     inputs = _named([_input(name, folder) for name in files])
     text = "".join(f"  - {_flow(item)}\n" for item in inputs)
-    _write(recipe, _shipped("recipe-template.yaml").replace(_EXAMPLE_INPUT, text))
+    _write(recipe, _with_inputs(_shipped("recipe-template.yaml"), text))
     return inputs
 
 
@@ -67,6 +67,17 @@ def _input(name: str, folder: Path) -> Input:
         for file, records in read_input(item, folder, _MAX_ROW_BYTES)
     }
     return item.model_copy(update={"format": shapes.pop()} if len(shapes) == 1 else {})
+
+
+def _with_inputs(template: str, inputs: str) -> str:
+    """Return the template with other inputs than the example.
+
+    Raises:
+        RuntimeError: The template does not read the example.
+    """
+    if template.count(_EXAMPLE_INPUT) != 1:
+        raise RuntimeError(f"the shipped template does not hold the line {_EXAMPLE_INPUT!r} once")
+    return template.replace(_EXAMPLE_INPUT, inputs)
 
 
 def _named(inputs: Sequence[Input]) -> list[Input]:
