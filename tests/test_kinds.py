@@ -247,7 +247,7 @@ def test_an_installed_package_curates(tmp_path: Path) -> None:
     assert (first["version"], first["export"]["rows"], first["scored"]) == ("v0001", 2, 6)
     assert curate()["reused"]
     (told,) = (tmp_path / "runs" / "cache" / "lines").glob("*/identity.json")
-    assert json.loads(told.read_text())["package"] == {"siftline-shortest": "1.2.0"}
+    assert json.loads(told.read_text())["identity"]["package"] == {"siftline-shortest": "1.2.0"}
     (metadata,) = here.glob("siftline_shortest-*.dist-info/METADATA")
     metadata.write_text(metadata.read_text().replace("Version: 1.2.0", "Version: 1.3.0"))
     after = curate()  # another version of the package may give other results

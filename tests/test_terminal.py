@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.table import Table
 
+from siftline import terminal as screen
 from siftline.contracts.errors import InputError
 from siftline.contracts.printable import encodable, excerpt, printable
 from siftline.progress_display import Bars, Lines
@@ -108,6 +109,7 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     }
     (tmp_path / "r.yaml").write_text(json.dumps(recipe), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(screen.out, "_width", 400)  # so that no name is parted
     return tmp_path
 
 
