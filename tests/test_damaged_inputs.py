@@ -138,6 +138,7 @@ def test_deep_nesting_costs_its_row(tmp_path: Path, levels: int, column: str) ->
     assert sum(summary.sources["a"].quarantined.values()) == len(rows)
 
 
+@pytest.mark.pinned
 def test_shards_of_a_dataset_that_differ_in_type_are_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,6 +153,7 @@ def test_every_file_that_a_tokenizer_names_counts(tmp_path: Path) -> None:
     assert {path.name for path in counted_files(tmp_path)} == names
 
 
+@pytest.mark.pinned
 def test_every_file_that_a_module_of_an_embedder_names_counts(tmp_path: Path) -> None:
     text = sources("sentence_transformers", "**/modules/**/*.py")
     names = set(re.findall(r'"([\w-]+\.(?:json|txt|safetensors))"', text))

@@ -42,6 +42,7 @@ def test_a_layer_is_let_go_before_the_next_is_packed(monkeypatch: pytest.MonkeyP
     assert there == list(range(14, 0, -1))
 
 
+@pytest.mark.pinned
 def test_a_model_that_reads_its_weights_itself_keeps_them() -> None:
     config = transformers.MambaConfig(
         vocab_size=300, hidden_size=32, num_hidden_layers=2, state_size=8

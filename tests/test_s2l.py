@@ -411,7 +411,10 @@ def test_given_trajectories_are_looked_up_by_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "losses",
     [
-        pa.array([[1.0, 0.5], [float("inf"), 1.0], None], pa.list_(pa.float32(), 2)),
+        pytest.param(
+            pa.array([[1.0, 0.5], [float("inf"), 1.0], None], pa.list_(pa.float32(), 2)),
+            marks=pytest.mark.pinned,  # some releases of pyarrow cannot read what they write
+        ),
         pa.array([[1.0, 0.5], [None, 1.0], None], pa.large_list(pa.float32())),
     ],
 )
