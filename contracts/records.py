@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from siftline.contracts import progress
 from siftline.contracts.config import Config
 from siftline.contracts.errors import DamagedError, UndigestedError
 from siftline.contracts.publishing import published, reading
@@ -139,6 +141,16 @@ def is_sealed(folder: Path) -> bool:
     files = read_record(folder / SEAL)["files"]
     check_files(folder, {name: FileState.model_validate(state) for name, state in files.items()})
     return True
+
+
+def is_trained(folder: Path) -> bool:
+    """Return whether a sealed folder of weights is there; a damaged one is removed, and told of."""
+    try:
+        return is_sealed(folder)
+    except DamagedError as error:
+        progress.warn(error.mended("It is trained again."))
+        shutil.rmtree(folder)
+        return False
 
 
 def _digest(value: Mapping[str, Any]) -> str:

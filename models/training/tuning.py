@@ -5,7 +5,6 @@ which has seen no prompt of its fold.
 """
 
 import hashlib
-import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,10 @@ from pydantic import Field
 
 from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.errors import DamagedError, ModelError
+from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.publishing import publish, writing
-from siftline.contracts.records import is_sealed, seal_folder
+from siftline.contracts.records import is_trained, seal_folder
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.trainer import Trainer
 from siftline.models.devices import resolve_device, resolve_dtype
@@ -100,7 +99,7 @@ class Tuning(Trainer):
                 and (self.folds == 1 or self.fold_of(prompt) != fold)
             ][: self.max_rows]
             path = folder / f"fold-{fold}"
-            if rows and not _is_whole(path):
+            if rows and not is_trained(path):
                 usage = usage.plus(self._train(spec, rows, runtime, path))
         return usage
 
@@ -145,16 +144,6 @@ class Tuning(Trainer):
 def _save(model: "PreTrainedModel | PeftModel", folder: Path) -> None:
     with writing_weights(folder), writing(folder):
         model.save_pretrained(str(folder))
-
-
-def _is_whole(folder: Path) -> bool:
-    """Return whether the model of a fold is there, and as it was written."""
-    try:
-        return is_sealed(folder)
-    except DamagedError as error:
-        progress.warn(error.mended("It is trained again."))
-        shutil.rmtree(folder)
-        return False
 
 
 def _with_lora(model: "PreTrainedModel", rank: int) -> "PeftModel":

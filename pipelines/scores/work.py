@@ -6,7 +6,6 @@ continued, forms the same batches and so the same scores: a shard's scores are s
 not at all.
 """
 
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,12 +13,10 @@ import filelock
 import numpy as np
 import pyarrow as pa
 
-from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus, one_of_each
-from siftline.contracts.errors import DamagedError
 from siftline.contracts.method import Request
 from siftline.contracts.publishing import publish, writing
-from siftline.contracts.records import is_sealed, seal_folder
+from siftline.contracts.records import is_trained, seal_folder
 from siftline.contracts.runtime import Usage
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.pipelines.scores.identity import artifact_identity
@@ -82,7 +79,7 @@ def train(corpus: Corpus, request: Request, store: ScoreStore) -> Usage:
     building = folder.with_name(f".{folder.name}.tmp")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(folder.with_name(f".{folder.name}.lock")):  # runs share the cache
-        if _trained(folder):
+        if is_trained(folder):
             return Usage()
         with writing(building):
             building.mkdir(exist_ok=True)
@@ -94,16 +91,6 @@ def train(corpus: Corpus, request: Request, store: ScoreStore) -> Usage:
         seal_folder(building, identity)
         publish(building, folder)
     return usage
-
-
-def _trained(folder: Path) -> bool:
-    """Return whether something is trained already; what is damaged is removed."""
-    try:
-        return is_sealed(folder)
-    except DamagedError as error:
-        progress.warn(error.mended("It is trained again."))
-        shutil.rmtree(folder)
-        return False
 
 
 def score_work(rows: pa.Table, work: Work, store: ScoreStore) -> Cost:
