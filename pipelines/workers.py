@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from queue import Queue
 
 import pyarrow as pa
@@ -18,6 +19,7 @@ import pyarrow as pa
 from siftline.contracts import progress
 from siftline.contracts.corpus import REVISIONS, read_examples, shard_name
 from siftline.contracts.errors import ModelError
+from siftline.contracts.interrupts import end_at_interrupt, without_interrupts
 from siftline.pipelines.job import Job
 from siftline.pipelines.scores.work import Cost, Work, score_work
 
@@ -38,6 +40,7 @@ class Workers:
         self._free: Queue[tuple[str, ProcessPoolExecutor]] = Queue()
         self._processes: list[ProcessPoolExecutor] = []
         if len(devices) > 1:
+            resource_tracker.ensure_running()  # to start it lets Ctrl-C through again
             # A forked process could not use CUDA.
             start = multiprocessing.get_context("spawn")
             for device in devices:
@@ -57,7 +60,9 @@ class Workers:
             return self._here.score(work)
         device, process = self._free.get()
         try:
-            cost = process.submit(_score_elsewhere, work).result()
+            with without_interrupts():  # the first work starts the process
+                scored = process.submit(_score_elsewhere, work)
+            cost = scored.result()
         except BrokenProcessPool as error:
             raise ModelError(
                 f"The process of device '{device}' ended by itself; expected it to score shard "
@@ -110,6 +115,7 @@ _elsewhere: _Shards | None = None  # in the process of a device
 def _begin(job: Job, device: str) -> None:
     """Open the run in the process of a device, which ends when the run does, however that ends."""
     global _elsewhere
+    end_at_interrupt()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _elsewhere = _Shards(job.model_copy(update={"runtime": job.runtime.on(device)}))
 

@@ -12,9 +12,10 @@ import typer
 from siftline import __version__
 from siftline.calibration_display import calibration_tables, verdict
 from siftline.contracts.errors import RunError
+from siftline.contracts.interrupts import without_interrupts
 from siftline.contracts.printable import encodable
 from siftline.contracts.runtime import Runtime
-from siftline.endings import guarded, without_interrupts
+from siftline.endings import guarded
 from siftline.pipelines.calibration.calibrate import calibrate
 from siftline.pipelines.ingestion.inputs import resolve
 from siftline.pipelines.planning import plan

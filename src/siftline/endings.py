@@ -1,9 +1,8 @@
 """How a command ends: messages and exit codes of mistakes, failures and interruptions."""
 
-import contextlib
 import errno
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 
 from rich.console import Console
@@ -45,19 +44,6 @@ def guarded(command: Callable[[], None], err: Console) -> int:
         err.print("Interrupted.")
         return interruption.exit_code
     return 0
-
-
-@contextlib.contextmanager
-def without_interrupts() -> Iterator[None]:
-    """Put off Ctrl-C until the block is done; processes that it starts never hear of it."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Interruption:
