@@ -6,7 +6,6 @@ load a model anew, which is gone when nobody holds it any more. Either way, what
 was digested (:func:`siftline.models.store.digests.unchanged`).
 """
 
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,9 +39,6 @@ if TYPE_CHECKING:  # these import torch, which is optional and slow to import
 
 Loaded = TypeVar("Loaded")
 
-_loaded: dict[tuple[str, ModelSpec, str], Any] = {}  # what has no files: servers, the toy
-_lock = threading.RLock()
-
 
 def load_language_model(spec: ModelSpec, device: str = "auto") -> GenerativeModel:
     """Return the language model that a recipe names; the same object for the same arguments.
@@ -55,9 +51,9 @@ def load_language_model(spec: ModelSpec, device: str = "auto") -> GenerativeMode
         ModelError: It cannot be found or loaded, or the device is not there.
     """
     if spec.server is not None:
-        return _once("server", spec, "server", lambda: _on_server(spec))
+        return held(("server", spec), None, lambda: _on_server(spec))
     if builtin_name(spec.name) == TOY:
-        return _once("toy", spec, "cpu", ToyLanguageModel)
+        return held(("toy", spec), None, ToyLanguageModel)
     return load_transformer(spec, device)
 
 
@@ -151,7 +147,7 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> Embedder:
             "as 'builtin:minilm'."
         )
     if builtin_name(spec.name) == TOY:
-        return _once("toy embedder", spec, "cpu", ToyEmbedder)
+        return held(("toy embedder", spec), None, ToyEmbedder)
     place = resolve_device(device)
     return _while_unchanged("embedder", spec, place, _embedder)
 
@@ -173,16 +169,6 @@ def load_entailment(spec: ModelSpec, device: str = "auto") -> EntailmentModel:
         )
     place = resolve_device(device)
     return _while_unchanged("entailment", spec, place, _entailment)
-
-
-def _once(role: str, spec: ModelSpec, device: str, load: Callable[[], Loaded]) -> Loaded:
-    """Return what stands for a model without files, making it the first time."""
-    with _lock:
-        key = (role, spec, device)
-        if key not in _loaded:
-            _loaded[key] = load()
-        loaded: Loaded = _loaded[key]
-        return loaded
 
 
 def _while_unchanged(

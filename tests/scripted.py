@@ -7,7 +7,7 @@ import pytest
 
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime, Usage
-from siftline.models import loading
+from siftline.models import holding
 from siftline.models.generation import (
     STOP,
     Conversation,
@@ -68,8 +68,13 @@ def texts(conversations: Sequence[Conversation]) -> list[str]:
     return [turns[-1]["content"] for turns in conversations]
 
 
+def stand_in(patch: pytest.MonkeyPatch, spec: ModelSpec, model: Any) -> None:
+    """Let a model be found where a spec of the toy is loaded."""
+    patch.setitem(holding._held, ("toy", spec), holding._Held(None, model))
+
+
 def playing(model: Any, patch: pytest.MonkeyPatch, role: str = "judge") -> Runtime:
     """Return a runtime in which a model plays a role, beside the toy as embedder."""
     spec = ModelSpec(name="builtin:toy", revision="scripted")
-    patch.setitem(loading._loaded, ("toy", spec, "cpu"), model)
+    stand_in(patch, spec, model)
     return Runtime(models={role: spec, "embedder": ModelSpec(name="builtin:toy")}, device="cpu")

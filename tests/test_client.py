@@ -14,7 +14,7 @@ from test_server import Misbehaving
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.contracts.runtime import Runtime
-from siftline.models import loading
+from siftline.models import holding
 from siftline.models.remote.client import _TOO_LONG, Client, ServerRequest, TooLongError
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
@@ -50,7 +50,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Judge]:
 def restart(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget all models in memory, as a new process has none."""
     monkeypatch.setenv("SIFTLINE_CACHE", str(cache))
-    monkeypatch.setattr(loading, "_loaded", {})
+    monkeypatch.setattr(holding, "_held", {})
 
 
 def client(judge: Judge, **settings: Any) -> Client:

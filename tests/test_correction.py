@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 from conversations import judged_for, said_in
-from scripted import Scripted, said
+from scripted import Scripted, said, stand_in
 from test_clear import decisions, recipe_of
 
 from siftline.contracts.runtime import Runtime
-from siftline.models import loading
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
 
@@ -31,7 +30,7 @@ def corrected_by(
     )
     data["inputs"] = data["inputs"][:1]
     recipe = parse_recipe(data, "recipe.yaml")
-    patch.setitem(loading._loaded, ("toy", recipe.models["judge"], "cpu"), judge)
+    stand_in(patch, recipe.models["judge"], judge)
     return run(recipe, folder, folder / "runs", Runtime())
 
 

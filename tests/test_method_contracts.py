@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from scripted import said
+from scripted import said, stand_in
 
 from siftline.contracts import progress
 from siftline.contracts.corpus import EXAMPLES, VERDICTS, Corpus, shard_name
@@ -27,7 +27,6 @@ from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.contracts.parquet import write_table
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.scorer import in_order
-from siftline.models import loading
 from siftline.models.generation import Conversation, Generations, OptionProbabilities, Sampling
 from siftline.pipelines.kinds import all_methods, kind_of
 from siftline.pipelines.recipe import parse_recipe
@@ -226,7 +225,7 @@ class Bench:
 @pytest.fixture(autouse=True)
 def writer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the model of this file in its place."""
-    monkeypatch.setitem(loading._loaded, ("toy", WRITER, "cpu"), Writer())
+    stand_in(monkeypatch, WRITER, Writer())
 
 
 @pytest.fixture(scope="module")

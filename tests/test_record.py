@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted import Scripted, said
+from scripted import Scripted, said, stand_in
 
 from siftline.contracts import parquet
 from siftline.contracts.errors import RunError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
-from siftline.models import loading
 from siftline.pipelines import run as run_module
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.record import RunRecord
@@ -82,7 +81,7 @@ def test_a_stage_sees_the_responses_of_those_before_it(
 ) -> None:
     toy = ModelSpec(name="builtin:toy")
     script = Scripted(lambda turns: said("I say it is that. 39 it is."))
-    monkeypatch.setitem(loading._loaded, ("toy", toy, "cpu"), script)
+    stand_in(monkeypatch, toy, script)
     judge = {"kind": "numeric"}
     rewrites = {"kind": "s3ft", "model": "toy", "judge": judge, "template": "plain"}
     rows = [

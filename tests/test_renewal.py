@@ -9,12 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from corpora import corpus_of, likelihood
-from scripted import said, texts
+from scripted import said, stand_in, texts
 
 from siftline.contracts.corpus import REVISIONS
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.runtime import Runtime, Usage
-from siftline.models import loading
 from siftline.models.generation import Generations
 from siftline.models.toy import ToyLanguageModel
 from siftline.pipelines.recipe import parse_recipe
@@ -55,7 +54,7 @@ CORRECTED = COUNT // 2
 @pytest.fixture(autouse=True)
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = parse_recipe(recipe(), "r").models["m"]
-    monkeypatch.setitem(loading._loaded, ("toy", spec, "cpu"), Answering())
+    stand_in(monkeypatch, spec, Answering())
 
 
 def go(folder: Path, data: dict[str, Any], runs: str = "runs") -> RunResult:

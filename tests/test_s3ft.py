@@ -14,7 +14,7 @@ from corpora import corpus_of, reasons, take
 from hypothesis import given
 from hypothesis import strategies as st
 from sandboxes import needs_sandbox
-from scripted import Scripted, said, texts
+from scripted import Scripted, said, stand_in, texts
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.errors import RecipeError
@@ -22,7 +22,6 @@ from siftline.contracts.method import REVISED, roles_of
 from siftline.contracts.parquet import write_table
 from siftline.contracts.runtime import Runtime
 from siftline.filters.s3ft import S3ft
-from siftline.models import loading
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
 from siftline.scorers.judges.comparers import Judge, Numeric
@@ -325,7 +324,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     """The model of the recipe, which answers as :func:`answer` says."""
     found = Scripted(answer)
     spec = parse_recipe(recipe_of(), "recipe.yaml").models["m"]
-    monkeypatch.setitem(loading._loaded, ("toy", spec, "cpu"), found)
+    stand_in(monkeypatch, spec, found)
     return found
 
 
@@ -442,7 +441,7 @@ def test_mended_tests_are_run_again_and_no_model_is(
 
     spec = parse_recipe(recipe_of(), "recipe.yaml").models["m"]
     script = Scripted(reply)
-    monkeypatch.setitem(loading._loaded, ("toy", spec, "cpu"), script)
+    stand_in(monkeypatch, spec, script)
     judge = {"kind": "execution", "tests": "test_list", "allow_execution": True}
     write_code(tmp_path, "assert f(1) == 1 + {n}")
     first = outcomes(go(tmp_path, {"judge": judge}))

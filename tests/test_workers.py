@@ -12,14 +12,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from scripted import Scripted, said
+from scripted import Scripted, said, stand_in
 from test_run import data_bytes
 
 from siftline.contracts import progress
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
-from siftline.models import loading
 from siftline.pipelines.job import open_job
 from siftline.pipelines.recipe import load_recipe, parse_recipe
 from siftline.pipelines.run import read_inputs, run, run_stage
@@ -52,7 +51,7 @@ def test_revised_responses_reach_every_process(
     (tmp_path / "data.jsonl").write_text(text, encoding="utf-8")
     writer = ModelSpec(name="builtin:toy", revision="writer")
     script = Scripted(lambda turns: said(f"I say {turns[-1]['content'].split()[1]}."))
-    monkeypatch.setitem(loading._loaded, ("toy", writer, "cpu"), script)
+    stand_in(monkeypatch, writer, script)
     recipe = parse_recipe(
         {
             "name": "rewritten",
