@@ -410,6 +410,7 @@ def test_smollm2_in_batches_scores_as_each_row_alone() -> None:
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="layers are compiled with a C++ compiler")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch about itself
+@pytest.mark.filterwarnings("ignore:Guards may run slower")  # of PyTorch about Python 3.13.0
 def test_compiled_layers_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SIFTLINE_CACHE", str(tmp_path))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # to have it as it was afterwards

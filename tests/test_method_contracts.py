@@ -4,6 +4,7 @@ The scores are real: each method's scorers run on examples on disk, with the toy
 is new is tested without an entry here, unless it has a required field of a new name.
 """
 
+import inspect
 import json
 import math
 import re
@@ -450,8 +451,8 @@ def test_every_field_that_names_sources_is_tested() -> None:
 def described(method: type[Method]) -> dict[str, str]:
     """Return the fields of a method with what its docstring says of them."""
     assert method.__doc__
-    text = method.__doc__.partition("Attributes:")[2]
-    parts = re.split(r"\n        (\w+): ", text)
+    text = inspect.cleandoc(method.__doc__).partition("Attributes:")[2]  # Python 3.13 cleans it
+    parts = re.split(r"\n    (\w+): ", text)
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     missing = set(method.model_fields) - {"kind"} - set(found)
     assert not missing, f"the docstring of {method.__name__} lacks {missing}"

@@ -158,7 +158,6 @@ def test_no_model_is_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuses(*args: Any, **options: Any) -> None:
         raise AssertionError("a model is loaded")
 
-    monkeypatch.setattr(loading, "_once", refuses)
     monkeypatch.setattr(loading, "held", refuses)
     assert planned(folder).total.rows == 16
 

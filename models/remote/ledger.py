@@ -9,6 +9,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class Ledger:
         self._path, self._lock = path, threading.Lock()
         with self._told():
             self._database = sqlite3.connect(path, timeout=60, check_same_thread=False)
+        weakref.finalize(self, self._database.close)  # a model of a server is never closed
         with self._opened() as database:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute(_TABLE)
