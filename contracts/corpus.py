@@ -15,20 +15,34 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from siftline.contracts.examples import Message
 from siftline.contracts.parquet import read_table
 
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+TURN = pa.struct(
+    [
+        ("role", pa.string()),  # system, user, assistant or tool
+        ("content", pa.string()),  # never null
+        ("reasoning", pa.string()),  # this and what follows: null where a turn has none
+        ("tool_calls", pa.string()),  # JSON list of calls, their arguments as objects
+        ("tool_call_id", pa.string()),
+        ("name", pa.string()),
+        ("weight", pa.float64()),  # 0: not to be trained on
+    ]
+)
+MESSAGES = pa.list_(TURN)
 
 EXAMPLES = pa.schema(
     [
         ("id", pa.string()),  # unique; given by the source, or the content hash
-        ("content_hash", pa.string()),  # of the canonical messages; the key of cached scores
+        ("content_hash", pa.string()),  # of all that is trained on; the key of cached scores
         ("prompt_id", pa.string()),  # of all that precedes the last assistant turn
-        ("messages", MESSAGES),  # roles: system, user, assistant, tool; ends with assistant
+        ("messages", MESSAGES),  # ends with a turn of the assistant
+        ("tools", pa.string()),  # JSON list of what may be called; null without any
+        ("media", pa.string()),  # JSON object of images, sounds and files; null for text alone
         ("source", pa.string()),  # which input of the recipe
         ("task", pa.string()),  # may be null
         ("origin", pa.string()),  # who wrote the response, may be null
-        ("metadata", pa.string()),  # JSON object: tools, tool_calls, and the columns left over
+        ("metadata", pa.string()),  # JSON object of the columns left over
         ("file", pa.string()),  # name of the input file
         ("row", pa.int64()),  # number of the record in that file, from 1
     ]
@@ -49,7 +63,7 @@ REVISIONS = pa.schema(
         ("id", pa.string()),
         ("response", pa.string()),  # the new content of the last turn
         ("origin", pa.string()),  # who wrote it
-        ("previous", pa.string()),  # the content that was read
+        ("previous", pa.string()),  # the text that was read, its thought included
         ("content_hash", pa.string()),  # of the conversation with the new response
     ]
 )
@@ -265,7 +279,7 @@ def _revised(rows: pa.Table, revisions: pa.Table) -> pa.Table:
         if place is not None:
             new = revisions.slice(place, 1).to_pylist()[0]
             last = columns["messages"][row][-1]
-            columns["messages"][row][-1] = {"role": last["role"], "content": new["response"]}
+            columns["messages"][row][-1] = Message(role=last["role"], content=new["response"])
             columns["content_hash"][row] = new["content_hash"]
             columns["origin"][row] = new["origin"]
     for name, values in columns.items():

@@ -4,35 +4,91 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Message(TypedDict):
-    """One turn of a conversation.
+    """One turn of a conversation. A field that a turn does not have is null or left out.
 
     Attributes:
         role: Who speaks: `system`, `user`, `assistant` or `tool`.
-        content: What is said.
+        content: What is said; empty where a turn only calls tools.
+        reasoning: The thought of the turn, where it came apart from the content. `<think>` blocks
+            inside the content stay there.
+        tool_calls: JSON of the tools that the turn calls, a list in OpenAI's form whose arguments
+            are objects; see :func:`calls_of`.
+        tool_call_id: Of the call that a tool's turn answers.
+        name: Of the tool, or of the speaker.
+        weight: 0 where the turn is not to be trained on.
     """
 
     role: str
     content: str
+    reasoning: NotRequired[str | None]
+    tool_calls: NotRequired[str | None]
+    tool_call_id: NotRequired[str | None]
+    name: NotRequired[str | None]
+    weight: NotRequired[float | None]
 
 
-def content_hash(messages: Sequence[Message], metadata: dict[str, Any]) -> str:
-    """Return 32 hex digits for a conversation, tools and tool calls included, to the letter."""
-    return _hash([[m["role"], m["content"]] for m in messages], metadata)
+TURN_FIELDS = ("reasoning", "tool_calls", "tool_call_id", "name", "weight")
+_OF_WORDS = ("reasoning",)  # of those, the ones whose white space may differ between equal prompts
+_OF_TRAINING = ("weight",)  # those that say how a turn is learned, and not what it is
 
 
-def prompt_hash(messages: Sequence[Message], metadata: dict[str, Any]) -> str:
+def calls_of(message: Message) -> list[dict[str, Any]]:
+    """Return the tool calls of a turn, as OpenAI writes them but with arguments as objects."""
+    calls = message.get("tool_calls")
+    return json.loads(calls) if calls else []
+
+
+def tools_of(tools: str | None) -> list[dict[str, Any]]:
+    """Return the tools that a conversation offers, from its column `tools`."""
+    return json.loads(tools) if tools else []
+
+
+def with_thought(message: Message) -> str:
+    """Return the text of a turn with its thought before it, in a block of its own."""
+    reasoning = message.get("reasoning")
+    content = message["content"]
+    return f"<think>\n{reasoning}\n</think>\n\n{content}" if reasoning else content
+
+
+def content_hash(
+    messages: Sequence[Message], tools: str | None = None, media: str | None = None
+) -> str:
+    """Return 32 hex digits for all that a model would be trained on, to the letter.
+
+    Args:
+        messages: The conversation.
+        tools: JSON of the tools that it offers.
+        media: JSON of the images, sounds and files that belong to it.
+    """
+    return _hash([_turn(message, message["content"]) for message in messages], tools, media)
+
+
+def prompt_hash(
+    messages: Sequence[Message], tools: str | None = None, media: str | None = None
+) -> str:
     """Return 32 hex digits for all that precedes the last turn.
 
-    Contents are normalised first, so that candidates for one prompt meet although their white
-    space differs.
+    Texts are normalised first, so that candidates for one prompt meet although their white space
+    differs. What parts the last turn has of its own does not count.
+
+    Args:
+        messages: The conversation.
+        tools: JSON of the tools that it offers.
+        media: JSON of the images, sounds and files that belong to it.
     """
-    prompt = [[m["role"], normalise(m["content"])] for m in messages[:-1]]
-    calls = metadata.get("tool_calls")
-    return _hash(prompt, {**metadata, "tool_calls": calls[:-1] if calls else None})
+    prompt = [
+        _turn(message, normalise(message["content"]), of_prompt=True) for message in messages[:-1]
+    ]
+    if media:
+        held = json.loads(media)
+        parts = {n: part for n, part in held.pop(PARTS, {}).items() if int(n) < len(prompt)}
+        held |= {PARTS: parts} if parts else {}
+        media = json.dumps(held) if held else None
+    return _hash(prompt, tools, media)
 
 
 def prompt_text(messages: Sequence[Message]) -> str:
@@ -45,14 +101,31 @@ def prompt_text(messages: Sequence[Message]) -> str:
     )
 
 
+PARTS = "parts"  # of `media`: by number of the turn, the parts that its content came in
+
+
 def normalise(text: str) -> str:
     """Return a text in Unicode NFC, its runs of white space folded to one space."""
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def _hash(messages: list[list[str]], metadata: dict[str, Any]) -> str:
-    calls = metadata.get("tool_calls")
-    identity = [messages, metadata.get("tools"), calls if calls and any(calls) else None]
+def _turn(message: Message, content: str, *, of_prompt: bool = False) -> list[Any]:
+    """Return what a turn is hashed as: role and content, and the rest where there is any."""
+    rest: dict[str, Any] = {}
+    for field in TURN_FIELDS:
+        value = message.get(field)
+        if value is None or (of_prompt and field in _OF_TRAINING):
+            continue
+        if field == "tool_calls":
+            value = json.loads(str(value))
+        rest[field] = normalise(str(value)) if of_prompt and field in _OF_WORDS else value
+    return [message["role"], content, rest] if rest else [message["role"], content]
+
+
+def _hash(turns: list[list[Any]], tools: str | None, media: str | None) -> str:
+    # The null stands where the calls of all turns once did, so that rows without calls keep theirs.
+    identity = [turns, json.loads(tools) if tools else None, None]
+    identity += [json.loads(media)] if media else []
     canonical = json.dumps(identity, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 

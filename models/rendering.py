@@ -18,12 +18,11 @@ know thoughts do, and then the changed one is scored, as a trainer sees it; one 
 or earlier turns, leaves nothing sound to be scored, and the row gets a status.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from siftline.contracts.examples import Message
+from siftline.contracts.examples import Message, calls_of
 from siftline.models.likelihood import EMPTY_RESPONSE, LanguageModel, Pair
 
 Template = Literal["plain", "chat"]
@@ -218,22 +217,16 @@ def render_turns(
 
 
 def render_row(
-    messages: Sequence[Message], metadata: str, template: Template, model: LanguageModel
+    messages: Sequence[Message], template: Template, model: LanguageModel
 ) -> list[Pair | str]:
     """Render a row as :func:`render_turns` does, with `tool_calls` for turns that call tools.
 
     Args:
         messages: The turns; the last one is the assistant's.
-        metadata: A JSON object, whose `tool_calls` has one item for each turn.
         template: The template to use.
         model: The model whose chat template is used.
     """
-    calls = json.loads(metadata).get("tool_calls") or [None] * len(messages)
-    called = [
-        bool(call)
-        for turn, call in zip(messages, calls, strict=True)
-        if turn["role"] == "assistant"
-    ]
+    called = [bool(calls_of(turn)) for turn in messages if turn["role"] == "assistant"]
     turns = render_turns(messages, template, model)
     return [TOOL_CALLS if each else turn for turn, each in zip(turns, called, strict=True)]
 

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from siftline.contracts.corpus import REVISIONS, merge_revisions, read_examples
 from siftline.contracts.errors import RunError
+from siftline.contracts.examples import Message
 from siftline.contracts.parquet import count_rows, read_table
 from siftline.contracts.records import check_files
 from siftline.pipelines.manifest import StageManifest
@@ -139,4 +140,4 @@ def _with_response(row: dict[str, Any], response: str | None) -> dict[str, Any]:
     if response is None:
         return row
     *turns, last = row["messages"]
-    return {**row, "messages": [*turns, {**last, "content": response}]}
+    return {**row, "messages": [*turns, Message(role=last["role"], content=response)]}

@@ -1,6 +1,5 @@
 """A stage of a run, opened once: what it measures, what it decides, and what it leaves behind."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,7 @@ import pyarrow.compute as pc
 from siftline.contracts import progress
 from siftline.contracts.columns import score_column
 from siftline.contracts.corpus import REVISIONS, VERDICTS, Corpus
-from siftline.contracts.examples import content_hash
+from siftline.contracts.examples import Message, content_hash, with_thought
 from siftline.contracts.method import REVISED, Method, Request
 from siftline.contracts.parquet import write_table
 from siftline.contracts.publishing import writing
@@ -197,12 +196,12 @@ class StageRun:
         )
         records = []
         for shard in corpus.filter(wanted.to_numpy(zero_copy_only=False)).iter_shards():
-            for row in shard.select(["id", "messages", "metadata"]).to_pylist():
+            for row in shard.select(["id", "messages", "tools", "media"]).to_pylist():
                 record = new[row["id"]]
                 *turns, last = row["messages"]
-                turns.append({"role": last["role"], "content": record["response"]})
-                identity = content_hash(turns, json.loads(row["metadata"]))
-                previous = first.get(row["id"], last["content"])
+                turns.append(Message(role=last["role"], content=record["response"]))
+                identity = content_hash(turns, row["tools"], row["media"])
+                previous = first.get(row["id"], with_thought(last))
                 records.append({**record, "content_hash": identity, "previous": previous})
         table = pa.Table.from_pylist(records, schema=REVISIONS)
         write_table(table, self.folder / "revisions.parquet")

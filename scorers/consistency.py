@@ -73,7 +73,7 @@ class Consistency(Scorer):
         """
         statuses: list[str] = []
         comparisons: list[list[Comparison | None]] = []  # [rows][samples], None for no answer
-        for row in rows.select(["messages", "metadata", "samples"]).to_pylist():
+        for row in rows.select(["messages", "samples"]).to_pylist():
             status = answerable(row)
             status = row["samples"]["status"] if status == OK else status
             statuses.append(status)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
+from siftline.contracts.examples import calls_of
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import (
@@ -19,7 +20,6 @@ from siftline.models.likelihood import (
 )
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import TOOL_CALLS, Template, render
-from siftline.scorers.responses import tool_calls_of
 from siftline.scorers.tables import table_of
 
 LIKELIHOOD = pa.schema(
@@ -104,10 +104,8 @@ class Likelihood(LikelihoodFields, Scorer):
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
         rendered = [
-            TOOL_CALLS if tool_calls_of(metadata) else render(turns, self.template, model)
-            for turns, metadata in zip(
-                rows["messages"].to_pylist(), rows["metadata"].to_pylist(), strict=True
-            )
+            TOOL_CALLS if calls_of(turns[-1]) else render(turns, self.template, model)
+            for turns in rows["messages"].to_pylist()
         ]
         progress.advance(sum(isinstance(each, str) for each in rendered))
         scored = likelihoods(self, model, rendered, runtime, progress.advance)

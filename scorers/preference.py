@@ -81,7 +81,7 @@ class Preference(RunsModel, Scorer):
         Raises:
             ModelError: The judge cannot be loaded or run.
         """
-        records = rows.select(["messages", "metadata", "candidate"]).to_pylist()
+        records = rows.select(["messages", "candidate"]).to_pylist()
         statuses = [_comparable(row) for row in records]
         asked = [row for row, status in zip(records, statuses, strict=True) if status == OK]
         progress.advance(len(rows) - len(asked))

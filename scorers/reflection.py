@@ -71,7 +71,7 @@ class Reflection(RunsModel, Scorer):
             ModelError: The model cannot be loaded or run.
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
-        statuses = [judgeable(row) for row in rows.select(["messages", "metadata"]).to_pylist()]
+        statuses = [judgeable(row) for row in rows.select(["messages"]).to_pylist()]
         asked = [row for row, status in enumerate(statuses) if status == OK]
         turns = rows["messages"].to_pylist()
         questions = [

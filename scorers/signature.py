@@ -3,23 +3,26 @@
 import hashlib
 import json
 import unicodedata
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from siftline.contracts import progress
+from siftline.contracts.examples import Message, calls_of, tools_of
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 
 
-def signature(messages: list[dict[str, str]], metadata: dict[str, Any]) -> str:
+def signature(messages: Sequence[Message], tools: str | None = None) -> str:
     """Return a hash (32 hex digits) that is equal for texts which differ in form only.
 
     Args:
-        messages: The conversation.
-        metadata: Whose `tools` and `tool_calls` count too, to the letter.
+        messages: The conversation; its tool calls count to the letter.
+        tools: JSON of the tools that it offers, which count to the letter too.
     """
-    parts: list[Any] = [metadata.get("tools"), metadata.get("tool_calls")]
+    calls = [calls_of(message) or None for message in messages]
+    parts: list[Any] = [tools_of(tools) or None, calls if any(calls) else None]
     for message in messages:
         text = " ".join(unicodedata.normalize("NFKC", message["content"]).casefold().split())
         parts.append((message["role"], text))
@@ -35,8 +38,8 @@ class Signature(Scorer):
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Hash each row."""
         hashes = [
-            signature(row["messages"], json.loads(row["metadata"]))
-            for row in rows.select(["messages", "metadata"]).to_pylist()
+            signature(row["messages"], row["tools"])
+            for row in rows.select(["messages", "tools"]).to_pylist()
         ]
         progress.advance(len(rows))
         return Scored(pa.table({"content_hash": rows["content_hash"], "text": hashes}))

@@ -4,7 +4,6 @@ Words are runs of letters and digits, casefolded; in scripts that are written wi
 character counts as a word. N-grams are of words; shares are 0 for texts shorter than one.
 """
 
-import json
 import re
 from typing import Any, ClassVar
 
@@ -14,7 +13,7 @@ from pydantic import Field
 from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
-from siftline.scorers.responses import response_of, tool_calls_of
+from siftline.scorers.responses import response_of
 
 # Kana, CJK ideographs and Thai are written without spaces between words.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -75,7 +74,7 @@ class ResponseStatistics(Scorer):
         """Measure each row. See the class for the columns."""
         measured = [
             {"content_hash": row["content_hash"], **self._measure(row)}
-            for row in rows.select(["content_hash", "messages", "metadata"]).to_pylist()
+            for row in rows.select(["content_hash", "messages"]).to_pylist()
         ]
         progress.advance(len(rows))
         return Scored(pa.Table.from_pylist(measured, schema=SCHEMA))
@@ -104,10 +103,7 @@ class ResponseStatistics(Scorer):
 
 def _response_text(row: dict[str, Any]) -> str:
     """Return a response's text: that of its tool calls where it has no text."""
-    if text := response_of(row["messages"]):
-        return text
-    calls = tool_calls_of(row["metadata"])
-    return "" if calls is None else json.dumps(calls)
+    return response_of(row["messages"]) or row["messages"][-1].get("tool_calls") or ""
 
 
 def _goes_on(prompt: str, tokens: list[str]) -> bool:

@@ -4,7 +4,6 @@ The text is that of the template `plain` (:mod:`siftline.models.rendering`), pro
 tokenised by themselves, without the end token. A chat template adds a few tokens a turn.
 """
 
-import json
 import threading
 from typing import Any, ClassVar
 
@@ -12,12 +11,12 @@ import pyarrow as pa
 
 from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
+from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK, TOKENIZER_ERROR
 from siftline.models.rendering import plain_prompt
 from siftline.models.token_counter import load_counter
-from siftline.scorers.responses import tool_calls_of
 from siftline.scorers.tables import table_of
 
 TOKEN_COUNTS = pa.schema(
@@ -55,10 +54,7 @@ class TokenCounts(RunsModel, Scorer):
         """
         count = load_counter(runtime.spec(self.model))
         conversations = rows["messages"].to_pylist()
-        texts = [
-            _response_text(turns[-1]["content"], metadata)
-            for turns, metadata in zip(conversations, rows["metadata"].to_pylist(), strict=True)
-        ]
+        texts = [_response_text(turns[-1]) for turns in conversations]
         with _tokenizing:
             prompts = count([plain_prompt(turns[:-1]) for turns in conversations])
             responses = count([f" {text}" if text else "" for text in texts])
@@ -79,9 +75,8 @@ def _record(prompt: int | None, response: int | None, opening: int) -> tuple[Any
     return OK, prompt, response - opening
 
 
-def _response_text(content: str, metadata: str) -> str:
+def _response_text(message: Message) -> str:
     """Return a response's text: that of its tool calls where it has no text."""
-    if content.strip():
-        return content
-    calls = tool_calls_of(metadata)
-    return "" if calls is None else json.dumps(calls, ensure_ascii=False)
+    if message["content"].strip():
+        return message["content"]
+    return message.get("tool_calls") or ""

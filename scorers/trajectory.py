@@ -63,15 +63,12 @@ class Trajectory(RunsModel, Scorer):
         spec = runtime.spec(self.model)
         folders = checkpoints_in(runtime.artifact)
         specs = [spec.model_copy(update={"name": str(folder)}) for folder in folders]
-        talks = rows.select(["messages", "metadata"]).to_pylist()
+        talks = rows["messages"].to_pylist()
         conversations: list[list[Pair | str]] = []  # the rendered turns of each row
 
         def encode(first: Any) -> Coded:
             training = self.proxy.training
-            conversations.extend(
-                render_row(talk["messages"], talk["metadata"], training.template, first)
-                for talk in talks
-            )
+            conversations.extend(render_row(talk, training.template, first) for talk in talks)
             pairs = [turn for turns in conversations for turn in turns if isinstance(turn, Pair)]
             window = min(training.max_tokens, first.window)
             coded: Coded = first.encode(pairs, max_tokens=window, score_eos=True)

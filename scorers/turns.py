@@ -51,8 +51,7 @@ class TurnLikelihood(LikelihoodFields, Scorer):
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
         conversations = [
-            render_row(row["messages"], row["metadata"], self.template, model)
-            for row in rows.select(["messages", "metadata"]).to_pylist()
+            render_row(turns, self.template, model) for turns in rows["messages"].to_pylist()
         ]
         scored = likelihoods(
             self,

@@ -9,7 +9,8 @@ from scripted import texts
 
 from siftline.contracts.corpus import EXAMPLES
 
-CALLS = {"tool_calls": [None, [{"type": "function", "function": {"name": "f", "arguments": {}}}]]}
+CALL = {"type": "function", "function": {"name": "f", "arguments": {}}}
+CALLS = json.dumps([CALL])
 DIALOGUE = [("system", "Be brief."), ("user", "Two and two?"), ("assistant", "Four.")]
 
 
@@ -24,9 +25,16 @@ def table(conversations: Sequence[Any], calls: Sequence[int] = ()) -> pa.Table:
             "id": f"r{row}",
             "content_hash": f"h{row}",
             "prompt_id": f"p{row}",
-            "messages": [{"role": role, "content": content} for role, content in turns],
+            "messages": [
+                *({"role": role, "content": content} for role, content in turns[:-1]),
+                {
+                    "role": turns[-1][0],
+                    "content": turns[-1][1],
+                    "tool_calls": CALLS if row in calls else None,
+                },
+            ],
             "source": "s",
-            "metadata": json.dumps(CALLS if row in calls else {}),
+            "metadata": "{}",
         }
         for row, turns in enumerate(conversations)
     ]

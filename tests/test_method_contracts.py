@@ -119,8 +119,8 @@ def examples() -> list[dict[str, Any]]:
         made.append(
             {
                 "id": f"r{number:02d}",
-                "content_hash": content_hash(turns, {}),
-                "prompt_id": prompt_hash(turns, {}),
+                "content_hash": content_hash(turns),
+                "prompt_id": prompt_hash(turns),
                 "messages": turns,
                 "source": source,
                 "task": task,

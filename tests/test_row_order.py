@@ -51,7 +51,7 @@ def stored(folder: Path, order: list[int]) -> Corpus:
             {"role": role, "content": text}
             for role, text in zip(("user", "assistant"), TALKS[number], strict=True)
         ]
-        keys = {"content_hash": content_hash(turns, {}), "prompt_id": prompt_hash(turns, {})}
+        keys = {"content_hash": content_hash(turns), "prompt_id": prompt_hash(turns)}
         records.append(
             {"id": f"r{number}", **keys, "messages": turns, "source": "s", "metadata": "{}"}
         )

@@ -34,7 +34,6 @@ def training_rows(
     template: Template,
     model: "TransformerModel",
     max_tokens: int,
-    metadata: Sequence[str] | None = None,
 ) -> list[TrainingRow | str]:
     """Tokenise conversations as the engine does for scoring.
 
@@ -46,17 +45,12 @@ def training_rows(
         template: The template that renders them.
         model: The model whose tokenizer and window are used.
         max_tokens: A longer conversation is cut there.
-        metadata: Of each conversation, which tells its tool calls; None where no turn calls any.
 
     Returns:
         By conversation: its row, or the status of the last turn that says why it has none. Turns
         that lie behind the window are cut off.
     """
-    told = metadata or ["{}"] * len(conversations)
-    rendered = [
-        render_row(turns, each, template, model)
-        for turns, each in zip(conversations, told, strict=True)
-    ]
+    rendered = [render_row(turns, template, model) for turns in conversations]
     window = min(max_tokens, model.window)
     pairs = [turn for turns in rendered for turn in turns if isinstance(turn, Pair)]
     coded = iter(model.encode(pairs, max_tokens=window, score_eos=True))
@@ -82,8 +76,7 @@ def corpus_rows(
     """
     found: list[tuple[str, str, TrainingRow | str]] = []
     for shard in corpus.iter_shards():
-        talks, metadata = shard["messages"].to_pylist(), shard["metadata"].to_pylist()
-        learned = training_rows(talks, template, model, max_tokens, metadata)
+        learned = training_rows(shard["messages"].to_pylist(), template, model, max_tokens)
         keys = (shard[name].to_pylist() for name in ("content_hash", "prompt_id"))
         found += zip(*keys, learned, strict=True)
     return [(prompt, row) for _, prompt, row in sorted(found, key=lambda each: each[0])]

@@ -6,7 +6,6 @@ rows of it cost nothing more in the run itself.
 """
 
 import functools
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -166,9 +165,9 @@ def _sample(corpus: Corpus, size: int, seed: int) -> _Sample:
             planted = plant((*KINDS[turn:], *KINDS[:turn]), row["messages"], others, random)
         if planted:
             turns = [*row["messages"][:-1], {"role": "assistant", "content": planted.response}]
-            metadata = json.loads(row["metadata"])
             # A new row: the old one still lends its own response to others.
-            row = {**row, "messages": turns, "content_hash": content_hash(turns, metadata)}
+            digest = content_hash(turns, row["tools"], row["media"])
+            row = {**row, "messages": turns, "content_hash": digest}
         sample.rows.append(row)
         sample.kinds.append(planted.kind if planted else "")
     return sample

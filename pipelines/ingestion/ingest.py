@@ -139,12 +139,15 @@ def _outcome(value: dict[str, Any], shape: str, item: Input) -> BadRow | list[Dr
 
 
 def _example(draft: Draft, ids: UniqueIds, source: str, name: str, number: int) -> dict[str, Any]:
-    digest = content_hash(draft.messages, draft.metadata)
+    held = (draft.messages, draft.tools, draft.media)
+    digest = content_hash(*held)
     return {
         "id": ids.take(draft.id or digest),
         "content_hash": digest,
-        "prompt_id": prompt_hash(draft.messages, draft.metadata),
+        "prompt_id": prompt_hash(*held),
         "messages": draft.messages,
+        "tools": draft.tools,
+        "media": draft.media,
         "source": source,
         "task": draft.task,
         "origin": draft.origin,

@@ -3,14 +3,14 @@
 from typing import Any, NamedTuple
 
 from siftline.contracts.examples import Message
+from siftline.pipelines.ingestion.calls import json_text, read_tools
 from siftline.pipelines.ingestion.inputs import Input
-from siftline.pipelines.ingestion.turns import TURN_EXTRAS, Turn, check_roles, read_turns, unzip
+from siftline.pipelines.ingestion.turns import Turn, check_roles, read_turns, said, unzip
 from siftline.pipelines.ingestion.values import (
     BadRecordError,
     check_levels,
     check_text,
     is_nan,
-    json_value,
     kind_of,
     plain,
     scalar_of,
@@ -40,6 +40,8 @@ class Draft(NamedTuple):
 
     id: str | None
     messages: list[Message]
+    tools: str | None
+    media: str | None
     task: str | None
     origin: str | None
     metadata: dict[str, Any]
@@ -71,19 +73,21 @@ def to_drafts(record: dict[str, Any], shape: str, item: Input) -> list[Draft]:
     task = item.task or take_first(fields, _TASK)
     origin = item.origin or take_first(fields, _ORIGIN)
     answers = (_conversation if shape in _CONVERSATIONS else _single_turn)(fields, shape)
-    tools = json_value(fields.pop("tools", None))
+    tools = read_tools(fields.pop("tools", None))
     rest = {name: plain(value) for name, value in fields.items() if value is not None}
     drafts = []
     for turns, author in answers:
         messages, extras = unzip(turns)
         # A column that is called like a list with one entry per message must not pass for one.
-        taken = {*TURN_EXTRAS, *extras}
-        metadata = {f"column_{k}" if k in taken else k: value for k, value in rest.items()}
-        metadata |= {"tools": tools, **extras} if tools else extras
+        metadata = {f"column_{k}" if k in extras else k: value for k, value in rest.items()}
+        metadata |= extras
         check_roles(messages)
-        check_levels(metadata)
-        check_text(metadata)
-        drafts.append(Draft(row_id, messages, task, author or origin, metadata))
+        for held in (metadata, tools):
+            check_levels(held)
+            check_text(held)
+        drafts.append(
+            Draft(row_id, messages, json_text(tools), None, task, author or origin, metadata)
+        )
     return drafts
 
 
@@ -98,8 +102,8 @@ def _single_turn(fields: dict[str, Any], shape: str) -> Answers:
     for pair in history or []:
         if not isinstance(pair, list | tuple) or len(pair) != 2:
             raise BadRecordError("wrong_type", "'history' is not a list of [user, assistant]")
-        before.append(Turn("user", text_of(pair[0], "history"), {}))
-        before.append(Turn("assistant", text_of(pair[1], "history"), {}))
+        before.append(said("user", text_of(pair[0], "history")))
+        before.append(said("assistant", text_of(pair[1], "history")))
     prompt = fields.pop(_PROMPTS[shape], None)
     if isinstance(prompt, list):
         before += read_turns(prompt, _PROMPTS[shape])
@@ -107,7 +111,7 @@ def _single_turn(fields: dict[str, Any], shape: str) -> Answers:
         text = text_of(prompt, _PROMPTS[shape])
         extra = _no_input(fields.pop("input", None)) if shape == "alpaca" else None
         text = text if extra is None else f"{text}\n\n{text_of(extra, 'input')}"
-        before.append(Turn("user", text, {}))
+        before.append(said("user", text))
     name = next((n for n in _RESPONSES[shape] if fields.get(n) is not None), None)
     if name is None:
         raise BadRecordError("missing_field", f"no '{_RESPONSES[shape][1]}'")
@@ -117,7 +121,7 @@ def _single_turn(fields: dict[str, Any], shape: str) -> Answers:
 def _candidates(value: Any, name: str) -> Answers:
     """Return the responses of a record: one text, a conversational one, or a list of them."""
     if isinstance(value, str):
-        return [([Turn("assistant", value, {})], None)]
+        return [([said("assistant", value)], None)]
     if not isinstance(value, list) or not value:
         raise BadRecordError("wrong_type", f"'{name}' is {kind_of(value)}, expected a text")
     if all(isinstance(entry, dict) and "role" in entry for entry in value):
@@ -129,7 +133,7 @@ def _candidates(value: Any, name: str) -> Answers:
             author = take_first(entry, _ORIGIN)
             texts = [entry.get(key) for key in ("text", "content", "response", "output")]
             entry = next((text for text in texts if text is not None), None)
-        answers.append(([Turn("assistant", text_of(entry, name), {})], author))
+        answers.append(([said("assistant", text_of(entry, name))], author))
     return answers
 
 
@@ -143,7 +147,7 @@ def _conversation(fields: dict[str, Any], shape: str) -> Answers:
 def _system(fields: dict[str, Any]) -> list[Turn]:
     """Take the system turn from a column of its own."""
     system = unless_blank(fields.pop("system", None))
-    return [] if system is None else [Turn("system", text_of(system, "system"), {})]
+    return [] if system is None else [said("system", text_of(system, "system"))]
 
 
 def _no_input(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from siftline.contracts.examples import Message
+from siftline.pipelines.ingestion.calls import json_text, read_calls
 from siftline.pipelines.ingestion.values import (
     BadRecordError,
     check_text,
@@ -30,8 +31,6 @@ ROLES = {
     "observation": "tool",
 }
 
-TURN_EXTRAS = ("tool_calls", "tool_call_id", "name")
-
 # Which role may follow which, after the system turns.
 _FOLLOWERS = {
     "start": ("user",),
@@ -43,11 +42,15 @@ _FOLLOWERS = {
 
 
 class Turn(NamedTuple):
-    """One message, and what else stood beside its role and content, tool calls above all."""
+    """One message, and what else stood beside it in the data."""
 
-    role: str
-    content: str
+    message: Message
     extras: dict[str, Any]
+
+
+def said(role: str, content: str) -> Turn:
+    """Return a turn of nothing but a text."""
+    return Turn(Message(role=role, content=content), {})
 
 
 def read_turns(turns: Any, name: str) -> list[Turn]:
@@ -72,20 +75,25 @@ def _turn(turn: Any, name: str) -> Turn:
     if not isinstance(turn, dict):
         raise BadRecordError("wrong_type", f"a turn is {kind_of(turn)}, expected an object")
     extras = {key: plain(value) for key, value in turn.items() if value is not None}
-    said = extras.pop("role", extras.pop("from", None))
-    role = ROLES.get(str(said).casefold())
+    speaker = extras.pop("role", extras.pop("from", None))
+    role = ROLES.get(str(speaker).casefold())
     if role is None:
-        reason = "missing_field" if said is None else "wrong_role_order"
-        raise BadRecordError(reason, f"a turn of '{name}' has no role that is known, but '{said}'")
+        reason = "missing_field" if speaker is None else "wrong_role_order"
+        raise BadRecordError(
+            reason, f"a turn of '{name}' has no role that is known, but '{speaker}'"
+        )
     content = extras.pop("content", extras.pop("value", None))
-    calls = json_value(extras.pop("tool_calls", None))
-    if str(said).casefold() == "function_call":
-        calls, content = [json_value(content)], None
+    calls = extras.pop("tool_calls", None)
+    if str(speaker).casefold() == "function_call":
+        calls, content = content, None
+    content = "" if content is None and calls else content
+    message = Message(role=role, content=text_of(_joined(content), name))
     if calls:
-        extras["tool_calls"] = calls
-    if content is None and calls:
-        content = ""
-    return Turn(role, text_of(_joined(content), name), extras)
+        message["tool_calls"] = json_text(read_calls(calls))
+    for field in ("tool_call_id", "name"):
+        if isinstance(extras.get(field), str):
+            message[field] = extras.pop(field)
+    return Turn(message, extras)
 
 
 def _joined(content: Any) -> Any:
@@ -99,11 +107,9 @@ def _joined(content: Any) -> Any:
 
 def unzip(turns: list[Turn]) -> tuple[list[Message], dict[str, list[Any]]]:
     """Split turns into messages, and lists of the extras with one entry per message."""
-    messages = [Message(role=turn.role, content=turn.content) for turn in turns]
     names = sorted({name for turn in turns for name in turn.extras})
-    return messages, {
-        name if name in TURN_EXTRAS else f"turn_{name}": [turn.extras.get(name) for turn in turns]
-        for name in names
+    return [turn.message for turn in turns], {
+        f"turn_{name}": [turn.extras.get(name) for turn in turns] for name in names
     }
 
 
@@ -127,5 +133,4 @@ def check_roles(messages: list[Message]) -> None:
         raise BadRecordError("wrong_role_order", f"the last turn is by '{roles[-1]}'")
     if not any(m["content"].strip() for m in messages if m["role"] == "user"):
         raise BadRecordError("empty_prompt", "no user turn has any text")
-    for message in messages:
-        check_text(message["content"])
+    check_text(messages)

@@ -72,8 +72,10 @@ class Shards:
 
     def add(self, example: dict[str, Any]) -> None:
         """Take an example, with the columns of `EXAMPLES`."""
-        texts = (turn["content"] for turn in example["messages"])
-        size = _bytes_of(example["metadata"]) + sum(map(_bytes_of, texts))
+        held = [example["metadata"], example["tools"], example["media"]]
+        for turn in example["messages"]:
+            held += [turn["content"], turn.get("reasoning"), turn.get("tool_calls")]
+        size = sum(_bytes_of(text) for text in held if text)
         if not self._waiting.has_room(size):
             self.flush()
         self._waiting.add(example, size)

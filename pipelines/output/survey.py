@@ -1,6 +1,5 @@
-"""What the rows to be exported hold: how large they are, and which columns of tools they have."""
+"""What the rows to be exported hold: how large they are, and which fields they use."""
 
-import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,59 +9,69 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.parquet import read_table
+from siftline.contracts.examples import TURN_FIELDS
 
-TOOL_COLUMNS = ("tools", "tool_calls")
+OPTIONAL = ("tools", "media")  # columns that only some datasets have
+_TEXTS = ("content", "reasoning", "tool_calls")
 
 ROWS_PER_FILE = 100_000
-BYTES_PER_FILE = 256 << 20  # of messages and metadata: a file is gathered in memory
+BYTES_PER_FILE = 256 << 20  # of texts: a file is gathered in memory
 
 
 class Survey(NamedTuple):
     """What one pass over the texts of a corpus has found.
 
     Attributes:
-        sizes: [rows] Bytes of each row's messages and metadata.
-        tool_columns: Those of :data:`TOOL_COLUMNS` that some row has.
+        sizes: [rows] Bytes of each row's messages, tools, media and metadata.
+        turn_fields: Fields of turns, beside role and content, that some row has.
+        columns: Those of `tools` and `media` that some row has.
     """
 
     sizes: npt.NDArray[np.int64]
-    tool_columns: tuple[str, ...]
+    turn_fields: tuple[str, ...]
+    columns: tuple[str, ...]
 
 
 def survey(corpus: Corpus) -> Survey:
     """Look at every row once, shard by shard."""
     sizes = np.zeros(len(corpus), dtype=np.int64)
-    found: set[str] = set()
+    fields: set[str] = set()
+    columns: set[str] = set()
     shards = corpus.rows["shard"].to_numpy()
     positions = corpus.rows["position"].to_numpy()
-    for number, path in enumerate(corpus.shards):
+    for number in range(len(corpus.shards)):
         here = np.flatnonzero(shards == number)
-        table = read_table(path, columns=["messages", "metadata"]).take(pa.array(positions[here]))
-        metadata = table["metadata"].combine_chunks()
-        sizes[here] = _bytes_of(table["messages"].combine_chunks(), metadata)
-        found |= _tools_in(metadata, set(TOOL_COLUMNS) - found)
-    return Survey(sizes, tuple(name for name in TOOL_COLUMNS if name in found))
+        table = corpus.take(number, positions[here])
+        messages = table["messages"].combine_chunks()
+        sizes[here] = _bytes_of(messages)
+        for name in ("metadata", *OPTIONAL):
+            sizes[here] += pc.fill_null(pc.binary_length(table[name]), 0).to_numpy()
+        turns = pc.list_flatten(messages)
+        fields |= {
+            name for name in TURN_FIELDS if pc.struct_field(turns, name).null_count < len(turns)
+        }
+        columns |= {name for name in OPTIONAL if _is_filled(table[name])}
+    return Survey(
+        sizes,
+        tuple(name for name in TURN_FIELDS if name in fields),
+        tuple(name for name in OPTIONAL if name in columns),
+    )
 
 
-def _bytes_of(messages: pa.ListArray, metadata: pa.StringArray) -> npt.NDArray[np.int64]:
-    """Return [rows] the bytes of the messages' contents and of the metadata."""
-    contents = pc.struct_field(pc.list_flatten(messages), "content")
-    lengths = pc.binary_length(contents).to_numpy(zero_copy_only=False)
+def _is_filled(values: pa.Array | pa.ChunkedArray) -> bool:
+    return bool(values.null_count < len(values))
+
+
+def _bytes_of(messages: pa.ListArray) -> npt.NDArray[np.int64]:
+    """Return [rows] the bytes of the texts of the messages."""
+    turns = pc.list_flatten(messages)
     parents = pc.list_parent_indices(messages).to_numpy(zero_copy_only=False)
-    sums = np.bincount(parents, weights=lengths, minlength=len(messages)).astype(np.int64)
-    total: npt.NDArray[np.int64] = sums + pc.binary_length(metadata).to_numpy(zero_copy_only=False)
+    total = np.zeros(len(messages), dtype=np.int64)
+    for name in _TEXTS:
+        lengths = pc.fill_null(pc.binary_length(pc.struct_field(turns, name)), 0)
+        sums = np.bincount(parents, weights=lengths.to_numpy(), minlength=len(messages))
+        total += sums.astype(np.int64)
     return total
-
-
-def _tools_in(metadata: pa.StringArray, names: set[str]) -> set[str]:
-    """Return which of some columns a row has, that is not empty."""
-    found = set()
-    for name in names:
-        named = metadata.filter(pc.match_substring(metadata, f'"{name}"'))
-        if any(json.loads(text.as_py()).get(name) for text in named):
-            found.add(name)
-    return found
 
 
 def file_slices(sizes: npt.NDArray[np.int64]) -> Iterator[slice]:
