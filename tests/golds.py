@@ -13,18 +13,27 @@ from siftline.scorers.candidate import Candidate
 from siftline.scorers.equivalence import EQUIVALENCE, OwnEquivalence
 from siftline.scorers.gold import Gold
 
+CALLS = json.dumps([{"type": "function", "function": {"name": "f", "arguments": {}}}])
 SUM = "What is 2 and 2?"
 
 
 def rows_of(*conversations: Sequence[tuple[str, str]], **columns: Any) -> pa.Table:
-    """Return rows, each with its metadata; a conversation of one turn answers the sum."""
+    """Return rows, each with its metadata; those in `calls` call a tool."""
     metadata = columns.pop("metadata", [{}] * len(conversations))
+    calls = columns.pop("calls", ())
     records = [
         {
             "id": f"r{row}",
             "content_hash": f"h{row}",
             "prompt_id": f"p{row}",
-            "messages": [{"role": role, "content": content} for role, content in turns],
+            "messages": [
+                *({"role": role, "content": content} for role, content in turns[:-1]),
+                {
+                    "role": turns[-1][0],
+                    "content": turns[-1][1],
+                    "tool_calls": CALLS if row in calls else None,
+                },
+            ],
             "source": "s",
             "metadata": json.dumps(metadata[row]),
         }
@@ -55,9 +64,6 @@ def answered(*answers: str) -> list[dict[str, str | None]]:
         else {"status": "ok", "text": text, "origin": "m"}
         for text in answers
     ]
-
-
-CALLS = {"tool_calls": [None, [{"type": "function", "function": {"name": "f"}}]]}
 
 
 def own(answers: Sequence[str], rows: pa.Table, gold: Gold, runtime: Runtime) -> list[Any]:

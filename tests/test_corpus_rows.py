@@ -23,9 +23,13 @@ def corpus_in(folder: Path, rows_per_shard: int) -> Corpus:
             "prompt_id": f"p{number}",
             "messages": [
                 {"role": "user", "content": f"the {number}?"},
-                {"role": "assistant", "content": "sat on."},
+                {
+                    "role": "assistant",
+                    "content": "sat on.",
+                    "tool_calls": '[{"function": {"name": "f"}}]' if number == 3 else None,
+                },
             ],
-            "metadata": '{"tool_calls": [null, [{"name": "f"}]]}' if number == 3 else "{}",
+            "metadata": "{}",
         }
         for number in range(10)
     ]

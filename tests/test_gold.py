@@ -1,6 +1,6 @@
 """Tests of gold answers: which of them can be held against others."""
 
-from golds import CALLS, own, pairs, statuses
+from golds import own, pairs, statuses
 
 from siftline.contracts.runtime import Runtime
 from siftline.scorers.gold import GOLD, Gold
@@ -8,7 +8,7 @@ from siftline.scorers.judges.comparers import Judge, Numeric
 
 
 def test_a_gold_answer_must_have_what_the_judge_compares() -> None:
-    rows = pairs("It is 4.", "Four.", " ", "It is 4.", metadata=[{}, {}, {}, CALLS])
+    rows = pairs("It is 4.", "Four.", " ", "It is 4.", calls=[3])
     assert Gold(judge=Numeric()).score(rows, Runtime()).table.schema == GOLD
     assert statuses(Gold(judge=Numeric()), rows) == [
         "ok",

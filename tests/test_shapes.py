@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siftline.contracts.examples import calls_of
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.shapes import Draft, detect, to_drafts
 from siftline.pipelines.ingestion.values import BadRecordError
@@ -134,18 +135,17 @@ def test_tools_and_tool_calls_are_kept() -> None:
     ]
     draft = only({"messages": conversation, "tools": tools, "system": "s"})
     assert turns(draft) == [(S, "s"), (U, "q"), (A, ""), (T, "1"), (A, "a")]
-    assert draft.metadata == {
-        "tools": [{"type": "function", "function": {"name": "f", "parameters": {}}}],
-        "tool_calls": [None, None, [call], None, None],
-        "tool_call_id": [None, None, None, "c1", None],
-        "name": [None, None, None, "f", None],
-        "turn_weight": [None, None, None, None, 0],
-    }
+    assert json.loads(draft.tools or "") == [
+        {"type": "function", "function": {"name": "f", "parameters": {}}}
+    ]
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+    assert [calls_of(message) for message in draft.messages] == [[], [], [called], [], []]
+    assert (draft.messages[3]["tool_call_id"], draft.messages[3]["name"]) == ("c1", "f")
     as_text = only(
         {"prompt": conversation[:3], "completion": conversation[3:], "tools": '[{"a": 1}]'}
     )
-    assert as_text.metadata["tools"] == [{"a": 1}]
-    assert as_text.metadata["tool_calls"] == [None, [call], None, None]
+    assert as_text.tools == '[{"a": 1}]'
+    assert calls_of(as_text.messages[1]) == [called]
 
 
 def test_function_calls_of_sharegpt_are_tool_calls() -> None:
@@ -160,12 +160,14 @@ def test_function_calls_of_sharegpt_are_tool_calls() -> None:
         }
     )
     assert turns(draft) == [(U, "q"), (A, ""), (T, "1"), (A, "a")]
-    assert draft.metadata["tool_calls"] == [None, [{"name": "f", "arguments": {}}], None, None]
+    called = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    assert [calls_of(message) for message in draft.messages] == [[], [called], [], []]
 
 
 def test_a_column_does_not_pass_for_tool_calls() -> None:
     draft = only({"question": "q", "answer": "a", "tool_calls": 3, "name": "n"})
-    assert draft.metadata == {"column_tool_calls": 3, "column_name": "n"}
+    assert draft.metadata == {"tool_calls": 3, "name": "n"}
+    assert not calls_of(draft.messages[-1])
 
 
 def test_metadata_is_json() -> None:
@@ -298,5 +300,5 @@ def test_any_record_is_used_or_refused(record: dict[str, Any], shape: str) -> No
     assert result
     for draft in result:
         assert draft.messages[-1]["role"] == A
-        aligned = [draft.metadata[k] for k in ("tool_calls", "tool_call_id") if k in draft.metadata]
-        assert all(len(values) == len(draft.messages) for values in aligned)
+        extras = [draft.metadata[k] for k in draft.metadata if k.startswith("turn_")]
+        assert all(len(values) == len(draft.messages) for values in extras)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -38,20 +39,34 @@ def test_sizes_are_those_of_the_rows_that_are_left(tmp_path: Path) -> None:
     assert survey(corpus.filter(np.zeros(4, dtype=bool))).sizes.tolist() == []
 
 
+CALL = '[{"function": {"name": "f"}}]'
+
+
 @pytest.mark.parametrize(
-    ("metadata", "expected"),
+    ("rows", "fields", "columns"),
     [
-        ([{}, {"note": '"tools"'}], ()),
-        ([{"tools": []}, {"tool_calls": None}], ()),
-        ([{}, {"tools": [1]}], ("tools",)),
-        ([{"tool_calls": [1]}, {"tools": [1]}], ("tools", "tool_calls")),
+        ([{}, {}], (), ()),
+        ([{}, {"tools": "[1]"}], (), ("tools",)),
+        ([{"tool_calls": CALL}, {"tools": "[1]"}], ("tool_calls",), ("tools",)),
+        (
+            [{"weight": 0.0}, {"media": "{}"}, {"reasoning": ""}],
+            ("reasoning", "weight"),
+            ("media",),
+        ),
     ],
 )
-def test_columns_of_tools_are_there_where_a_row_has_them(
-    tmp_path: Path, metadata: list[dict[str, object]], expected: tuple[str, ...]
+def test_fields_are_there_where_a_row_has_them(
+    tmp_path: Path, rows: list[dict[str, Any]], fields: tuple[str, ...], columns: tuple[str, ...]
 ) -> None:
-    corpus = corpus_of(tmp_path, *([("a", each)] for each in metadata))
-    assert survey(corpus).tool_columns == expected
+    examples = []
+    for number, row in enumerate(rows):
+        held = {name: row.pop(name) for name in ("tools", "media") if name in row}
+        answer: dict[str, Any] = {"role": "assistant", "content": "a", **row}
+        turns = [{"role": "user", "content": "q"}, answer]
+        examples.append({"id": str(number), "messages": turns, "metadata": "{}", **held})
+    write_table(pa.Table.from_pylist(examples, schema=EXAMPLES), tmp_path / shard_name(0))
+    found = survey(Corpus.open(tmp_path))
+    assert (found.turn_fields, found.columns) == (fields, columns)
 
 
 @given(st.lists(st.integers(0, 30), max_size=40))

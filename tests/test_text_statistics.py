@@ -6,7 +6,9 @@ from siftline.contracts.runtime import Runtime
 from siftline.scorers.text_statistics import ResponseStatistics, words
 
 
-def measure(prompt: str, response: str, metadata: str = "{}", ngram: int = 2) -> dict[str, float]:
+def measure(
+    prompt: str, response: str, calls: str | None = None, ngram: int = 2
+) -> dict[str, float]:
     row = {
         "id": "1",
         "content_hash": "h",
@@ -16,10 +18,10 @@ def measure(prompt: str, response: str, metadata: str = "{}", ngram: int = 2) ->
         "origin": None,
         "file": "f",
         "row": 1,
-        "metadata": metadata,
+        "metadata": "{}",
         "messages": [
             {"role": "user", "content": prompt},
-            {"role": "assistant", "content": response},
+            {"role": "assistant", "content": response, "tool_calls": calls},
         ],
     }
     rows = pa.Table.from_pylist([row], schema=EXAMPLES)
@@ -53,8 +55,8 @@ def test_scripts_without_spaces_count_by_character() -> None:
 
 
 def test_a_tool_call_is_not_an_empty_response() -> None:
-    assert measure("a", "", '{"tool_calls": [null, [{"name": "f"}]]}')["response_chars"] > 0
-    assert measure("a", "", '{"tool_calls": [null, null]}')["response_chars"] == 0
+    assert measure("a", "", '[{"function": {"name": "f"}}]')["response_chars"] > 0
+    assert measure("a", "")["response_chars"] == 0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from conversations import CALLS, rows_of
+from conversations import CALL, rows_of
 
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
@@ -14,8 +14,6 @@ from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run
 from siftline.scorers.likelihood import Likelihood
 from siftline.scorers.turns import TurnLikelihood
-
-CALL = CALLS["tool_calls"][1]
 
 
 @pytest.mark.parametrize("kind", [Likelihood, TurnLikelihood])
@@ -33,7 +31,7 @@ def test_a_run_keeps_rows_that_end_in_a_tool_call(tmp_path: Path) -> None:
         {
             "messages": [
                 {"role": "user", "content": question},
-                {"role": "assistant", "content": text, **({} if text else {"tool_calls": CALL})},
+                {"role": "assistant", "content": text, **({} if text else {"tool_calls": [CALL]})},
             ]
         }
         for question, text in turns

@@ -125,20 +125,22 @@ def test_all_assistant_turns_of_a_conversation_are_learned(
 def test_a_turn_that_calls_tools_is_not_learned() -> None:
     model = engine()
     turns = talk("the cat", "sat", "on the", "mat")
-    call = [{"name": "f", "arguments": {}}]
-    both = [json.dumps({"tool_calls": calls}) for calls in ([None, call, None, None], [None] * 4)]
-    row, whole = training_rows([turns, turns], "plain", model, 100, both)
+    row, whole = training_rows([called(turns, 1), turns], "plain", model, 100)
     assert isinstance(row, TrainingRow)
     assert isinstance(whole, TrainingRow)
     assert (row.ids, row.spans) == (whole.ids, whole.spans[1:])
-    last = json.dumps({"tool_calls": [None, None, None, call]})
-    assert training_rows([turns], "plain", model, 100, [last]) == ["tool_calls"]
+    assert training_rows([called(turns, 3)], "plain", model, 100) == ["tool_calls"]
     # One behind the window is cut off like any other, one before it is passed over.
     long = talk("the cat", "sat", "on", "mat", "on the " * 40, "mat")
-    called = json.dumps({"tool_calls": [None, None, None, call, None, None]})
-    assert training_rows([long], "plain", model, 40, [called]) == training_rows(
+    assert training_rows([called(long, 3)], "plain", model, 40) == training_rows(
         [turns[:2]], "plain", model, 40
     )
+
+
+def called(turns: list[Message], number: int) -> list[Message]:
+    """Return a conversation in which a turn calls a tool."""
+    calls = '[{"type": "function", "function": {"name": "f", "arguments": {}}}]'
+    return [{**turn, "tool_calls": calls} if n == number else turn for n, turn in enumerate(turns)]
 
 
 def test_turns_behind_the_window_are_cut_off() -> None:
