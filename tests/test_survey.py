@@ -58,12 +58,12 @@ CALL = '[{"function": {"name": "f"}}]'
 def test_fields_are_there_where_a_row_has_them(
     tmp_path: Path, rows: list[dict[str, Any]], fields: tuple[str, ...], columns: tuple[str, ...]
 ) -> None:
-    examples = []
+    examples: list[dict[str, Any]] = []
     for number, row in enumerate(rows):
-        held = {name: row.pop(name) for name in ("tools", "media") if name in row}
+        held: dict[str, Any] = {key: row.pop(key) for key in ("tools", "media") if key in row}
         answer: dict[str, Any] = {"role": "assistant", "content": "a", **row}
-        turns = [{"role": "user", "content": "q"}, answer]
-        examples.append({"id": str(number), "messages": turns, "metadata": "{}", **held})
+        asked: dict[str, Any] = {"role": "user", "content": "q"}
+        examples.append({"id": str(number), "messages": [asked, answer], "metadata": "{}", **held})
     write_table(pa.Table.from_pylist(examples, schema=EXAMPLES), tmp_path / shard_name(0))
     found = survey(Corpus.open(tmp_path))
     assert (found.turn_fields, found.columns) == (fields, columns)
