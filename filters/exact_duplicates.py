@@ -1,7 +1,9 @@
 """Drop every repetition of an example: one of those that are the same is kept.
 
-Two examples are the same when their texts are equal after Unicode NFKC, casefolding and folding of
-white space. The response counts along with its prompt, so candidates for one prompt survive.
+Two examples are the same when they differ in form only: their texts are equal after Unicode NFKC,
+casefolding and folding of white space, and so are their thoughts, calls, tools, images and what is
+trained on (:mod:`siftline.scorers.signature`). The response counts along with its prompt, so
+candidates for one prompt survive.
 Run it before any selector: density estimates, ties and budgets all suffer from copies. Which one is
 kept is a matter of their content (:func:`siftline.contracts.corpus.one_of_each`), not of the order
 of the rows.
@@ -19,13 +21,13 @@ from siftline.scorers.signature import Signature
 
 
 class ExactDuplicates(Method):
-    """Keeps one of the examples whose text is the same.
+    """Keeps one of the examples that are the same.
 
     Reasons: `kept`, `exact_duplicate`.
 
     Attributes:
-        match: `normalised` compares the text without case and white space; `content` compares it
-            to the letter, tools included.
+        match: `normalised` leaves out what is form: case, white space, ids of tool calls, where a
+            thought stands; `content` compares all that is trained on to the letter.
     """
 
     revision: ClassVar[int] = 2  # 2: the order of the rows decides nothing

@@ -1,6 +1,6 @@
 """What a model says once it has thought: reasoning models write their thoughts first."""
 
-_THOUGHTS = (
+THOUGHTS = (
     ("<think>", "</think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
@@ -8,7 +8,7 @@ _THOUGHTS = (
     ("<seed:think>", "</seed:think>"),
     ("[THINK]", "[/THINK]"),
 )
-MARKERS = frozenset(marker for pair in _THOUGHTS for marker in pair)
+MARKERS = frozenset(marker for pair in THOUGHTS for marker in pair)
 
 
 def after_thought(text: str) -> str | None:
@@ -17,9 +17,23 @@ def after_thought(text: str) -> str | None:
     Args:
         text: A reply. Its first thought may have been opened by the chat template.
     """
-    ends = [text.rfind(closing) + len(closing) for _, closing in _THOUGHTS if closing in text]
+    ends = [text.rfind(closing) + len(closing) for _, closing in THOUGHTS if closing in text]
     said = text[max(ends, default=0) :]
-    return None if any(opening in said for opening, _ in _THOUGHTS) else said
+    return None if any(opening in said for opening, _ in THOUGHTS) else said
+
+
+def leading_thought(text: str) -> tuple[str, str]:
+    """Split a text into the thought that it begins with and what follows; ('', text) without one.
+
+    The thought has both its marks: one that the chat template has opened cannot be told from an
+    answer in which a mark is quoted.
+    """
+    body = text.lstrip()
+    for opening, closing in THOUGHTS:
+        if body.startswith(opening) and closing in body:
+            thought, _, said = body[len(opening) :].partition(closing)
+            return thought, said
+    return "", text
 
 
 def open_thought(prompt: str) -> str:
@@ -29,4 +43,4 @@ def open_thought(prompt: str) -> str:
         prompt: A rendered prompt, whose template may begin the thought of the answer.
     """
     end = prompt.rstrip()
-    return next((opening for opening, _ in _THOUGHTS if end.endswith(opening)), "")
+    return next((opening for opening, _ in THOUGHTS if end.endswith(opening)), "")

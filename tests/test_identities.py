@@ -84,7 +84,7 @@ def computations() -> dict[str, Computation]:
 PINNED = {
     "statistics": "d8d67b699ca6395f",
     "phrases": "c4366fbbaf20a974",
-    "signature": "15251a47831d91d2",
+    "signature": "35a2b2eb0df1db33",
     "likelihood": "5692aa80e27d8771",
     "prompt embedding": "93d82a82cc5295a5",
     "turn likelihood": "399353b75ade2d07",
