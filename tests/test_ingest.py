@@ -235,3 +235,53 @@ def test_quarantine_closes_at_a_number_of_bytes(tmp_path: Path) -> None:
 def test_few_large_rows_are_enough_to_tell_the_shape(tmp_path: Path) -> None:
     large = [Record(n, {"question": "q" * (1 << 20), "answer": "a"}) for n in range(20)]
     assert len(head_of(iter(large))) == 8
+
+
+def empty_json(path: Path) -> None:
+    path.write_text("[]", encoding="utf-8")
+
+
+def only_a_header(path: Path) -> None:
+    path.write_text("question,answer\n", encoding="utf-8")
+
+
+def no_row_group(path: Path) -> None:
+    pq.write_table(pa.table({"question": pa.array([], "string")}), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("b.jsonl", Path.touch),
+        ("b.parquet", Path.touch),
+        ("b.json", empty_json),
+        ("b.csv", only_a_header),
+        ("b.parquet", no_row_group),
+    ],
+)
+@pytest.mark.parametrize("form", ["auto", "question_answer"])
+def test_a_file_without_rows_among_others_is_said_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, write: Any, form: Any
+) -> None:
+    lines(tmp_path / "a.jsonl", GOOD)
+    lines(tmp_path / "c.jsonl", GOOD)
+    write(tmp_path / name)
+    summary, examples, _ = run(tmp_path, Input(path="[abc].*", source="s", format=form))
+    assert summary.sources["s"].model_dump(exclude={"used", "quarantined"}) == {
+        "files": 3,
+        "rows": 14,
+        "examples": 14,
+    }
+    assert set(examples["file"].to_pylist()) == {"a.jsonl", "c.jsonl"}
+    assert f"'{name}', of the 3 files of '[abc].*', have no row" in caplog.text
+    for other in ("a.jsonl", "c.jsonl"):
+        (tmp_path / other).write_text(" \n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"'\[abc\]\.\*' holds no row"):
+        run(tmp_path, Input(path="[abc].*", source="s", format=form), folder="none")
+
+
+def test_an_input_without_rows_beside_another_is_an_error(tmp_path: Path) -> None:
+    lines(tmp_path / "a.jsonl", GOOD)
+    empty_json(tmp_path / "b.json")
+    with pytest.raises(InputError, match="'b.json' holds no row"):
+        run(tmp_path, Input(path="a.jsonl"), Input(path="b.json"))

@@ -130,3 +130,13 @@ def test_the_digest_of_a_hub_input_is_of_its_coordinates(tmp_path: Path) -> None
     pinned = Input(hub="org/data", revision="abc")
     assert digest(pinned, tmp_path) == digest(pinned.model_copy(), tmp_path)
     assert digest(pinned, tmp_path) != digest(Input(hub="org/data", revision="abd"), tmp_path)
+
+
+def test_a_glob_is_empty_only_where_all_of_its_files_are(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"'\*.jsonl' is empty"):
+        resolve(Input(path="*.jsonl"), tmp_path)
+    write(tmp_path, "c.jsonl")
+    found = resolve(Input(path="*.jsonl"), tmp_path)
+    assert [path.name for path in found] == ["a.jsonl", "b.jsonl", "c.jsonl"]

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from siftline.contracts import progress
 from siftline.contracts.config import Config
 from siftline.contracts.errors import InputError, RecipeError, nearest
 from siftline.contracts.examples import UniqueIds, content_hash, prompt_hash
+from siftline.contracts.printable import encodable
 from siftline.pipelines.ingestion.detection import head_of, shape_of
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.readers import read_input
@@ -74,8 +76,10 @@ def ingest(
     for item in inputs:
         count = counts.setdefault(item.source, Counter())
         columns: set[str] = set()
+        files: list[tuple[str, int]] = []  # and the rows of each
         for name, records in read_input(item, base, max_row_bytes, runs):
             count["files"] += 1
+            before = count["rows"]
             for number, outcome in _outcomes(_noticed(records, item, columns), item, name):
                 count["rows"] += 1
                 if on_progress:
@@ -88,6 +92,8 @@ def ingest(
                 for draft in outcome:
                     count["examples"] += 1
                     shards.add(_example(draft, ids, item.source, name, number))
+            files.append((name, count["rows"] - before))
+        _check_rows(item, files)
         _check_columns(item, columns)
     shards.flush()
     quarantine.close()
@@ -102,6 +108,25 @@ def _noticed(records: Iterator[Record], item: Input, columns: set[str]) -> Itera
         if item.columns and isinstance(record.value, dict) and len(columns) < _MOST_COLUMNS:
             columns.update(record.value)
         yield record
+
+
+def _check_rows(item: Input, files: Sequence[tuple[str, int]]) -> None:
+    """Check that an input holds rows, and name a file of it that holds none.
+
+    Raises:
+        InputError: None of its files holds a row.
+    """
+    empty = [name for name, rows in files if not rows]
+    if len(empty) == len(files):
+        raise InputError(
+            f"Input '{item.path or item.hub}' holds no row; expected at least one. Take it out."
+        )
+    if empty:
+        more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
+        progress.warn(
+            f"'{encodable(empty[0])}'{more}, of the {len(files):,} files of "
+            f"'{encodable(item.path or '')}', have no row; the others are read."
+        )
 
 
 def _check_columns(item: Input, columns: set[str]) -> None:
@@ -124,6 +149,8 @@ def _outcomes(
 ) -> Iterator[tuple[int, BadRow | list[Draft]]]:
     """Yield each record's number with its examples, or with what is wrong."""
     head = head_of(records)
+    if not head:
+        return
     shape = shape_of(head, item, name)
     for number, value in itertools.chain(head, records):
         yield number, value if isinstance(value, BadRow) else _outcome(value, shape, item)
@@ -171,8 +198,6 @@ def _source(count: Counter[str]) -> SourceIngest:
 def _check_share(summary: IngestSummary, first: dict[str, Any], limit: float, folder: Path) -> None:
     sources = summary.sources.values()
     rows = sum(source.rows for source in sources)
-    if not rows:
-        raise InputError("The inputs hold no row at all; expected at least one. Check their paths.")
     reasons: Counter[str] = Counter()
     for source in sources:
         reasons.update(source.quarantined)

@@ -109,7 +109,7 @@ def resolve(item: Input, base: Path, runs: Path | None = None) -> list[Path]:
 
     Raises:
         RecipeError: It matches nothing, or what it names is of an unknown type.
-        InputError: A file is empty, or a folder cannot be looked into.
+        InputError: All of its files are empty, or a folder cannot be looked into.
     """
     if item.path is None:
         return []
@@ -122,6 +122,10 @@ def resolve(item: Input, base: Path, runs: Path | None = None) -> list[Path]:
         )
     for path in found:
         _check(path, item.path)
+    if all(path.is_file() and path.stat().st_size == 0 for path in found):
+        raise InputError(
+            f"Input '{item.path}' is empty; expected at least one row. Take it out of the recipe."
+        )
     return found
 
 
@@ -150,8 +154,6 @@ def _check(path: Path, name: str) -> None:
         )
     elif not path.is_file():
         raise InputError(f"Input '{path.name}' is no file, or leads to none. Take it out.")
-    elif path.stat().st_size == 0:
-        raise InputError(f"Input '{path.name}' is empty; expected at least one row. Remove it.")
 
 
 def digest(item: Input, base: Path, runs: Path | None = None) -> str:

@@ -36,7 +36,7 @@ _DAMAGED = (OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeErr
 def read_input(
     item: Input, base: Path, max_row_bytes: int, runs: Path | None = None
 ) -> Iterator[tuple[str, Iterator[Record]]]:
-    """Yield the files of an input, each as its name and its records.
+    """Yield the files of an input, each as its name and its records; an empty one has none.
 
     Args:
         item: The input.
@@ -49,7 +49,9 @@ def read_input(
     """
     for path in resolve(item, base, runs):
         name = name_of(path, base)
-        if path.is_dir():
+        if path.is_file() and path.stat().st_size == 0:
+            yield name, iter(())
+        elif path.is_dir():
             yield name, _dataset(item, path, max_row_bytes)
         else:
             yield name, read_file(path, max_row_bytes)

@@ -62,10 +62,9 @@ def _input(name: str, folder: Path) -> Input:
     if encodable(name) != name:
         raise RecipeError(f"'{name}' is not UTF-8, which a recipe is; give it another name.")
     item = Input(path=os.path.relpath(name, folder))
-    shapes = {
-        shape_of(head_of(records), item, file)
-        for file, records in read_input(item, folder, _MAX_ROW_BYTES)
-    }
+    heads = [(file, head_of(rows)) for file, rows in read_input(item, folder, _MAX_ROW_BYTES)]
+    told = [(file, head) for file, head in heads if head] or heads  # a file may hold no row
+    shapes = {shape_of(head, item, file) for file, head in told}
     return item.model_copy(update={"format": shapes.pop()} if len(shapes) == 1 else {})
 
 
