@@ -283,5 +283,5 @@ def test_a_file_without_rows_among_others_is_said_and_counted(
 def test_an_input_without_rows_beside_another_is_an_error(tmp_path: Path) -> None:
     lines(tmp_path / "a.jsonl", GOOD)
     empty_json(tmp_path / "b.json")
-    with pytest.raises(InputError, match="'b.json' holds no row"):
+    with pytest.raises(InputError, match=r"'b\.json' holds no row"):
         run(tmp_path, Input(path="a.jsonl"), Input(path="b.json"))
