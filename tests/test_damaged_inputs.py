@@ -75,14 +75,28 @@ def test_a_value_that_python_cannot_hold_costs_its_row(
     assert json.loads(bad["raw"])["question"] == "q"
 
 
-def test_an_unknown_time_zone_and_a_struct_that_names_a_field_twice_are_told(
-    tmp_path: Path,
+def test_an_unknown_time_zone_is_told(tmp_path: Path) -> None:
+    pq.write_table(
+        table_with(pa.array([1] * 3, pa.timestamp("us", "Nowhere/Town"))), tmp_path / "a.parquet"
+    )
+    with pytest.raises(InputError, match=r"unreadable_value in row 1 \('value' of type"):
+        read(tmp_path, Input(path="a.parquet"))
+
+
+TWICE = pa.StructArray.from_arrays([pa.array([1] * 3)] * 2, names=["k", "k"])
+IN_LIST = pa.ListArray.from_arrays(pa.array([0, 1, 2, 3], pa.int32()), TWICE)
+
+
+@pytest.mark.parametrize("column", [TWICE, IN_LIST, pa.StructArray.from_arrays([TWICE], ["a"])])
+@pytest.mark.parametrize("suffix", ["parquet", "arrow"])
+def test_a_struct_that_names_a_field_twice_is_refused(
+    tmp_path: Path, column: pa.Array, suffix: str
 ) -> None:
-    twice = pa.StructArray.from_arrays([pa.array([1] * 3)] * 2, names=["k", "k"])
-    for column in (twice, pa.array([1] * 3, pa.timestamp("us", "Nowhere/Town"))):
-        pq.write_table(table_with(column), tmp_path / "a.parquet")
-        with pytest.raises(InputError, match=r"unreadable_value in row 1 \('value' of type"):
-            read(tmp_path, Input(path="a.parquet"))
+    table = table_with(column)
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(parquet_bytes(table) if suffix == "parquet" else arrow_bytes(table))
+    with pytest.raises(InputError, match=r"in the column 'value', .*'k', occurs twice"):
+        read(tmp_path, Input(path=path.name))
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "arrow"])

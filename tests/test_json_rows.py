@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.pipelines.ingestion import json_rows
+from siftline.pipelines.ingestion import json_cutting, json_rows
 from siftline.pipelines.ingestion.json_rows import read_json
 from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError
 
@@ -17,7 +17,7 @@ LIMIT = 1 << 20
 
 def read(data: bytes | str, limit: int = LIMIT) -> list[dict[str, Any] | BadRow]:
     raw = data.encode() if isinstance(data, str) else data
-    return list(read_json(io.BytesIO(raw), limit))
+    return list(read_json(lambda: io.BytesIO(raw), limit))
 
 
 def reasons(rows: list[dict[str, Any] | BadRow]) -> list[str | None]:
@@ -135,7 +135,7 @@ def test_a_row_over_the_limit_costs_one_row(monkeypatch: pytest.MonkeyPatch, chu
 
 
 def test_memory_is_bounded_by_the_limit() -> None:
-    cutter = json_rows._Cutter(100)
+    cutter = json_cutting.Cutter(100)
     cutter.feed(b'{"a": "')
     for _ in range(1000):
         cutter.feed(b"x" * 1000)

@@ -103,7 +103,8 @@ def test_csv_cells(tmp_path: Path) -> None:
     assert first == {"question": 'a "b"\nc', "answer": "d"}
     assert empty == {"question": "e", "answer": None}
     assert short == BadRow("wrong_type", "1 cells, expected 2", "only one")
-    assert latin == BadRow("invalid_utf8", "bytes that are not UTF-8", "f,\\xff")
+    assert (latin.reason, latin.raw) == ("invalid_utf8", "f,\\xff")
+    assert "byte 0xff, which is not UTF-8 and looks like cp1252: state" in latin.detail
     assert quote == {"question": '5" g', "answer": "h"}
 
 

@@ -102,6 +102,20 @@ def _check_schema(schema: pa.Schema) -> None:
     except UnicodeDecodeError as error:
         raise BrokenFileError("a column's name is not UTF-8") from error
     check_names(names)
+    for field in schema:
+        _check_fields(field.type, field.name)
+
+
+def _check_fields(kind: pa.DataType, name: str) -> None:
+    """Check that no struct inside a column has two fields of one name."""
+    inner = [kind.field(place) for place in range(kind.num_fields)]
+    if pa.types.is_struct(kind):
+        try:
+            check_names([field.name for field in inner])
+        except BrokenFileError as error:
+            raise BrokenFileError(f"in the column '{name}', {error}", error.remedy) from error
+    for field in inner:
+        _check_fields(field.type, name)
 
 
 def _rows(piece: pa.RecordBatch) -> list[dict[str, Any] | BadRow]:

@@ -6,14 +6,18 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from siftline.contracts.config import Config
 from siftline.contracts.errors import InputError, RecipeError, nearest
 from siftline.contracts.printable import encodable
+from siftline.pipelines.ingestion.charsets import charset
 from siftline.pipelines.ingestion.globbing import matches
 
-SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".parquet", ".arrow", ".feather")
+JSON = (".json", ".jsonl", ".ndjson")
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+COLUMNAR = (".parquet", ".arrow", ".feather")
+SUFFIXES = (*JSON, *DELIMITERS, *COLUMNAR)
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 CANONICAL = (
     "instruction",
@@ -44,6 +48,9 @@ class Input(Config):
         source: What its rows are called; the name of the file or Hub id by default.
         format: The rows' shape; `auto` looks at the first rows of each file.
         columns: Canonical field to the file's column, such as `{response: answer}`.
+        encoding: Of JSON and CSV, such as `cp1252`; UTF-8 by default, or what the byte order mark
+            of a file says.
+        delimiter: Between the cells of CSV; a comma by default, a tab in `.tsv` and `.tab`.
         config: Of a Hub dataset.
         split: Of a Hub or saved dataset.
         revision: Of a Hub dataset.
@@ -57,6 +64,8 @@ class Input(Config):
     source: str = ""
     format: Format = "auto"
     columns: dict[str, str] = {}
+    encoding: str | None = None
+    delimiter: str | None = None
     config: str | None = None
     split: str = "train"
     revision: str | None = None
@@ -74,10 +83,24 @@ class Input(Config):
         source = encodable(stem or Path(name).parent.name or "input")
         return {**data, "source": source}
 
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str | None) -> str | None:
+        return None if name is None else charset(name)
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str | None) -> str | None:
+        if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n\x00'):
+            raise ValueError("delimiter: expected one character, such as ';' or a tab.")
+        return delimiter
+
     @model_validator(mode="after")
     def _one_place(self) -> "Input":
         if (self.path is None) == (self.hub is None):
             raise ValueError("expected exactly one of 'path' and 'hub'.")
+        if self.hub is not None and (self.encoding or self.delimiter):
+            raise ValueError("'encoding' and 'delimiter' are of files; take them out beside 'hub'.")
         for field in self.columns:
             if field not in CANONICAL:
                 raise ValueError(f"columns: unknown field '{field}'.{nearest(field, CANONICAL)}")
@@ -121,7 +144,7 @@ def resolve(item: Input, base: Path, runs: Path | None = None) -> list[Path]:
             "recipe's folder. Correct 'path'."
         )
     for path in found:
-        _check(path, item.path)
+        _check(path, item)
     if all(path.is_file() and path.stat().st_size == 0 for path in found):
         raise InputError(
             f"Input '{item.path}' is empty; expected at least one row. Take it out of the recipe."
@@ -140,20 +163,32 @@ def is_saved_dataset(path: Path) -> bool:
     return (path / "state.json").exists() or (path / "dataset_dict.json").exists()
 
 
-def _check(path: Path, name: str) -> None:
+def _check(path: Path, item: Input) -> None:
+    kind = suffix(path)
     if path.is_dir():
         if not is_saved_dataset(path):
             raise RecipeError(
-                f"Input '{name}' is a folder, expected files or a folder saved by 'datasets'. "
-                f"Write a glob, such as '{name}/*.jsonl'."
+                f"Input '{item.path}' is a folder, expected files or a folder saved by 'datasets'. "
+                f"Write a glob, such as '{item.path}/*.jsonl'."
             )
-    elif suffix(path) not in SUFFIXES:
+    elif kind not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise RecipeError(
             f"Input '{path.name}' has an unknown type; expected {known}, plain, .gz or .zst."
         )
     elif not path.is_file():
         raise InputError(f"Input '{path.name}' is no file, or leads to none. Take it out.")
+    _check_fields(path.name, kind, item)
+
+
+def _check_fields(name: str, kind: str, item: Input) -> None:
+    """Check that what an input states of its files can be true of one of this kind."""
+    for field, kinds in (("encoding", (*JSON, *DELIMITERS)), ("delimiter", tuple(DELIMITERS))):
+        if getattr(item, field) is not None and kind not in kinds:
+            raise RecipeError(
+                f"'{field}' is stated for '{name}'; expected it of {', '.join(kinds)} alone. Make "
+                "an input of its own for that file, or take the field out."
+            )
 
 
 def digest(item: Input, base: Path, runs: Path | None = None) -> str:

@@ -1,75 +1,232 @@
-"""JSON arrays and JSON lines, read as a stream of rows.
+"""JSON arrays, JSON lines and JSON objects, read as a stream of rows.
 
-An array is cut into its elements by counting brackets outside strings, and each element is parsed
-by itself: memory does not grow with the file, and one broken element costs one row. Where a broken
-element has swallowed its neighbours (a bracket or a quote is missing), the rows that can be told by
-their keys are taken out of it again.
+An array is cut into its elements, and each element is parsed by itself: memory does not grow with
+the file, and one broken element costs one row. Where a broken element has swallowed its neighbours
+(a bracket or a quote is missing), the rows that can be told by their keys are taken out of it
+again.
 """
 
 import itertools
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError, shown, too_large
+from siftline.contracts import progress
+from siftline.contracts.printable import excerpt, printable
+from siftline.pipelines.ingestion.charsets import UTF8, not_in
+from siftline.pipelines.ingestion.json_cutting import elements, values
+from siftline.pipelines.ingestion.json_objects import (
+    IsRow,
+    after,
+    first_object,
+    members,
+    wrapped_list,
+)
+from siftline.pipelines.ingestion.rows import BadRow, shown, too_large
+from siftline.pipelines.ingestion.values import BadRecordError, parsed
 
 CHUNK_BYTES = 1 << 18
 _BOM = b"\xef\xbb\xbf"
 _KEY_SETS = 64  # of earlier rows that are remembered, to tell rows by their keys
-
-# A whole string, or a bracket, a comma or the quote that begins a string without an end.
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},"]', re.DOTALL)
-_INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _BEFORE_ROW = re.compile(rb",\s*(?=\{)")
+_BEFORE_OBJECT = re.compile(rb",?\s*\n(?=\{)")
+
+Rows = Iterator[dict[str, Any] | BadRow]
+Open = Callable[[], IO[bytes]]
 
 
-def read_json(stream: IO[bytes], limit: int) -> Iterator[dict[str, Any] | BadRow]:
-    """Yield the rows of a JSON array or of JSON lines, whichever the first byte says.
+def read_json(
+    opened: Open, limit: int, *, encoding: str = UTF8, is_row: IsRow = bool, name: str = ""
+) -> Rows:
+    """Yield the rows of a JSON array, of JSON lines, or of JSON objects.
 
     Args:
-        stream: UTF-8, with or without a byte order mark.
+        opened: Opens the file at its beginning, in UTF-8; byte order marks may stand where files
+            were put one after another. An object that is larger than a row may be is read twice.
         limit: Bytes of the largest row that is read.
+        encoding: What the file was in, for messages.
+        is_row: Tells whether an object has a shape that is known. One alone that has none, around a
+            list of such rows, is not a row but their wrapping.
+        name: Of the file, for messages.
 
     Raises:
         BrokenFileError: An array ends in the middle of a row that is over the limit, or goes on
-            after its closing bracket.
+            after its closing bracket; or it is not clear which list of an object holds the rows.
     """
+    chunks = _body(opened())
+    head = next(chunks, b"")
+    parser = _Parser(limit, encoding, name)
+    if head.startswith(b"["):
+        return parser.pieces(elements(itertools.chain([head[1:]], chunks), limit), _BEFORE_ROW)
+    if head.startswith(b"{"):
+        return _objects(_Ahead(head, chunks, limit), parser, opened, is_row)
+    return parser.lines(itertools.chain([head], chunks))
+
+
+def _body(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yield the chunks of a text without what stands before its first value."""
     chunks = iter(lambda: stream.read(CHUNK_BYTES), b"")
     head = b""
     for chunk in chunks:
-        head += chunk
-        if len(head) >= len(_BOM):
-            head = head.removeprefix(_BOM).lstrip()
-        if head:
+        head = (head + chunk).lstrip()
+        if head and not _BOM.startswith(head):  # else the mark may be cut in two
             break
     head = head.removeprefix(_BOM).lstrip()
-    if head.startswith(b"["):
-        yield from _array(head, chunks, limit)
-    else:
-        yield from (parse_row(raw, limit) for raw in _lines(head, chunks, limit))
+    return itertools.chain([head], chunks)
 
 
-def parse_row(raw: bytes, limit: int) -> dict[str, Any] | BadRow:
-    """Parse one JSON object, or say why it cannot be used."""
-    if len(raw) > limit:
-        return too_large(limit, raw)
-    try:
-        value = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return BadRow("invalid_utf8", str(error), shown(raw))
-    except (ValueError, RecursionError) as error:
-        return BadRow("invalid_json", str(error)[:500], shown(raw))
-    if not isinstance(value, dict):
-        detail = f"of type {type(value).__name__}, expected an object"
-        return BadRow("not_an_object", detail, shown(raw))
-    return value
+class _Parser:
+    """Parses raw values, each as a row."""
+
+    def __init__(self, limit: int, encoding: str, name: str) -> None:
+        self.limit, self._encoding, self._name = limit, encoding, name
+
+    def row(self, raw: bytes) -> dict[str, Any] | BadRow:
+        """Parse one JSON object, or say why it cannot be used."""
+        if len(raw) > self.limit:
+            return too_large(self.limit, raw)
+        raw = raw.removeprefix(_BOM)
+        try:
+            value = parsed(raw.decode(UTF8))
+        except UnicodeDecodeError:
+            return BadRow("invalid_utf8", not_in(raw, self._encoding) or "", shown(raw))
+        except BadRecordError as error:
+            return BadRow(error.reason, str(error), shown(raw))
+        except (ValueError, RecursionError) as error:
+            return BadRow("invalid_json", str(error)[:500], shown(raw))
+        if not isinstance(value, dict):
+            detail = f"of type {type(value).__name__}, expected an object"
+            return BadRow("not_an_object", detail, shown(raw))
+        return value
+
+    def warn_of_others(self, key: str, others: list[str]) -> None:
+        """Say which member of an object is read as a list of rows, and that others are not."""
+        if others:
+            left = excerpt(", ".join(f"'{other}'" for other in others))
+            progress.warn(
+                printable(
+                    f"'{self._name}' is one object: its rows are the list '{key}'; {left} beside "
+                    "it is not read."
+                )
+            )
+
+    def lines(self, chunks: Iterator[bytes]) -> Rows:
+        """Yield the rows of JSON lines; a comma after a row, as in an array, is none of it."""
+        for raw in _lines(chunks, self.limit):
+            line = raw.rstrip()
+            yield self.row(line[:-1] if line.endswith(b"},") else raw)
+
+    def pieces(self, raws: Iterator[bytes], border: re.Pattern[bytes]) -> Rows:
+        """Yield the rows that were cut from a file, with those that a broken one has swallowed.
+
+        Args:
+            raws: As they were cut.
+            border: What stands between two rows.
+        """
+        seen: set[frozenset[str]] = set()
+        for raw in raws:
+            row = self.row(raw)
+            if isinstance(row, dict):
+                if len(seen) < _KEY_SETS:
+                    seen.add(frozenset(row))
+                yield row
+            elif row.reason == "invalid_json":
+                yield from map(self.row, self._swallowed(raw, seen, border))
+            else:
+                yield row
+
+    def _swallowed(
+        self, raw: bytes, seen: set[frozenset[str]], border: re.Pattern[bytes]
+    ) -> list[bytes]:
+        """Cut a broken element at the rows in it that have the keys of earlier rows."""
+        pieces: list[bytes] = []
+        broken: list[bytes] = []
+        for part in border.split(raw):
+            # The array's end may be there too, where the broken row has swallowed it.
+            piece = part.rstrip(b"] \r\n\t")
+            row = self.row(piece)
+            if isinstance(row, dict) and frozenset(row) in seen:
+                pieces += [b", ".join(broken), piece] if broken else [piece]
+                broken = []
+            else:
+                broken.append(part.rstrip())
+        return [*pieces, b", ".join(broken)] if broken else pieces
 
 
-def _lines(head: bytes, chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
+class _Ahead:
+    """The beginning of a file, as far as it was looked at, and the rest of it."""
+
+    def __init__(self, head: bytes, chunks: Iterator[bytes], limit: int) -> None:
+        self.head, self._chunks, self._limit = head, chunks, limit
+
+    def look(self, enough: Callable[[bytes], object]) -> bytes:
+        """Return the beginning when that is enough, or as long as the largest row."""
+        while not enough(self.head) and len(self.head) <= self._limit:
+            chunk = next(self._chunks, b"")
+            if not chunk:
+                break
+            self.head += chunk
+        return self.head
+
+    def whole(self) -> Iterator[bytes]:
+        """Yield the file from its beginning."""
+        return itertools.chain([self.head], self._chunks)
+
+
+def _objects(ahead: _Ahead, parser: _Parser, opened: Open, is_row: IsRow) -> Rows:
+    """Return the rows of a file that begins with an object."""
+    line = ahead.look(lambda head: b"\n" in head).partition(b"\n")[0]
+    over_lines = not isinstance(parser.row(line), dict)
+    first: bytes | None = line
+    if over_lines:
+        first = first_object(ahead.look(lambda head: False))
+        if first is None and len(ahead.head) > parser.limit:
+            return _large(ahead, parser, opened, is_row)
+    row = parser.row(first or b"")
+    if not first or not isinstance(row, dict):
+        return parser.lines(ahead.whole())
+    if ahead.look(lambda head: head[len(first) :].strip())[len(first) :].strip():
+        if over_lines:
+            return parser.pieces(values(ahead.whole(), parser.limit), _BEFORE_OBJECT)
+        return parser.lines(ahead.whole())
+    wrapped = None if is_row(row) else _wrapped(lambda: iter([first]), parser, is_row)
+    return wrapped or iter([row])
+
+
+def _large(ahead: _Ahead, parser: _Parser, opened: Open, is_row: IsRow) -> Rows:
+    """Return the rows of a file that begins with an object over the limit."""
+    again = itertools.chain([ahead.whole()], iter(lambda: _body(opened()), None))
+    return _wrapped(lambda: next(again), parser, is_row) or parser.lines(next(again))
+
+
+def _wrapped(opened: Callable[[], Iterator[bytes]], parser: _Parser, is_row: IsRow) -> Rows | None:
+    """Return the rows of an object around a list of rows; None if a file is no such object.
+
+    Args:
+        opened: Gives the file from its beginning.
+        parser: Parses the rows.
+        is_row: Tells whether a row has a shape that is known.
+
+    Raises:
+        BrokenFileError: Several members of the object are lists of objects.
+    """
+    found = members(after(opened(), 1))
+    member = wrapped_list(found)
+    if member is None:
+        return None
+    raws = elements(after(opened(), member.begins), parser.limit, alone=False)
+    rows = parser.pieces(raws, _BEFORE_ROW)
+    first = next(rows)
+    if isinstance(first, BadRow) or not is_row(first):
+        return None
+    parser.warn_of_others(member.key, [each.key for each in found if each is not member])
+    return itertools.chain([first], rows)
+
+
+def _lines(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
     """Yield the lines that are not blank; one over the limit is cut just past it."""
     pending, cut = bytearray(), False
-    for chunk in itertools.chain([head], chunks):
+    for chunk in chunks:
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             if not cut and (line := bytes(pending + end)).strip():
@@ -83,120 +240,3 @@ def _lines(head: bytes, chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
             cut = True
     if pending.strip():
         yield bytes(pending)
-
-
-def _array(head: bytes, chunks: Iterator[bytes], limit: int) -> Iterator[dict[str, Any] | BadRow]:
-    seen: set[frozenset[str]] = set()
-    for raw in _elements(head, chunks, limit):
-        row = parse_row(raw, limit)
-        if isinstance(row, dict):
-            if len(seen) < _KEY_SETS:
-                seen.add(frozenset(row))
-            yield row
-        elif row.reason == "invalid_json":
-            yield from (parse_row(piece, limit) for piece in _swallowed(raw, seen))
-        else:
-            yield row
-
-
-def _swallowed(raw: bytes, seen: set[frozenset[str]]) -> list[bytes]:
-    """Cut a broken element at the rows in it that have the keys of earlier rows."""
-    pieces: list[bytes] = []
-    broken: list[bytes] = []
-    for part in _BEFORE_ROW.split(raw):
-        piece = part.rstrip(b"] \r\n\t")  # the array's end, where the broken row swallowed that too
-        row = parse_row(piece, len(piece))
-        if isinstance(row, dict) and frozenset(row) in seen:
-            pieces += [b", ".join(broken), piece] if broken else [piece]
-            broken = []
-        else:
-            broken.append(part.rstrip())
-    return [*pieces, b", ".join(broken)] if broken else pieces
-
-
-class _Cutter:
-    """Cuts an array, whose opening bracket is gone, into its elements, chunk by chunk."""
-
-    def __init__(self, limit: int) -> None:
-        self.closed = False
-        self.cut = False  # the current element is over the limit, and was given out up to there
-        self.rest = b""  # what belongs to no element yet
-        self._limit = limit
-        self._scanned = self._depth = 0
-        self._in_string = False
-
-    def feed(self, chunk: bytes) -> list[bytes]:
-        """Return the elements that end in this chunk; one over the limit only just past it."""
-        self.rest += chunk
-        start, elements = 0, []
-        for end in self._scan():
-            if not self.cut and (element := self.rest[start:end].strip()):
-                elements.append(element)
-            start, self.cut = end + 1, False
-        if not self.cut and self._scanned - start > self._limit:
-            elements.append(self.rest[start : start + self._limit + 1])
-            self.cut = True
-        if self.cut:  # what was passed is forgotten
-            start = self._scanned
-        self.rest, self._scanned = self.rest[start:], self._scanned - start
-        return elements
-
-    def _scan(self) -> list[int]:
-        """Return where the `,` or `]` after each element stands."""
-        ends: list[int] = []
-        if self._in_string:
-            self._leave_string()
-        if self._in_string:
-            return ends
-        for match in _TOKEN.finditer(self.rest, self._scanned):
-            self._scanned = match.end()
-            token = match.group()
-            if token == b'"':
-                self._in_string = True
-                self._leave_string()
-                return ends
-            if self._ends_element(token):
-                ends.append(match.start())
-            if self.closed:
-                return ends
-        self._scanned = len(self.rest)
-        return ends
-
-    def _leave_string(self) -> None:
-        """Go past the string's end, or else to the end of what there is, or its last backslash."""
-        inside = _INSIDE.match(self.rest, self._scanned)
-        self._scanned = inside.end() if inside else self._scanned
-        if self.rest[self._scanned : self._scanned + 1] == b'"':
-            self._in_string = False
-            self._scanned += 1
-
-    def _ends_element(self, token: bytes) -> bool:
-        if token in (b"{", b"["):
-            self._depth += 1
-        elif self._depth and token in (b"}", b"]"):
-            self._depth -= 1
-        elif self._depth == 0 and token in (b",", b"]"):
-            self.closed = token == b"]"
-            return True
-        return False
-
-
-def _elements(head: bytes, chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
-    """Yield the raw elements of a top-level array; one over the limit is cut just past it."""
-    cutter = _Cutter(limit)
-    for chunk in itertools.chain([head[1:]], chunks):
-        yield from cutter.feed(chunk)
-        if cutter.closed:
-            _nothing_follows(cutter.rest, chunks)
-            return
-    if cutter.cut:
-        raise BrokenFileError("the array ends inside a row that is over 'max_row_bytes'")
-    if cutter.rest.strip():
-        yield cutter.rest.strip()
-
-
-def _nothing_follows(tail: bytes, chunks: Iterator[bytes]) -> None:
-    for chunk in itertools.chain([tail], chunks):
-        if chunk.strip():
-            text = shown(chunk.strip()[:40])
-            raise BrokenFileError(f"the array goes on after its closing bracket, with '{text}'")

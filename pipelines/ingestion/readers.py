@@ -6,8 +6,6 @@ its raw text; a file that is damaged as a whole is an error.
 
 import contextlib
 import csv
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -15,19 +13,22 @@ from typing import IO, Any
 import pyarrow as pa
 
 from siftline.contracts.errors import InputError
-from siftline.contracts.printable import excerpt
+from siftline.contracts.printable import encodable, excerpt
 from siftline.pipelines.ingestion.arrow_rows import read_arrow
 from siftline.pipelines.ingestion.csv_rows import read_csv
 from siftline.pipelines.ingestion.inputs import (
+    COLUMNAR,
+    DELIMITERS,
     Input,
-    compression,
     is_saved_dataset,
     name_of,
     resolve,
     suffix,
 )
 from siftline.pipelines.ingestion.json_rows import read_json
+from siftline.pipelines.ingestion.opening import opened
 from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError, Record, within
+from siftline.pipelines.ingestion.shapes import detect
 
 # What pyarrow raises of a file that is damaged, besides its own exceptions.
 _DAMAGED = (OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeError, RecursionError)
@@ -54,32 +55,29 @@ def read_input(
         elif path.is_dir():
             yield name, _dataset(item, path, max_row_bytes)
         else:
-            yield name, read_file(path, max_row_bytes)
+            yield name, read_file(path, max_row_bytes, item)
     if item.hub is not None:
         yield item.hub, _dataset(item, base / item.hub, max_row_bytes)
 
 
-def read_file(path: Path, max_row_bytes: int) -> Iterator[Record]:
+def read_file(path: Path, max_row_bytes: int, item: Input | None = None) -> Iterator[Record]:
     """Yield the records of one file.
 
+    Args:
+        path: The file.
+        max_row_bytes: Larger rows are bad.
+        item: The input that it belongs to; its `encoding`, `delimiter` and `columns` count.
+
     Raises:
-        InputError: The file is damaged; the message names it.
+        InputError: The file is damaged, or of another kind than is read; the message names it.
     """
     kind = suffix(path)
     try:
-        with _open(path) as stream:
-            if kind in (".json", ".jsonl", ".ndjson"):
-                rows = read_json(stream, max_row_bytes)
-            elif kind == ".csv":
-                rows = read_csv(stream, max_row_bytes)
-            else:
-                rows = _arrow(stream, path, max_row_bytes)
-            yield from _numbered(rows)
+        yield from _numbered(_rows(path, max_row_bytes, item or Input(path=path.name)))
     except (*_DAMAGED, MemoryError, csv.Error, BrokenFileError, pa.ArrowException) as error:
-        raise InputError(
-            f"'{path.name}' cannot be read: {_said(error)}. Expected a whole {kind} file; "
-            "replace it or take it out of the recipe."
-        ) from error
+        remedy = error.remedy if isinstance(error, BrokenFileError) else ""
+        remedy = remedy or f"Expected a whole {kind} file; replace it or take it out of the recipe."
+        raise InputError(f"'{path.name}' cannot be read: {_said(error)}. {remedy}") from error
 
 
 def _numbered(rows: Iterable[dict[str, Any] | BadRow]) -> Iterator[Record]:
@@ -87,21 +85,27 @@ def _numbered(rows: Iterable[dict[str, Any] | BadRow]) -> Iterator[Record]:
     return (Record(number, row) for number, row in enumerate(rows, start=1))
 
 
-def _open(path: Path) -> IO[bytes]:
-    """Open a file, unpacked; one that was cut short raises OSError when its end is reached."""
-    if codec := compression(path):
-        return pa.CompressedInputStream(path.open("rb"), codec)  # type: ignore[no-any-return]
-    return path.open("rb")
+def _rows(path: Path, limit: int, item: Input) -> Iterator[dict[str, Any] | BadRow]:
+    def is_row(row: dict[str, Any]) -> bool:
+        return detect(row, item.columns) is not None
 
-
-def _arrow(stream: IO[bytes], path: Path, limit: int) -> Iterator[dict[str, Any] | BadRow]:
     with contextlib.ExitStack() as stack:
-        if compression(path):  # columnar files are read at random, so they are unpacked first
-            unpacked = stack.enter_context(tempfile.TemporaryFile())
-            shutil.copyfileobj(stream, unpacked)
-            unpacked.seek(0)
-            stream = unpacked
-        yield from read_arrow(stream, suffix(path), limit)
+        first = stack.enter_context(opened(path, item))
+        waiting = [first.stream]
+
+        def again() -> IO[bytes]:
+            return waiting.pop() if waiting else stack.enter_context(opened(path, item)).stream
+
+        if first.kind in COLUMNAR:
+            yield from read_arrow(again(), first.kind, limit)
+        elif first.kind in DELIMITERS:
+            between = item.delimiter or (None if first.kind == ".csv" else DELIMITERS[first.kind])
+            yield from read_csv(
+                again(), limit, delimiter=between, encoding=first.encoding, is_row=is_row
+            )
+        else:
+            name = encodable(path.name)
+            yield from read_json(again, limit, encoding=first.encoding, is_row=is_row, name=name)
 
 
 def _dataset(item: Input, path: Path, max_row_bytes: int) -> Iterator[Record]:

@@ -25,7 +25,15 @@ class Record(NamedTuple):
 
 
 class BrokenFileError(Exception):
-    """A file whose rows cannot be told apart any more."""
+    """A file whose rows cannot be told apart, or that is of another kind than is read.
+
+    Attributes:
+        remedy: A sentence of what to do; empty where it is to be replaced by a whole one.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.remedy = remedy
 
 
 def shown(raw: bytes) -> str:
@@ -69,4 +77,7 @@ def check_names(names: Sequence[str]) -> None:
     """
     for place, name in enumerate(names):
         if name in names[:place]:
-            raise BrokenFileError(f"a column's name, '{name}', occurs twice")
+            twice = (
+                f"a column's name, '{name}', occurs twice" if name else "two columns have no name"
+            )
+            raise BrokenFileError(twice, "Give each column a name of its own.")

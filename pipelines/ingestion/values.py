@@ -81,12 +81,33 @@ def take_first(fields: dict[str, Any], names: Iterable[str]) -> str | None:
     return None
 
 
+def parsed(text: str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        BadRecordError: `repeated_key`, since one of two values would be lost.
+        ValueError: It is no JSON.
+        RecursionError: It is nested too deeply.
+    """
+    return json.loads(text, object_pairs_hook=_distinct)
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+        detail = f"the key '{twice}' stands twice in one object, and one value would be lost"
+        raise BadRecordError("repeated_key", detail)
+    return members
+
+
 def json_value(value: Any) -> Any:
     """Parse a text that is JSON, since Parquet often holds tools that way."""
     if not isinstance(value, str):
         return plain(value)
     try:
-        return json.loads(value)
+        return parsed(value)
     except ValueError:
         return value
 
