@@ -17,7 +17,7 @@ from siftline.pipelines.ingestion.rows import (
     shown,
     within,
 )
-from siftline.pipelines.ingestion.values import TOO_DEEP
+from siftline.pipelines.ingestion.values import TOO_DEEP, StoredAsBytes
 
 # Bounds what rows that share a large value come to: a dictionary stores once what each row holds.
 _BATCH_ROWS = 16
@@ -35,6 +35,12 @@ _STORED: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType], ...] = (
     (pa.types.is_time32, pa.int32()),
     (pa.types.is_date64, pa.int64()),
     (pa.types.is_time64, pa.int64()),
+)
+_BYTES = (
+    pa.types.is_binary,
+    pa.types.is_large_binary,
+    pa.types.is_binary_view,
+    pa.types.is_fixed_size_binary,
 )
 _LISTS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Field], pa.DataType]], ...] = (
     (pa.types.is_list, pa.list_),
@@ -60,9 +66,36 @@ def read_arrow(stream: IO[bytes], kind: str, limit: int) -> Iterator[dict[str, A
     """
     for batch in _parquet(stream) if kind == ".parquet" else map(_checked, _arrow(stream)):
         size = _rows_within(batch.nbytes, len(batch))
+        binary = [field.name for field in batch.schema if _holds_bytes(field.type)]
         for start in range(0, len(batch), size):
             for row in _rows(batch.slice(start, size)):
-                yield row if isinstance(row, BadRow) else within(row, limit)
+                yield row if isinstance(row, BadRow) else within(_with_texts(row, binary), limit)
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    """Return whether there are bytes in a column, which may be texts."""
+    inner = [kind.value_type] if pa.types.is_dictionary(kind) else []
+    inner += [kind.field(place).type for place in range(kind.num_fields)]
+    return any(is_bytes(kind) for is_bytes in _BYTES) or any(map(_holds_bytes, inner))
+
+
+def _with_texts(row: dict[str, Any], binary: list[str]) -> dict[str, Any]:
+    """Return a row whose columns of bytes are texts where they can be."""
+    for name in binary:
+        value = _as_text(row[name])
+        row[name] = StoredAsBytes(value) if isinstance(value, str) else value
+    return row
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value
+    if isinstance(value, dict):
+        return {key: _as_text(entry) for key, entry in value.items()}
+    return [_as_text(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _rows_within(size: int, rows: int) -> int:

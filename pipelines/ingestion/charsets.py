@@ -20,7 +20,7 @@ _NO_CHARSETS = (
     "punycode",
     "unicode_escape",
     "raw_unicode_escape",
-    "utf-7",
+    "utf_7",
     "undefined",
     "charmap",
 )
@@ -35,7 +35,10 @@ def charset(name: str) -> str:
     """
     try:
         found = codecs.lookup(name).name
-        known = found not in _NO_CHARSETS and "{\n".encode(found).decode(found) == "{\n"
+        known = (
+            found.replace("-", "_") not in _NO_CHARSETS
+            and "{\n".encode(found).decode(found) == "{\n"
+        )
     except (LookupError, UnicodeError, ValueError, TypeError):
         known = False
     if not known:

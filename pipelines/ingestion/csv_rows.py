@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+from siftline.contracts.printable import excerpt
 from siftline.pipelines.ingestion.charsets import UTF8, not_in
 from siftline.pipelines.ingestion.rows import (
     RAW_CHARS,
@@ -155,8 +156,10 @@ class _Table:
         if cells == self._header:
             return BadRow("repeated_header", "the names of the columns once more", visible)
         count = len(self._names)
-        if any(cells[count:]):
-            return BadRow("wrong_type", "a value in a column without a name", visible)
+        for place, cell in enumerate(cells[count:], start=count + 1):
+            if cell:
+                detail = f"'{excerpt(cell, 40)}' in column {place}, which has no name"
+                return BadRow("wrong_type", detail, visible)
         return dict(zip(self._names, (cell or None for cell in cells[:count]), strict=True))
 
     def _bytes(self, cells: list[str]) -> bytes:

@@ -66,13 +66,13 @@ def read_json(
 def _body(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield the chunks of a text without what stands before its first value."""
     chunks = iter(lambda: stream.read(CHUNK_BYTES), b"")
-    head = b""
+    head = body = b""
     for chunk in chunks:
-        head = (head + chunk).lstrip()
-        if head and not _BOM.startswith(head):  # else the mark may be cut in two
+        head += chunk
+        body = head.lstrip().removeprefix(_BOM).lstrip()
+        if body and not _BOM.startswith(body):  # the mark may be cut in two
             break
-    head = head.removeprefix(_BOM).lstrip()
-    return itertools.chain([head], chunks)
+    return itertools.chain([body], chunks)
 
 
 class _Parser:
@@ -114,7 +114,7 @@ class _Parser:
         """Yield the rows of JSON lines; a comma after a row, as in an array, is none of it."""
         for raw in _lines(chunks, self.limit):
             line = raw.rstrip()
-            yield self.row(line[:-1] if line.endswith(b"},") else raw)
+            yield self.row(line[:-1] if line.endswith(b",") else raw)
 
     def pieces(self, raws: Iterator[bytes], border: re.Pattern[bytes]) -> Rows:
         """Yield the rows that were cut from a file, with those that a broken one has swallowed.
@@ -175,21 +175,22 @@ class _Ahead:
 
 def _objects(ahead: _Ahead, parser: _Parser, opened: Open, is_row: IsRow) -> Rows:
     """Return the rows of a file that begins with an object."""
-    line = ahead.look(lambda head: b"\n" in head).partition(b"\n")[0]
-    over_lines = not isinstance(parser.row(line), dict)
-    first: bytes | None = line
-    if over_lines:
+    first: bytes | None = ahead.look(lambda head: b"\n" in head).partition(b"\n")[0]
+    is_line = isinstance(parser.row(first), dict)
+    if not is_line:
         first = first_object(ahead.look(lambda head: False))
-        if first is None and len(ahead.head) > parser.limit:
+        if len(first or ahead.head) > parser.limit:
             return _large(ahead, parser, opened, is_row)
     row = parser.row(first or b"")
-    if not first or not isinstance(row, dict):
+    if not first or not isinstance(row, dict) or not (is_line or b"\n" in first):
         return parser.lines(ahead.whole())
     if ahead.look(lambda head: head[len(first) :].strip())[len(first) :].strip():
-        if over_lines:
-            return parser.pieces(values(ahead.whole(), parser.limit), _BEFORE_OBJECT)
-        return parser.lines(ahead.whole())
-    wrapped = None if is_row(row) else _wrapped(lambda: iter([first]), parser, is_row)
+        if is_line:
+            return parser.lines(ahead.whole())
+        return parser.pieces(values(ahead.whole(), parser.limit), _BEFORE_OBJECT)
+    # A column of that name holds texts where it is a conversation; else it is a list of rows.
+    rest = {key: value for key, value in row.items() if key != "data"}
+    wrapped = None if is_row(rest) else _wrapped(lambda: iter([first]), parser, is_row)
     return wrapped or iter([row])
 
 

@@ -23,6 +23,13 @@ class BadRecordError(Exception):
         self.reason = reason
 
 
+class StoredAsBytes(str):
+    """A text that its file holds as bytes, as some writers do with all texts.
+
+    Where a text is used it is one; in metadata it stays bytes, whatever these may stand for.
+    """
+
+
 def kind_of(value: Any) -> str:
     """Return the type of a value, as messages say it."""
     return f"of type {type(value).__name__}"
@@ -114,6 +121,8 @@ def json_value(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON can hold it: dates in ISO form, bytes in base64."""
+    if isinstance(value, StoredAsBytes):
+        value = value.encode()
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
