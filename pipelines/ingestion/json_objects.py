@@ -32,10 +32,10 @@ class Member(NamedTuple):
     begins: int
 
 
-def first_object(head: bytes) -> bytes | None:
-    """Return the object that a text begins with; None if it has no end."""
+def first_object(head: bytes) -> bytes:
+    """Return the object that a text begins with; nothing if it has no end."""
     pieces = Cutter(len(head), "nothing").feed(head)
-    return head[: pieces[0].begins + len(pieces[0].raw)] if pieces else None
+    return head[: pieces[0].begins + len(pieces[0].raw)] if pieces else b""
 
 
 def members(chunks: Chunks) -> list[Member]:

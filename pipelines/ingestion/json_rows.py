@@ -30,6 +30,7 @@ _BOM = b"\xef\xbb\xbf"
 _KEY_SETS = 64  # of earlier rows that are remembered, to tell rows by their keys
 _BEFORE_ROW = re.compile(rb",\s*(?=\{)")
 _BEFORE_OBJECT = re.compile(rb",?\s*\n(?=\{)")
+_COMMA = re.compile(rb"(?<=\})\s*,\s*\Z")
 
 Rows = Iterator[dict[str, Any] | BadRow]
 Open = Callable[[], IO[bytes]]
@@ -113,8 +114,8 @@ class _Parser:
     def lines(self, chunks: Iterator[bytes]) -> Rows:
         """Yield the rows of JSON lines; a comma after a row, as in an array, is none of it."""
         for raw in _lines(chunks, self.limit):
-            line = raw.rstrip()
-            yield self.row(line[:-1] if line.endswith(b",") else raw)
+            found = _COMMA.search(raw) if raw.rstrip().endswith(b",") else None
+            yield self.row(raw[: found.start()] if found else raw)
 
     def pieces(self, raws: Iterator[bytes], border: re.Pattern[bytes]) -> Rows:
         """Yield the rows that were cut from a file, with those that a broken one has swallowed.
@@ -175,14 +176,14 @@ class _Ahead:
 
 def _objects(ahead: _Ahead, parser: _Parser, opened: Open, is_row: IsRow) -> Rows:
     """Return the rows of a file that begins with an object."""
-    first: bytes | None = ahead.look(lambda head: b"\n" in head).partition(b"\n")[0]
+    first = ahead.look(lambda head: b"\n" in head).partition(b"\n")[0]
     is_line = isinstance(parser.row(first), dict)
     if not is_line:
         first = first_object(ahead.look(lambda head: False))
         if len(first or ahead.head) > parser.limit:
             return _large(ahead, parser, opened, is_row)
-    row = parser.row(first or b"")
-    if not first or not isinstance(row, dict) or not (is_line or b"\n" in first):
+    row = parser.row(first)
+    if not isinstance(row, dict) or not (is_line or b"\n" in first):
         return parser.lines(ahead.whole())
     if ahead.look(lambda head: head[len(first) :].strip())[len(first) :].strip():
         if is_line:
