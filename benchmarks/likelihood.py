@@ -34,7 +34,7 @@ from siftline.models.devices import resolve_dtype
 from siftline.models.engine.packing import plan_packs
 from siftline.models.likelihood import BATCH_TOKENS, Encoded, Pair
 from siftline.models.loading import load_language_model
-from siftline.models.rendering import render_plain
+from siftline.models.plain_rendering import render_plain
 from siftline.models.store.conversion import loadable_folder
 from siftline.models.store.files import find_model
 

@@ -22,7 +22,7 @@ from ingest import processor
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.likelihood import Pair
 from siftline.models.loading import load_language_model
-from siftline.models.rendering import render_plain
+from siftline.models.plain_rendering import render_plain
 
 DATA = Path(__file__).parent.parent / "data_samples" / "candidates.jsonl"
 PAIRS = 60

@@ -29,7 +29,7 @@ from siftline.contracts.model_spec import ModelSpec
 from siftline.models.devices import resolve_dtype
 from siftline.models.likelihood import Encoded
 from siftline.models.loading import open_language_model
-from siftline.models.rendering import render_plain
+from siftline.models.plain_rendering import render_plain
 from siftline.models.store.conversion import loadable_folder
 from siftline.models.store.files import find_model
 from siftline.models.training.proxy import SHAPES

@@ -30,7 +30,8 @@ from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
 from siftline.models.likelihood import Encoded, Pair
 from siftline.models.loading import open_language_model
-from siftline.models.rendering import render_plain
+from siftline.models.plain_rendering import render_plain
+from siftline.models.talks import Talk
 from siftline.models.training.loop import Hyperparameters, train
 from siftline.models.training.proxy import SHAPES
 from siftline.models.training.rows import TrainingRow, training_rows
@@ -304,7 +305,7 @@ def study(
     folder: Path, mixture: Mixture, scorer: Any, arguments: argparse.Namespace
 ) -> tuple[dict[tuple[str, int, int], Floats], dict[str, int]]:
     """Train a target for every method, budget and seed."""
-    talks = [turns_of(row) for row in mixture.pool]
+    talks = [Talk(turns_of(row)) for row in mixture.pool]
     found = training_rows(talks, "plain", scorer, MAX_TOKENS)
     training_row_of = {}
     for number, (row, training_row) in enumerate(zip(mixture.pool, found, strict=True)):

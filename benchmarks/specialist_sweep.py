@@ -44,6 +44,7 @@ from siftline.models.holding import let_go
 from siftline.models.likelihood import Encoded, Pair
 from siftline.models.loading import load_language_model, load_tuned
 from siftline.models.rendering import render
+from siftline.models.talks import Talk
 from siftline.models.training.proxy import SHAPES
 from siftline.models.training.rows import TrainingRow, training_rows
 from siftline.models.training.tuning import Tuning
@@ -145,7 +146,7 @@ def write_pool(
 
     A row that teaches nothing would make the total of rows smaller than it says.
     """
-    talks = [turns_of(row) for row in rows]
+    talks = [Talk(turns_of(row)) for row in rows]
     found = training_rows(talks, arguments.template, scorer, arguments.max_tokens)
     learned: dict[str, int] = {}
     with path.open("w", encoding="utf-8") as file:

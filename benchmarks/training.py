@@ -25,6 +25,7 @@ from s2l_study import MAX_TOKENS, make_model, read_mixture, turns_of
 
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.loading import open_language_model, open_weights
+from siftline.models.talks import Talk
 from siftline.models.training.loop import Hyperparameters, train
 from siftline.models.training.proxy import SHAPES
 from siftline.models.training.rows import TrainingRow, training_rows
@@ -111,7 +112,8 @@ def main() -> None:
             make_model(folder / "model", mixture.pool, arguments.shape)
         spec = ModelSpec(name=name, dtype="float32")
         scorer = open_language_model(spec)
-        found = training_rows([turns_of(row) for row in mixture.pool], "plain", scorer, MAX_TOKENS)
+        talks = [Talk(turns_of(row)) for row in mixture.pool]
+        found = training_rows(talks, "plain", scorer, MAX_TOKENS)
         rows = [each for each in found if isinstance(each, TrainingRow)]
         for _ in range(arguments.rounds):
             seconds["siftline"].append(ours(spec, rows, folder))

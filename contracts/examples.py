@@ -83,12 +83,18 @@ def prompt_hash(
     prompt = [
         _turn(message, normalise(message["content"]), of_prompt=True) for message in messages[:-1]
     ]
-    if media:
-        held = json.loads(media)
-        parts = {n: part for n, part in held.pop(PARTS, {}).items() if int(n) < len(prompt)}
-        held |= {PARTS: parts} if parts else {}
-        media = json.dumps(held) if held else None
-    return _hash(prompt, tools, media)
+    return _hash(prompt, tools, media_of_prompt(messages, media))
+
+
+def media_of_prompt(messages: Sequence[Message], media: str | None) -> str | None:
+    """Return the images, sounds and files of a conversation without those of its last turn."""
+    if not media:
+        return None
+    held = json.loads(media)
+    before = len(messages) - 1
+    parts = {n: part for n, part in held.pop(PARTS, {}).items() if int(n) < before}
+    held |= {PARTS: parts} if parts else {}
+    return json.dumps(held) if held else None
 
 
 def prompt_text(messages: Sequence[Message]) -> str:
@@ -123,8 +129,10 @@ def _turn(message: Message, content: str, *, of_prompt: bool = False) -> list[An
 
 
 def _hash(turns: list[list[Any]], tools: str | None, media: str | None) -> str:
-    # The null stands where the calls of all turns once did, so that rows without calls keep theirs.
-    identity = [turns, json.loads(tools) if tools else None, None]
+    # The null stands where the calls of all turns once did, so that rows of text alone keep theirs.
+    # Tools are in an object, because the scores of the hashes that they had before were made of a
+    # conversation without them.
+    identity = [turns, {"tools": json.loads(tools)} if tools else None, None]
     identity += [json.loads(media)] if media else []
     canonical = json.dumps(identity, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]

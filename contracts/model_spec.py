@@ -52,6 +52,10 @@ class ModelSpec(Config):
         trust_remote_code: Allow a Hub model to run its own Python code. Off unless the recipe
             turns it on.
         server: Where the model runs; None for this machine.
+        system: What becomes of a system turn in the chat template; `merge` puts it into the user's
+            turn behind it, a blank line between, for models that know no system turn.
+        reasoning: How a thought that came in a field reaches the chat template: under the name
+            that the `template` reads, or `inline`, as a `<think>` block before the content.
     """
 
     name: str
@@ -59,3 +63,5 @@ class ModelSpec(Config):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
     server: ServerSpec | None = None
+    system: Literal["keep", "merge"] = "keep"
+    reasoning: Literal["template", "inline"] = "template"

@@ -5,9 +5,10 @@ It is part of the identity of every cached score, so two models with one fingerp
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
+from siftline.models.chat_messages import AS_GIVEN
+from siftline.models.chat_rendering import TEMPLATE_DATE
 from siftline.models.devices import resolve_device, resolve_dtype
 from siftline.models.likelihood import ENGINE_REVISION
-from siftline.models.rendering import TEMPLATE_DATE
 from siftline.models.store.builtin import TOY, builtin_name
 from siftline.models.store.conversion import CONVERSION_REVISION, is_gguf
 from siftline.models.store.digests import (
@@ -23,6 +24,7 @@ from siftline.models.toy import TOY_REVISION
 
 # Bumped when a server's answers would be read in another way.
 SERVER_REVISION = 1
+_UNSTATED = AS_GIVEN._asdict()
 
 
 def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
@@ -42,7 +44,9 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
     """
     if spec.server is not None:
         # What the server runs under this name is known to nobody but its owner.
-        return {"name": spec.name, "server": spec.server.url, "engine": f"server-{SERVER_REVISION}"}
+        engine = f"server-{SERVER_REVISION}"
+        asked = {"name": spec.name, "server": spec.server.url, "engine": engine}
+        return asked | _chat_options(spec)
     if builtin_name(spec.name) == TOY:
         return {"name": spec.name, "engine": f"toy-{TOY_REVISION}"}
     place = resolve_device(device)  # before anything is downloaded
@@ -57,7 +61,14 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
         "engine": f"transformers-{ENGINE_REVISION}",
         "template_date": TEMPLATE_DATE.date().isoformat(),
         **converted,
+        **_chat_options(spec),
     }
+
+
+def _chat_options(spec: ModelSpec) -> dict[str, str]:
+    """Return how turns reach the chat template, where that is stated."""
+    stated = {"system": spec.system, "reasoning": spec.reasoning}
+    return {name: each for name, each in stated.items() if each != _UNSTATED[name]}
 
 
 def digest_now(spec: ModelSpec) -> str | None:

@@ -17,6 +17,7 @@ from siftline.contracts.config import Config
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
+from siftline.models.chat_messages import Tools
 from siftline.models.likelihood import LanguageModel, OnBatch
 from siftline.models.rendering import Template
 
@@ -97,6 +98,7 @@ class Generator(Protocol):
         sampling: Sampling,
         *,
         template: Template = "chat",
+        tools: Sequence[Tools] | None = None,
         on_batch: OnBatch | None = None,
     ) -> Generations:
         """Sample responses.
@@ -105,6 +107,7 @@ class Generator(Protocol):
             prompts: Conversations that the model is to continue.
             sampling: How many responses are drawn, and how.
             template: The template that renders the prompts.
+            tools: What each of the prompts offers to be called; None where none offers anything.
             on_batch: Called now and then with the numbers of prompts that are finished and of
                 tokens; every prompt is reported exactly once.
 
@@ -137,6 +140,13 @@ class Generator(Protocol):
 
 class GenerativeModel(LanguageModel, Generator, Protocol):
     """A language model that scores and answers."""
+
+
+def tools_of_each(
+    prompts: Sequence[Conversation], tools: Sequence[Tools] | None
+) -> Sequence[tuple[Conversation, Tools]]:
+    """Return each prompt with what it offers to be called."""
+    return list(zip(prompts, tools if tools is not None else [()] * len(prompts), strict=True))
 
 
 def option_in(token: str) -> str:

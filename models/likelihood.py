@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
+from siftline.models.chat_messages import CALL_FORMS, CallForm, Tools
 
 # Bumped when the engine would give other scores, beyond rounding, for the same model and text. It
 # is part of the identity of every cached score.
@@ -109,17 +110,29 @@ class LanguageModel(Protocol):
         """The texts that a chat template may use as control tokens."""
         ...
 
-    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
+    def render_chat(
+        self,
+        messages: list[Message],
+        generation_prompt: bool,
+        tools: Tools = (),
+        form: CallForm = CALL_FORMS[0],
+    ) -> str:
         """Render messages through the chat template of the model.
 
         Args:
             messages: The turns.
             generation_prompt: Whether to end with what opens a response of the model.
+            tools: What the conversation offers to be called.
+            form: How calls are handed to the template.
 
         Raises:
             ModelError: The model has no chat template.
             ValueError: The template refuses these messages.
         """
+        ...
+
+    def say_refusal(self, reason: str) -> None:
+        """Log why the chat template refuses a conversation, once for each reason."""
         ...
 
     def log_likelihood(

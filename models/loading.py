@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
+from siftline.models.chat_messages import ChatOptions
 from siftline.models.devices import resolve_device, resolve_dtype
 from siftline.models.embedding import Embedder, SentenceEmbedder
 from siftline.models.entailment import EntailmentModel
@@ -182,7 +183,7 @@ def _while_unchanged(
     Of one name only one revision is kept, so that a branch that moves does not fill the memory.
     """
     model = find_model(spec)
-    place = (role, spec.name, spec.dtype, device)
+    place = (role, spec.name, spec.dtype, ChatOptions.of(spec), device)
     identity = (spec.trust_remote_code, digest_of(model, spec.trust_remote_code))
     return held(place, identity, lambda: load(spec, model, device))
 
@@ -220,7 +221,8 @@ def _engine(
     """Return the engine on some weights, with the tokenizer of the model that they belong to."""
     from siftline.models.engine.transformer import TransformerModel
 
-    return TransformerModel(_moved(weights, device), load_tokenizer(spec, folder), spec.name)
+    tokenizer = load_tokenizer(spec, folder)
+    return TransformerModel(_moved(weights, device), tokenizer, spec.name, ChatOptions.of(spec))
 
 
 def _embedder(spec: ModelSpec, model: ModelFolder, device: str) -> Embedder:

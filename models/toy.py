@@ -17,6 +17,7 @@ import numpy as np
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
+from siftline.models.chat_messages import CALL_FORMS, CallForm, Tools
 from siftline.models.embedding import Embeddings
 from siftline.models.generation import (
     LENGTH,
@@ -27,6 +28,7 @@ from siftline.models.generation import (
     Sample,
     Sampling,
     stream,
+    tools_of_each,
 )
 from siftline.models.likelihood import (
     BATCH_TOKENS,
@@ -69,13 +71,22 @@ class ToyLanguageModel:
     window = _WINDOW
     special_tokens: tuple[str, ...] = ()
 
-    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
+    def render_chat(
+        self,
+        messages: list[Message],
+        generation_prompt: bool,
+        tools: Tools = (),
+        form: CallForm = CALL_FORMS[0],
+    ) -> str:
         """Refuse: the toy has no chat template.
 
         Raises:
             ModelError: Always.
         """
         raise ModelError("The model 'builtin:toy' has no chat template; use template 'plain'.")
+
+    def say_refusal(self, reason: str) -> None:
+        """Do nothing: there is no chat template that could refuse a conversation."""
 
     def log_likelihood(
         self,
@@ -106,13 +117,14 @@ class ToyLanguageModel:
         sampling: Sampling,
         *,
         template: Template = "chat",
+        tools: Sequence[Tools] | None = None,
         on_batch: OnBatch | None = None,
     ) -> Generations:
         """Sample responses; see :class:`siftline.models.generation.Generator`."""
         rows: list[list[Sample] | str] = []
         tokens = 0
-        for prompt in prompts:
-            rendered = render_prompt(prompt, template, self)
+        for prompt, offered in tools_of_each(prompts, tools):
+            rendered = render_prompt(prompt, template, self, offered)
             if isinstance(rendered, str):
                 rows.append(rendered)
             elif len(rendered.text.encode()) >= self.window:

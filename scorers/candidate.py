@@ -17,8 +17,10 @@ from siftline.models.generation import STOP, Generator, Sample, Sampling
 from siftline.models.likelihood import OK
 from siftline.models.loading import load_language_model, load_tuned
 from siftline.models.rendering import Template
+from siftline.models.talks import prompts_of
 from siftline.models.thoughts import after_thought
 from siftline.models.training.tuning import Tuning
+from siftline.scorers.asking import answers_to
 from siftline.scorers.statuses import CUT, EMPTY, UNFINISHED_THOUGHT
 from siftline.scorers.tables import table_of
 
@@ -62,7 +64,7 @@ class Candidate(RunsModel, Scorer):
         """
         spec = runtime.spec(self.model)
         keys = rows["prompt_id"].to_pylist()
-        turns = rows["messages"].to_pylist()
+        talks = prompts_of(rows)
         folds = [self.tuning.fold_of(key) if self.tuning else 0 for key in keys]
         records: dict[int, tuple[Any, ...]] = {}
         usage = Usage()
@@ -73,11 +75,12 @@ class Candidate(RunsModel, Scorer):
                 records |= {row: (keys[row], NO_MODEL, None, None) for row in of_fold}
                 progress.advance(len(of_fold))
                 continue
-            answers = model.generate(
-                [turns[row][:-1] for row in of_fold],
+            answers = answers_to(
+                model,
+                [talks[row] for row in of_fold],
                 Sampling(temperature=0, max_tokens=self.max_tokens),
-                template=self.template,
-                on_batch=progress.advance,
+                self.template,
+                progress.advance,
             )
             usage = usage.plus(answers.usage)
             for row, answer in zip(of_fold, answers.rows, strict=True):

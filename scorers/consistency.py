@@ -73,7 +73,7 @@ class Consistency(Scorer):
         """
         statuses: list[str] = []
         comparisons: list[list[Comparison | None]] = []  # [rows][samples], None for no answer
-        for row in rows.select(["messages", "samples"]).to_pylist():
+        for row in rows.select(["messages", "tools", "media", "samples"]).to_pylist():
             status = answerable(row)
             status = row["samples"]["status"] if status == OK else status
             statuses.append(status)
@@ -95,7 +95,7 @@ class Consistency(Scorer):
         short = marked is not None or len(response.split()) <= self.short_words
         # Numbers are those of final answers, which a text that was cut may lack.
         short |= self.comparer.kind == "numeric"
-        question = question_of(row["messages"][:-1])
+        question = question_of(row["messages"][:-1], row["tools"])
         comparisons: list[Comparison | None] = []
         for text, finished in zip(row["samples"]["texts"], row["samples"]["finished"], strict=True):
             said = after_thought(text) or ""

@@ -17,7 +17,7 @@ from siftline.contracts.computation import RunsModel
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.loading import load_embedder
-from siftline.models.rendering import render_plain
+from siftline.models.plain_rendering import render_plain
 from siftline.scorers.tables import vector_column
 
 

@@ -94,7 +94,7 @@ class ParaphraseEquivalence(Scorer):
 
 def _equivalence(rows: pa.Table, answers: str, gold: Gold, runtime: Runtime) -> Scored:
     """Compare the answers of one table with the gold ones."""
-    records = rows.select(["messages", "metadata", gold.table, answers]).to_pylist()
+    records = rows.select(["messages", "tools", "metadata", gold.table, answers]).to_pylist()
     statuses = [_comparable(row, answers, gold) for row in records]
     asked = [
         row
@@ -142,7 +142,7 @@ def _judged(
         return Agreement([float(passed) for passed in passing(judge, programs)], Usage())
     pairs = [
         Comparison(
-            question_of(row["messages"][:-1]),
+            question_of(row["messages"][:-1], row["tools"]),
             answer_of(row["messages"]),
             _said(row[answers]["text"]),
         )

@@ -48,7 +48,7 @@ class Gold(Scorer):
         Raises:
             ModelError: There is no sandbox to run code in.
         """
-        records = rows.select(["messages", "metadata"]).to_pylist()
+        records = rows.select(["messages", "media", "metadata"]).to_pylist()
         statuses = [self._status(row) for row in records]
         if isinstance(self.judge, Execution):
             with_tests = [place for place, status in enumerate(statuses) if status == OK]

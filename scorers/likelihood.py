@@ -8,7 +8,6 @@ from pydantic import Field
 
 from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
-from siftline.contracts.examples import calls_of
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import (
@@ -19,7 +18,8 @@ from siftline.models.likelihood import (
     ResponseLikelihood,
 )
 from siftline.models.loading import load_language_model
-from siftline.models.rendering import TOOL_CALLS, Template, render
+from siftline.models.rendering import Template, render
+from siftline.models.talks import of_each, talks_of
 from siftline.scorers.tables import table_of
 
 LIKELIHOOD = pa.schema(
@@ -88,8 +88,8 @@ class Likelihood(LikelihoodFields, Scorer):
     """How likely a model finds each response, given its prompt.
 
     Score columns of the table `likelihood`: those of :data:`LIKELIHOOD`. A row that cannot be
-    scored has a status other than `ok` and null scores, as one has that calls tools: the text
-    beside its calls is not the whole response.
+    scored has a status other than `ok` and null scores. A response that calls tools is what it says
+    and its calls.
     """
 
     table: ClassVar[str] = "likelihood"
@@ -103,10 +103,9 @@ class Likelihood(LikelihoodFields, Scorer):
             RecipeError: The recipe has no model of this role.
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
-        rendered = [
-            TOOL_CALLS if calls_of(turns[-1]) else render(turns, self.template, model)
-            for turns in rows["messages"].to_pylist()
-        ]
+        rendered = of_each(
+            talks_of(rows), lambda talk: render(talk.messages, self.template, model, talk.tools)
+        )
         progress.advance(sum(isinstance(each, str) for each in rendered))
         scored = likelihoods(self, model, rendered, runtime, progress.advance)
         keys = rows["content_hash"].to_pylist()

@@ -15,6 +15,8 @@ from siftline.models.generation import STOP, Sample, Sampling
 from siftline.models.likelihood import OK
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import Template
+from siftline.models.talks import Talk, of_each, talks_of
+from siftline.scorers.asking import answers_to
 from siftline.scorers.candidate import status_of_answer
 from siftline.scorers.responses import response_of
 from siftline.scorers.statuses import UNCHANGED
@@ -69,11 +71,12 @@ class Paraphrase(RunsModel, Scorer):
         """
         spec = runtime.spec(self.model)
         conversations = rows["messages"].to_pylist()
-        paraphrases = load_language_model(spec, runtime.device).generate(
-            [_with_reference(turns) for turns in conversations],
+        paraphrases = answers_to(
+            load_language_model(spec, runtime.device),
+            of_each(talks_of(rows), _with_reference),
             Sampling(temperature=0, max_tokens=self.max_tokens),
-            template=self.template,
-            on_batch=progress.advance,
+            self.template,
+            progress.advance,
         )
         keys = rows["content_hash"].to_pylist()
         records = [
@@ -93,14 +96,16 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _with_reference(turns: Sequence[Message]) -> list[Message]:
+def _with_reference(talk: Talk) -> Talk:
     """Return the prompt with the gold answer as a reference, in a turn by the user."""
-    *earlier, last = turns[:-1]
-    instruction = f"{_INSTRUCTION}{response_of(turns)}"
+    *earlier, last = talk.messages[:-1]
+    instruction = f"{_INSTRUCTION}{response_of(talk.messages)}"
+    asked: Message = {"role": "user", "content": instruction}
     if last["role"] == "user":
-        return [*earlier, {"role": "user", "content": f"{last['content']}\n\n{instruction}"}]
+        asked = {**last, "content": f"{last['content']}\n\n{instruction}"}
+        return talk._replace(messages=[*earlier, asked])
     # The last turn is a tool's, which cannot ask for a paraphrase.
-    return [*earlier, last, {"role": "user", "content": instruction}]
+    return talk._replace(messages=[*earlier, last, asked])
 
 
 def _record(samples: list[Sample] | str, turns: Sequence[Message], origin: str) -> tuple[Any, ...]:

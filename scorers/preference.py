@@ -81,7 +81,7 @@ class Preference(RunsModel, Scorer):
         Raises:
             ModelError: The judge cannot be loaded or run.
         """
-        records = rows.select(["messages", "candidate"]).to_pylist()
+        records = rows.select(["messages", "tools", "media", "candidate"]).to_pylist()
         statuses = [_comparable(row) for row in records]
         asked = [row for row, status in zip(records, statuses, strict=True) if status == OK]
         progress.advance(len(rows) - len(asked))
@@ -126,7 +126,7 @@ def _question(row: dict[str, Any], letter: str, reading: Reading) -> str:
     """Ask which is better; the candidate stands first for A and second for B."""
     response, candidate = response_of(row["messages"]), row["candidate"]["text"]
     one, two = (candidate, response) if letter == "A" else (response, candidate)
-    return is_better(question_of(row["messages"][:-1]), one, two, reading)
+    return is_better(question_of(row["messages"][:-1], row["tools"]), one, two, reading)
 
 
 def _comparable(row: dict[str, Any]) -> str:

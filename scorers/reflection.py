@@ -71,15 +71,11 @@ class Reflection(RunsModel, Scorer):
             ModelError: The model cannot be loaded or run.
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
-        statuses = [judgeable(row) for row in rows.select(["messages"]).to_pylist()]
+        records = rows.select(["messages", "tools", "media"]).to_pylist()
+        statuses = [judgeable(row) for row in records]
         asked = [row for row, status in enumerate(statuses) if status == OK]
-        turns = rows["messages"].to_pylist()
         questions = [
-            ask(
-                is_correct(
-                    question_of(turns[row][:-1]), response_of(turns[row]), self.reading, again
-                )
-            )
+            ask(_question(records[row], self.reading, again))
             for again in (False, True)
             for row in asked
         ]
@@ -92,13 +88,19 @@ class Reflection(RunsModel, Scorer):
         pairs = zip(*_halves(judged.masses), strict=True)
         masses = {row: _mean(pair) for row, pair in zip(asked, pairs, strict=True)}
         keys = rows["content_hash"].to_pylist()
-        records = [
+        results = [
             (key, *_record(*looks[row], masses[row]))
             if row in looks
             else (key, status, *[None] * 6)
             for row, (key, status) in enumerate(zip(keys, statuses, strict=True))
         ]
-        return Scored(table_of(records, REFLECTION), judged.usage)
+        return Scored(table_of(results, REFLECTION), judged.usage)
+
+
+def _question(row: dict[str, Any], reading: Reading, again: bool) -> str:
+    turns = row["messages"]
+    question = question_of(turns[:-1], row["tools"])
+    return is_correct(question, response_of(turns), reading, again)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

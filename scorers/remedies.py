@@ -2,6 +2,12 @@
 
 from collections.abc import Mapping
 
+from siftline.models.chat_losses import (
+    REASONING_NOT_RENDERED,
+    TEMPLATE_MISMATCH,
+    TOOLS_NOT_RENDERED,
+)
+from siftline.models.chat_rendering import SPECIAL_TOKEN, TEMPLATE_ERROR
 from siftline.models.likelihood import (
     BOUNDARY,
     EMPTY_PROMPT,
@@ -11,13 +17,9 @@ from siftline.models.likelihood import (
     PROMPT_TOO_LONG,
     TOKENIZER_ERROR,
 )
-from siftline.models.remote.answers import CONTENT_FILTER, OPTION_UNLIKELY
-from siftline.models.rendering import (
-    SPECIAL_TOKEN,
-    TEMPLATE_ERROR,
-    TEMPLATE_MISMATCH,
-    TOOL_CALLS,
-)
+from siftline.models.remote.answers import CONTENT_FILTER, OPTION_UNLIKELY, TOOL_CALLS
+from siftline.models.rendering import NOT_LEARNED
+from siftline.models.talks import NOT_TEXT_ONLY
 from siftline.scorers import statuses
 from siftline.scorers.candidate import NO_MODEL
 from siftline.scorers.consistency import TOO_FEW_SAMPLES
@@ -36,11 +38,18 @@ REMEDIES: Mapping[str, str] = {
     TOKENIZER_ERROR: "look at the rows' characters, or name another model",
     NOT_FINITE: "load the model with 'dtype: float32'",
     TEMPLATE_MISMATCH: "use 'template: plain', or a model whose template renders all turns alike",
-    TEMPLATE_ERROR: "use 'template: plain', or a model whose template takes these roles",
+    TEMPLATE_ERROR: "use 'template: plain', or a model whose template takes these roles; where it "
+    "takes no system turn, state 'system: merge' of the model",
+    TOOLS_NOT_RENDERED: "use 'template: plain', or a model whose template knows tools",
+    REASONING_NOT_RENDERED: "state 'reasoning: inline' of the model, use 'template: plain', or name a "
+    "model whose template knows thoughts",
+    NOT_LEARNED: "drop such rows, or take the weights of 0 out of the data",
+    NOT_TEXT_ONLY: "leave rows with images, sounds or files to a stage that needs no model",
     SPECIAL_TOKEN: "clean the rows of control tokens such as <|im_end|>, or use 'template: plain'",
     CONTENT_FILTER: "turn the server's filter off, or use a model of this machine",
     OPTION_UNLIKELY: "use 'reading: letter', since the server reports too few tokens",
-    TOOL_CALLS: "leave such rows to a stage of their own: calls are not scored yet",
+    TOOL_CALLS: "leave rows about calls to a stage that takes them (GRAPE, S2L): this one compares "
+    "texts",
     statuses.CUT: "raise 'max_tokens'",
     statuses.EMPTY: "try another 'template', or another model",
     statuses.UNFINISHED_THOUGHT: "raise 'max_tokens', or turn the model's thinking off; leave out "

@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from siftline.contracts.examples import Message, calls_of
+from siftline.contracts.examples import Message, calls_of, with_thought
 from siftline.models.likelihood import EMPTY_RESPONSE, OK
-from siftline.models.rendering import TOOL_CALLS
+from siftline.models.remote.answers import TOOL_CALLS
+from siftline.models.talks import NOT_TEXT_ONLY
 from siftline.models.thoughts import after_thought
 from siftline.scorers.statuses import UNFINISHED_THOUGHT
 
 
 def response_of(turns: Sequence[Message]) -> str:
-    """Return the text of the last turn, without white space around it."""
-    return turns[-1]["content"].strip()
+    """Return what the last turn says, its thought before it, without white space around it."""
+    return with_thought(turns[-1]).strip()
 
 
 def answer_of(turns: Sequence[Message]) -> str:
@@ -24,8 +25,10 @@ def judgeable(row: dict[str, Any]) -> str:
     """Return `ok`, or the status of a response that no language model needs to be asked about.
 
     Args:
-        row: With `messages`.
+        row: With `messages` and `media`.
     """
+    if row["media"]:
+        return NOT_TEXT_ONLY
     if calls_of(row["messages"][-1]):
         return TOOL_CALLS
     return OK if response_of(row["messages"]) else EMPTY_RESPONSE
@@ -35,7 +38,7 @@ def answerable(row: dict[str, Any]) -> str:
     """Return `ok`, or the status of a response without an answer to hold others against.
 
     Args:
-        row: With `messages`.
+        row: As for :func:`judgeable`.
     """
     status = judgeable(row)
     if status != OK or answer_of(row["messages"]):

@@ -5,7 +5,6 @@ comparer pays for no new ones. They are a function of the prompt alone: candidat
 share them.
 """
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -19,6 +18,8 @@ from siftline.models.generation import STOP, Sample, Sampling
 from siftline.models.likelihood import OK
 from siftline.models.loading import load_language_model
 from siftline.models.rendering import Template
+from siftline.models.talks import Talk, of_each, prompts_of
+from siftline.scorers.asking import answers_to
 from siftline.scorers.tables import table_of
 
 _EXPLAIN = (
@@ -65,23 +66,21 @@ class Samples(RunsModel, Scorer):
             ModelError: The model cannot be loaded or run.
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
-        prompts = [self._prompt(turns[:-1]) for turns in rows["messages"].to_pylist()]
-        generated = model.generate(
-            prompts, self.sampling, template=self.template, on_batch=progress.advance
-        )
+        prompts = of_each(prompts_of(rows), self._prompt)
+        generated = answers_to(model, prompts, self.sampling, self.template, progress.advance)
         records = [
             (key, *_record(samples))
             for key, samples in zip(rows["prompt_id"].to_pylist(), generated.rows, strict=True)
         ]
         return Scored(table_of(records, SAMPLES), generated.usage)
 
-    def _prompt(self, turns: Sequence[Message]) -> list[Message]:
+    def _prompt(self, talk: Talk) -> Talk:
         """Return the conversation that is continued."""
         if not self.explain:
-            return list(turns)
-        *earlier, last = turns
-        content = f"{last['content']}\n\n{_EXPLAIN}"
-        return [*earlier, {"role": last["role"], "content": content}]
+            return talk
+        *earlier, last = talk.messages
+        asked: Message = {**last, "content": f"{last['content']}\n\n{_EXPLAIN}"}
+        return talk._replace(messages=[*earlier, asked])
 
 
 def _record(samples: list[Sample] | str) -> tuple[Any, ...]:

@@ -13,7 +13,7 @@ from pydantic import Field
 from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
-from siftline.scorers.responses import response_of
+from siftline.models.plain_rendering import plain_turn
 
 # Kana, CJK ideographs and Thai are written without spaces between words.
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -52,8 +52,8 @@ class ResponseStatistics(Scorer):
 
     Score columns of the table `statistics`:
         prompt_chars: characters of all turns before the response.
-        response_chars: characters of the response without surrounding white space; of its tool
-            calls when it has no text.
+        response_chars: characters of the response without surrounding white space, thought and
+            calls among them.
         response_words: its words.
         repeated_ngrams: share of its n-grams that repeat an earlier one.
         prompt_overlap: share of its n-grams that occur in the last turn before it.
@@ -102,8 +102,8 @@ class ResponseStatistics(Scorer):
 
 
 def _response_text(row: dict[str, Any]) -> str:
-    """Return a response's text: that of its tool calls where it has no text."""
-    return response_of(row["messages"]) or row["messages"][-1].get("tool_calls") or ""
+    """Return a response's text, with its thought and calls as the template `plain` writes them."""
+    return plain_turn(row["messages"][-1]).strip()
 
 
 def _goes_on(prompt: str, tokens: list[str]) -> bool:

@@ -11,11 +11,12 @@ import pyarrow as pa
 
 from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
-from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK, TOKENIZER_ERROR
-from siftline.models.rendering import plain_prompt
+from siftline.models.plain_rendering import render_plain
+from siftline.models.rendering import is_empty
+from siftline.models.talks import Talk, of_each, talks_of
 from siftline.models.token_counter import load_counter
 from siftline.scorers.tables import table_of
 
@@ -35,7 +36,7 @@ class TokenCounts(RunsModel, Scorer):
     """The tokens of each prompt and response.
 
     Score columns of the table `token_counts`: those of :data:`TOKEN_COUNTS`. An empty response has
-    none; one that calls tools and says nothing has those of its calls.
+    none; one that calls tools has those of its calls too.
 
     Attributes:
         model: Role of a model of this machine, whose tokenizer counts.
@@ -53,17 +54,18 @@ class TokenCounts(RunsModel, Scorer):
             RecipeError: The recipe has no model of this role.
         """
         count = load_counter(runtime.spec(self.model))
-        conversations = rows["messages"].to_pylist()
-        texts = [_response_text(turns[-1]) for turns in conversations]
+        talks = talks_of(rows)
+        pairs = [_texts(talk) for talk in talks if isinstance(talk, Talk)]
         with _tokenizing:
-            prompts = count([plain_prompt(turns[:-1]) for turns in conversations])
-            responses = count([f" {text}" if text else "" for text in texts])
+            prompts = iter(count([prompt for prompt, _ in pairs]))
+            responses = iter(count([response for _, response in pairs]))
             opening = count([""])[0] or 0
-        progress.advance(len(conversations))
+        progress.advance(len(talks))
+        counted = of_each(talks, lambda _: _record(next(prompts), next(responses), opening))
         keys = rows["content_hash"].to_pylist()
         records = [
-            (key, *_record(prompt, response, opening))
-            for key, prompt, response in zip(keys, prompts, responses, strict=True)
+            (key, *((each, None, None) if isinstance(each, str) else each))
+            for key, each in zip(keys, counted, strict=True)
         ]
         return Scored(table_of(records, TOKEN_COUNTS))
 
@@ -75,8 +77,7 @@ def _record(prompt: int | None, response: int | None, opening: int) -> tuple[Any
     return OK, prompt, response - opening
 
 
-def _response_text(message: Message) -> str:
-    """Return a response's text: that of its tool calls where it has no text."""
-    if message["content"].strip():
-        return message["content"]
-    return message.get("tool_calls") or ""
+def _texts(talk: Talk) -> tuple[str, str]:
+    """Return prompt and response; an empty response has no text at all."""
+    prompt, response = render_plain(talk.messages, talk.tools)[:2]
+    return prompt, "" if is_empty(talk.messages[-1]) else response

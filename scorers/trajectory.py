@@ -23,9 +23,10 @@ from siftline.models.likelihood import (
     Pair,
     ResponseLikelihood,
 )
-from siftline.models.rendering import render_row
+from siftline.models.talks import talks_of
 from siftline.models.training.checkpoints import score_each
 from siftline.models.training.proxy import Proxy, checkpoints_in
+from siftline.models.training.rows import learned_pairs
 from siftline.scorers.tables import vector_column
 
 Coded: TypeAlias = Sequence[Encoded | ResponseLikelihood]
@@ -35,10 +36,10 @@ class Trajectory(RunsModel, Scorer):
     """The loss of each response at every checkpoint of a proxy, in the table `trajectory`.
 
     Score columns: `status` (ok, or why there is none), `losses` (float32[T], mean negative
-    log-likelihood in nats of the tokens of all assistant turns and their end tokens), `tokens` (how
-    many that are), `response_tokens` (those of the same turns before any cut, without end tokens),
-    `truncated`, `first_loss`, `last_loss`. All but the status are null unless ok:
-    a loss that is not a number is never taken for 0.
+    log-likelihood in nats of the tokens of all assistant turns and their end tokens, but for turns
+    of weight 0), `tokens` (how many that are), `response_tokens` (those of the same turns before
+    any cut, without end tokens), `truncated`, `first_loss`, `last_loss`. All but the status are
+    null unless ok: a loss that is not a number is never taken for 0.
 
     Attributes:
         model: Role of the proxy's model.
@@ -63,12 +64,12 @@ class Trajectory(RunsModel, Scorer):
         spec = runtime.spec(self.model)
         folders = checkpoints_in(runtime.artifact)
         specs = [spec.model_copy(update={"name": str(folder)}) for folder in folders]
-        talks = rows["messages"].to_pylist()
+        talks = talks_of(rows)
         conversations: list[list[Pair | str]] = []  # the rendered turns of each row
 
         def encode(first: Any) -> Coded:
             training = self.proxy.training
-            conversations.extend(render_row(talk, training.template, first) for talk in talks)
+            conversations.extend(learned_pairs(talks, training.template, first))
             pairs = [turn for turns in conversations for turn in turns if isinstance(turn, Pair)]
             window = min(training.max_tokens, first.window)
             coded: Coded = first.encode(pairs, max_tokens=window, score_eos=True)

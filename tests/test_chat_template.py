@@ -9,7 +9,7 @@ from tiny_models import engine
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.contracts.model_spec import ModelSpec
-from siftline.models import fingerprint, rendering
+from siftline.models import chat_rendering, fingerprint
 
 TURNS: list[Message] = [
     {"role": "user", "content": "the cat"},
@@ -48,7 +48,7 @@ def test_the_date_is_a_part_of_the_identity(tmp_path: Any, monkeypatch: pytest.M
         (tmp_path / name).write_text("{}")
     spec = ModelSpec(name=str(tmp_path), dtype="float32")
     before = fingerprint.fingerprint(spec, "cpu")
-    assert before["template_date"] == rendering.TEMPLATE_DATE.date().isoformat()
+    assert before["template_date"] == chat_rendering.TEMPLATE_DATE.date().isoformat()
     monkeypatch.setattr(fingerprint, "TEMPLATE_DATE", datetime.datetime(2025, 1, 1))
     assert fingerprint.fingerprint(spec, "cpu") != before
 
@@ -64,8 +64,7 @@ def test_why_a_template_refuses_is_said_once(caplog: pytest.LogCaptureFixture) -
     model = engine()
     model.tokenizer.chat_template = "{{ raise_exception('no system turns') }}"
     for _ in range(2):
-        with pytest.raises(ValueError, match="no system turns"):
-            model.render_chat(TURNS, True)
+        assert chat_rendering.render_chat(TURNS, model) == "template_error"
     assert (
         caplog.text.count("The chat template of 'Llama' refuses messages: 'no system turns'") == 1
     )
@@ -77,4 +76,4 @@ def test_why_a_template_refuses_is_said_once(caplog: pytest.LogCaptureFixture) -
 def test_a_template_that_fails_refuses_the_row(code: str) -> None:
     model = engine()
     model.tokenizer.chat_template = "{% for m in messages %}{{ " + code + " }}{% endfor %}"
-    assert rendering.render_chat(TURNS, model) == "template_error"
+    assert chat_rendering.render_chat(TURNS, model) == "template_error"

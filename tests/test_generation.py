@@ -13,7 +13,7 @@ from siftline.contracts.model_spec import ModelSpec
 from siftline.models.engine import answering, passes, sampling
 from siftline.models.generation import Sampling, stream
 from siftline.models.loading import load_language_model
-from siftline.models.rendering import plain_prompt
+from siftline.models.plain_rendering import plain_prompt
 from siftline.models.thoughts import after_thought
 from siftline.models.toy import ToyLanguageModel
 

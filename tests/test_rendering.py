@@ -5,6 +5,13 @@ import pytest
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
+from siftline.models.chat_messages import (
+    AS_GIVEN,
+    CALL_FORMS,
+    CallForm,
+    Tools,
+    template_messages,
+)
 from siftline.models.likelihood import Pair
 from siftline.models.rendering import Template, render
 from siftline.models.toy import ToyLanguageModel
@@ -28,8 +35,15 @@ class Chat(ToyLanguageModel):
     def refuse(message: str) -> Never:
         raise ValueError(message)
 
-    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
-        return self.template.render(messages=messages, add_generation_prompt=generation_prompt)
+    def render_chat(
+        self,
+        messages: list[Message],
+        generation_prompt: bool,
+        tools: Tools = (),
+        form: CallForm = CALL_FORMS[0],
+    ) -> str:
+        turns = template_messages(messages, (), form, AS_GIVEN)
+        return self.template.render(messages=turns, add_generation_prompt=generation_prompt)
 
 
 def rendered(turns: list[Message], template: Template, model: Chat | ToyLanguageModel) -> Pair:

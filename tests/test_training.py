@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conversations import CALLS
 from tiny_models import engine, tiny_model
 from tolerances import assert_alike, float32
 
@@ -15,6 +16,7 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import Encoded
+from siftline.models.talks import Talk
 from siftline.models.training import loop as training
 from siftline.models.training import rows as rows_module
 from siftline.models.training.loop import Hyperparameters, train
@@ -92,7 +94,7 @@ def test_the_loss_is_the_mean_cross_entropy_of_the_learned_tokens(
 
 def test_responses_and_their_end_tokens_are_learned_and_prompts_are_not() -> None:
     model = engine()
-    (found,) = training_rows([talk("the cat?", "sat on.")], "plain", model, 100)
+    (found,) = training_rows([Talk(talk("the cat?", "sat on."))], "plain", model, 100)
     assert isinstance(found, TrainingRow)
     ((start, end),) = found.spans
     assert model.tokenizer.decode(found.ids[:start]) == "Question: the cat?\nAnswer:"
@@ -116,41 +118,40 @@ def test_all_assistant_turns_of_a_conversation_are_learned(
     model = engine()
     model.tokenizer.chat_template = CHAT
     turns = talk("the cat", "sat", "on the", "mat")
-    (found,) = training_rows([turns], template, model, 100)
+    (found,) = training_rows([Talk(turns)], template, model, 100)
     assert isinstance(found, TrainingRow)
     texts = [model.tokenizer.decode(found.ids[start:end]) for start, end in found.spans]
     assert texts == learned
 
 
-def test_a_turn_that_calls_tools_is_not_learned() -> None:
+def test_calls_and_thoughts_are_learned_and_turns_of_weight_0_are_not() -> None:
     model = engine()
-    turns = talk("the cat", "sat", "on the", "mat")
-    row, whole = training_rows([called(turns, 1), turns], "plain", model, 100)
+    said, called = talk("the cat", "sat"), talk("on the", "")
+    called[1] |= {"tool_calls": CALLS, "reasoning": "mat"}
+    (row,) = training_rows([Talk([*said, *called])], "plain", model, 200)
     assert isinstance(row, TrainingRow)
-    assert isinstance(whole, TrainingRow)
-    assert (row.ids, row.spans) == (whole.ids, whole.spans[1:])
-    assert training_rows([called(turns, 3)], "plain", model, 100) == ["tool_calls"]
-    # One behind the window is cut off like any other, one before it is passed over.
-    long = talk("the cat", "sat", "on", "mat", "on the " * 40, "mat")
-    assert training_rows([called(long, 3)], "plain", model, 40) == training_rows(
-        [turns[:2]], "plain", model, 40
-    )
+    texts = [model.tokenizer.decode(row.ids[start:end]) for start, end in row.spans]
+    call = '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
+    assert texts == [" sat", f" <think>\nmat\n</think>\n\n{call}<end>"]
 
-
-def called(turns: list[Message], number: int) -> list[Message]:
-    """Return a conversation in which a turn calls a tool."""
-    calls = '[{"type": "function", "function": {"name": "f", "arguments": {}}}]'
-    return [{**turn, "tool_calls": calls} if n == number else turn for n, turn in enumerate(turns)]
+    said[1]["weight"] = 0
+    (later,) = training_rows([Talk([*said, *called])], "plain", model, 200)
+    assert later == TrainingRow(row.ids, row.spans[1:])
+    called[1]["weight"] = 0
+    assert training_rows([Talk([*said, *called])], "plain", model, 200) == ["not_learned"]
+    said[1]["weight"] = 1  # what stands behind the last learned turn is left out
+    (first,) = training_rows([Talk([*said, *called])], "plain", model, 200)
+    assert [first] == training_rows([Talk(said)], "plain", model, 200)
 
 
 def test_turns_behind_the_window_are_cut_off() -> None:
     model = engine()
     turns = talk("the cat", "sat", "on the " * 40, "mat")
-    (found,) = training_rows([turns], "plain", model, 30)
-    (short,) = training_rows([turns[:2]], "plain", model, 30)
+    (found,) = training_rows([Talk(turns)], "plain", model, 30)
+    (short,) = training_rows([Talk(turns[:2])], "plain", model, 30)
     assert isinstance(found, TrainingRow)
     assert found == short
-    assert training_rows([turns], "plain", model, 3) == ["prompt_too_long"]
+    assert training_rows([Talk(turns)], "plain", model, 3) == ["prompt_too_long"]
 
 
 def test_an_earlier_turn_that_reads_otherwise_later_is_not_learned() -> None:
@@ -164,7 +165,7 @@ def test_an_earlier_turn_that_reads_otherwise_later_is_not_learned() -> None:
 
 def test_what_cannot_be_learned_has_a_status_and_what_is_too_long_is_cut() -> None:
     model = engine()
-    talks = [talk("the", answer) for answer in (" ", "sat " * 40)]
+    talks = [Talk(talk("the", answer)) for answer in (" ", "sat " * 40)]
     empty, long = training_rows(talks, "plain", model, 20)
     assert empty == "empty_response"
     assert isinstance(long, TrainingRow)

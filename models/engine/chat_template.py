@@ -8,7 +8,7 @@ passes no functions of a caller to a template, so it cannot be handed over.
 import functools
 from typing import TYPE_CHECKING
 
-from siftline.models.rendering import TEMPLATE_DATE
+from siftline.models.chat_rendering import TEMPLATE_DATE
 
 if TYPE_CHECKING:  # an optional dependency, and slow to import
     from transformers import PreTrainedTokenizerBase
@@ -20,10 +20,19 @@ _CODES = "aAwdbBmyYHIMpSfzZjUWcxXGuV" + "eFDTR"
 _MACRO = "{{% macro strftime_now(format) %}}{{{{ format{replaced} }}}}{{% endmacro %}}\n"
 
 
-def chat_template_of(tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """Return the template that renders conversations without tools; None if there is none."""
+def chat_template_of(tokenizer: "PreTrainedTokenizerBase", tools: bool = False) -> str | None:
+    """Return the template that renders conversations; None if there is none.
+
+    Args:
+        tokenizer: It may have a template of its own for conversations with tools.
+        tools: Whether the conversation offers tools.
+    """
     template: str | dict[str, str] | None = tokenizer.chat_template
-    text = template.get("default") if isinstance(template, dict) else template
+    if isinstance(template, dict):
+        default = template.get("default")
+        text = template.get("tool_use", default) if tools else default
+    else:
+        text = template
     return _on_one_day(text) if text else None
 
 

@@ -15,13 +15,28 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
+from siftline.models.chat_messages import (
+    AS_GIVEN,
+    CALL_FORMS,
+    CallForm,
+    ChatOptions,
+    Tools,
+    template_messages,
+    thought_names,
+)
 from siftline.models.engine.answering import Answers, Question
 from siftline.models.engine.chat_template import chat_template_of
 from siftline.models.engine.choosing import continuations, probabilities, ways_of
 from siftline.models.engine.forward import Network
 from siftline.models.engine.passes import Passes
 from siftline.models.engine.tokenisation import PairTokenizer
-from siftline.models.generation import Conversation, Generations, OptionProbabilities, Sampling
+from siftline.models.generation import (
+    Conversation,
+    Generations,
+    OptionProbabilities,
+    Sampling,
+    tools_of_each,
+)
 from siftline.models.likelihood import (
     EMPTY_PROMPT,
     PROMPT_TOO_LONG,
@@ -33,7 +48,7 @@ from siftline.models.likelihood import (
     ResponseLikelihood,
     check_window,
 )
-from siftline.models.rendering import Prompt, Template, as_dicts, render_prompt
+from siftline.models.rendering import Prompt, Template, render_prompt
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +73,7 @@ class TransformerModel:
 
     Attributes:
         name: The model's name in the recipe, for messages.
+        chat: How turns reach its chat template.
         tokenizer: The tokenizer of `transformers`.
         pairs: The tokenizer as the scoring contract uses it.
         network: The weights, ready for forward passes.
@@ -67,9 +83,14 @@ class TransformerModel:
     """
 
     def __init__(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str,
+        chat: ChatOptions = AS_GIVEN,
     ) -> None:
         self.name = name
+        self.chat = chat
         self.tokenizer = tokenizer
         self.pairs = PairTokenizer(tokenizer, name)
         self.network = Network(model, name)
@@ -81,14 +102,20 @@ class TransformerModel:
         self._tokenizing = threading.Lock()
         self._computing = threading.Lock()
 
-    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
+    def render_chat(
+        self,
+        messages: list[Message],
+        generation_prompt: bool,
+        tools: Tools = (),
+        form: CallForm = CALL_FORMS[0],
+    ) -> str:
         """Render messages; see :class:`siftline.models.likelihood.LanguageModel`.
 
         Raises:
             ModelError: The model has no chat template.
             ValueError: The template refuses these messages.
         """
-        template = chat_template_of(self.tokenizer)
+        template = chat_template_of(self.tokenizer, bool(tools))
         if template is None:
             raise ModelError(
                 f"The model '{self.name}' has no chat template; use template 'plain', "
@@ -96,17 +123,17 @@ class TransformerModel:
             )
         try:
             text = self.tokenizer.apply_chat_template(
-                as_dicts(messages),
+                template_messages(messages, thought_names(template), form, self.chat),
+                tools=list(tools) or None,
                 chat_template=template,
                 tokenize=False,
                 add_generation_prompt=generation_prompt,
             )
         except (jinja2.TemplateError, *_OF_TEMPLATES) as error:
-            self._say_refusal(str(error))
             raise ValueError(str(error)) from error
         return str(text)
 
-    def _say_refusal(self, reason: str) -> None:
+    def say_refusal(self, reason: str) -> None:
         """Log why the chat template refuses a conversation, once for each reason."""
         if reason not in self._refusals:
             self._refusals.add(reason)
@@ -190,11 +217,15 @@ class TransformerModel:
         sampling: Sampling,
         *,
         template: Template = "chat",
+        tools: Sequence[Tools] | None = None,
         on_batch: OnBatch | None = None,
     ) -> Generations:
         """Sample responses; see :class:`siftline.models.generation.Generator`."""
         report = on_batch or _nothing
-        rendered = [render_prompt(prompt, template, self) for prompt in prompts]
+        rendered = [
+            render_prompt(prompt, template, self, offered)
+            for prompt, offered in tools_of_each(prompts, tools)
+        ]
         asked = self._questions(rendered, sampling.max_tokens)
         questions = [each for each in asked if isinstance(each, Question)]
         report(len(asked) - len(questions), 0)

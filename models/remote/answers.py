@@ -23,6 +23,7 @@ from siftline.models.likelihood import (
 from siftline.models.remote.client import TooLongError
 
 CONTENT_FILTER = "content_filter"  # the server withheld the response
+TOOL_CALLS = "tool_calls"  # a text is wanted, and this is a call, or text beside one
 OPTION_UNLIKELY = "option_unlikely"  # an option that may count is not among the reported tokens
 
 # Share of the probability of all options below which an option that a server does not report
@@ -63,6 +64,8 @@ def samples_in(answer: Answer | TooLongError) -> list[Sample] | str:
         text = choice.get("text") if text is None else text
         if reason == CONTENT_FILTER:
             return CONTENT_FILTER
+        if reason == TOOL_CALLS or (choice.get("message") or {}).get("tool_calls"):
+            return TOOL_CALLS
         if reason == LENGTH and text is None:  # all tokens went into thinking
             text = ""
         if reason not in (STOP, LENGTH) or not isinstance(text, str):

@@ -15,6 +15,14 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.contracts.runtime import Usage
+from siftline.models.chat_messages import (
+    CALL_FORMS,
+    CallForm,
+    ChatOptions,
+    Tools,
+    server_messages,
+    server_tools,
+)
 from siftline.models.generation import (
     Conversation,
     Generations,
@@ -22,6 +30,7 @@ from siftline.models.generation import (
     Sample,
     Sampling,
     require_distinct,
+    tools_of_each,
 )
 from siftline.models.likelihood import (
     EMPTY_RESPONSE,
@@ -30,6 +39,7 @@ from siftline.models.likelihood import (
     Pair,
     ResponseLikelihood,
 )
+from siftline.models.plain_rendering import plain_prompt
 from siftline.models.remote.answers import (
     Answer,
     echoed_logprobs,
@@ -41,7 +51,7 @@ from siftline.models.remote.answers import (
     top_logprobs,
 )
 from siftline.models.remote.client import Client, ServerRequest, TooLongError
-from siftline.models.rendering import Template, as_dicts, plain_prompt
+from siftline.models.rendering import Template
 
 _log = logging.getLogger(__name__)
 
@@ -70,10 +80,17 @@ class ServerModel:
     def __init__(self, spec: ModelSpec, server: ServerSpec) -> None:
         self._client = Client(spec, server)
         self._name = spec.name
+        self._chat = ChatOptions.of(spec)
         self._one_by_one = False
         self._echo_checked = False
 
-    def render_chat(self, messages: list[Message], generation_prompt: bool) -> str:
+    def render_chat(
+        self,
+        messages: list[Message],
+        generation_prompt: bool,
+        tools: Tools = (),
+        form: CallForm = CALL_FORMS[0],
+    ) -> str:
         """Refuse: the chat template is on the server.
 
         Raises:
@@ -84,23 +101,29 @@ class ServerModel:
             "marked; score with template 'plain', or with local weights."
         )
 
+    def say_refusal(self, reason: str) -> None:
+        """Do nothing: what the chat template refuses is an error of the server."""
+
     def generate(
         self,
         prompts: Sequence[Conversation],
         sampling: Sampling,
         *,
         template: Template = "chat",
+        tools: Sequence[Tools] | None = None,
         on_batch: OnBatch | None = None,
     ) -> Generations:
         """Sample responses; see :class:`siftline.models.generation.Generator`.
 
-        A server that ignores `n` is asked again for each sample, with other seeds.
+        A server that ignores `n` is asked again for each sample, with other seeds. Where a prompt
+        offers tools and the answer is a call, its status is `tool_calls`.
         """
         before = self._client.usage
         path = _CHAT if template == "chat" else _TEXT
+        settings = _sampling_body(sampling)
         requests = [
-            ServerRequest(path, _prompt_body(prompt, template) | _sampling_body(sampling))
-            for prompt in prompts
+            ServerRequest(path, self._prompt_body(prompt, template, offered) | settings)
+            for prompt, offered in tools_of_each(prompts, tools)
         ]
         first = 1 if self._one_by_one else sampling.n
         several = [
@@ -114,6 +137,14 @@ class ServerModel:
         if on_batch and first < sampling.n:
             on_batch(len(prompts), 0)
         return Generations(rows, _spent(before, self._client.usage))
+
+    def _prompt_body(
+        self, prompt: Conversation, template: Template, tools: Tools = ()
+    ) -> dict[str, Any]:
+        if template == "plain":
+            return {"prompt": plain_prompt(prompt, tools), "stop": ["\nQuestion:"]}
+        offered = {"tools": server_tools(tools)} if tools else {}
+        return {"messages": server_messages(prompt, self._chat), **offered}
 
     def _add_missing(
         self, rows: list[list[Sample] | str], requests: Sequence[ServerRequest], sampling: Sampling
@@ -173,7 +204,7 @@ class ServerModel:
         before = self._client.usage
         settings = {"max_tokens": 1, "logprobs": True, "top_logprobs": _TOP_LOGPROBS}
         requests = [
-            ServerRequest(_CHAT, _prompt_body(prompt, "chat") | settings) for prompt in prompts
+            ServerRequest(_CHAT, self._prompt_body(prompt, "chat") | settings) for prompt in prompts
         ]
         answers = self._client.ask(requests, self._require_top_logprobs, _reporting(on_batch))
         rows = [option_probabilities(answer, options) for answer in answers]
@@ -246,12 +277,6 @@ def _echo(text: str) -> ServerRequest:
     """Return a request for the log-probabilities of a text's own tokens."""
     settings = {"echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0}
     return ServerRequest(_TEXT, {"prompt": text, **settings})
-
-
-def _prompt_body(prompt: Conversation, template: Template) -> dict[str, Any]:
-    if template == "plain":
-        return {"prompt": plain_prompt(prompt), "stop": ["\nQuestion:"]}
-    return {"messages": as_dicts(prompt)}
 
 
 def _sampling_body(sampling: Sampling) -> dict[str, Any]:

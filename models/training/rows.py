@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.examples import Message
-from siftline.models.likelihood import PROMPT_TOO_LONG, Encoded, Pair, ResponseLikelihood
-from siftline.models.rendering import Template, render_row
+from siftline.models.likelihood import (
+    PROMPT_TOO_LONG,
+    Encoded,
+    LanguageModel,
+    Pair,
+    ResponseLikelihood,
+)
+from siftline.models.rendering import Template, render_learned
+from siftline.models.talks import Talk, talks_of
 
 if TYPE_CHECKING:  # it imports torch, which is optional and slow to import
     from siftline.models.engine.transformer import TransformerModel
@@ -30,18 +36,15 @@ class TrainingRow(NamedTuple):
 
 
 def training_rows(
-    conversations: Sequence[Sequence[Message]],
-    template: Template,
-    model: "TransformerModel",
-    max_tokens: int,
+    talks: Sequence[Talk | str], template: Template, model: "TransformerModel", max_tokens: int
 ) -> list[TrainingRow | str]:
     """Tokenise conversations as the engine does for scoring.
 
-    All assistant turns of a conversation are learned, with their end tokens; but not those that
-    call tools, whose text is no whole response.
+    All assistant turns of a conversation are learned, calls and thoughts among them, with their
+    end tokens; but not those of weight 0.
 
     Args:
-        conversations: Each ends in a response.
+        talks: Each ends in a response; a status stands for one that cannot be learned from.
         template: The template that renders them.
         model: The model whose tokenizer and window are used.
         max_tokens: A longer conversation is cut there.
@@ -50,13 +53,31 @@ def training_rows(
         By conversation: its row, or the status of the last turn that says why it has none. Turns
         that lie behind the window are cut off.
     """
-    rendered = [render_row(turns, template, model) for turns in conversations]
+    rendered = learned_pairs(talks, template, model)
     window = min(max_tokens, model.window)
     pairs = [turn for turns in rendered for turn in turns if isinstance(turn, Pair)]
     coded = iter(model.encode(pairs, max_tokens=window, score_eos=True))
     return [
         _training_row([next(coded) if isinstance(turn, Pair) else turn for turn in turns])
         for turns in rendered
+    ]
+
+
+def learned_pairs(
+    talks: Sequence[Talk | str], template: Template, model: LanguageModel
+) -> list[list[Pair | str]]:
+    """Return, by conversation, the turns that are learned, rendered; its status where it is one.
+
+    Args:
+        talks: As for :func:`training_rows`.
+        template: The template that renders them.
+        model: The model whose chat template is used.
+    """
+    return [
+        [talk]
+        if isinstance(talk, str)
+        else render_learned(talk.messages, template, model, talk.tools)
+        for talk in talks
     ]
 
 
@@ -76,7 +97,7 @@ def corpus_rows(
     """
     found: list[tuple[str, str, TrainingRow | str]] = []
     for shard in corpus.iter_shards():
-        learned = training_rows(shard["messages"].to_pylist(), template, model, max_tokens)
+        learned = training_rows(talks_of(shard), template, model, max_tokens)
         keys = (shard[name].to_pylist() for name in ("content_hash", "prompt_id"))
         found += zip(*keys, learned, strict=True)
     return [(prompt, row) for _, prompt, row in sorted(found, key=lambda each: each[0])]

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from siftline.contracts import progress
-from siftline.contracts.examples import Message
+from siftline.contracts.examples import Message, tools_of
 from siftline.contracts.runtime import Usage
 from siftline.models.generation import STOP, Conversation, Generator, Sample, Sampling
+from siftline.models.plain_rendering import plain_tools, plain_turn
 from siftline.models.rendering import Template
 from siftline.models.thoughts import after_thought
 from siftline.scorers.statuses import TRUNCATED
@@ -69,11 +70,21 @@ class Judgements(NamedTuple):
     masses: list[float | None]
 
 
-def question_of(turns: Sequence[Message]) -> str:
-    """Write what precedes a response as text: a lone question bare, a dialogue with its roles."""
-    if len(turns) == 1:
+def question_of(turns: Sequence[Message], tools: str | None = None) -> str:
+    """Write what precedes a response as text: a lone question bare, a dialogue with its roles.
+
+    Calls stand below what their turn says, and the tools before all turns, as in the template
+    `plain`; thoughts are left out, which no answer has to agree with.
+
+    Args:
+        turns: The turns before the response.
+        tools: JSON of the tools that the conversation offers.
+    """
+    offered = plain_tools(tools_of(tools))
+    if len(turns) == 1 and not offered:
         return turns[0]["content"]
-    return "\n".join(f"{turn['role']}: {turn['content']}" for turn in turns)
+    unspoken: list[Message] = [{**turn, "reasoning": None} for turn in turns]
+    return "\n".join([*offered, *(f"{turn['role']}: {plain_turn(turn)}" for turn in unspoken)])
 
 
 def ask(text: str) -> list[Message]:
