@@ -98,14 +98,14 @@ def server_messages(messages: Sequence[Message], options: ChatOptions) -> list[d
 def server_tools(tools: Tools) -> list[dict[str, Any]]:
     """Return tools as the protocol of OpenAI has them; a bare function gets its envelope."""
     return [
-        tool if "function" in tool or "name" not in tool else {"type": "function", "function": tool}
+        {"type": "function", "function": tool} if name_of(tool) and "function" not in tool else tool
         for tool in tools
     ]
 
 
 def name_of(tool: dict[str, Any]) -> str | None:
     """Return the name of a tool, in its envelope or bare; None where it has none."""
-    function = tool.get("function", tool)
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
     name = function.get("name") if isinstance(function, dict) else None
     return name if isinstance(name, str) else None
 

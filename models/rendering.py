@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from siftline.contracts.examples import Message, calls_of
-from siftline.models.chat_messages import Tools
 from siftline.models.chat_losses import TEMPLATE_MISMATCH
+from siftline.models.chat_messages import Tools
 from siftline.models.chat_rendering import chat_prompt, render_chat
 from siftline.models.likelihood import EMPTY_RESPONSE, LanguageModel, Pair
 from siftline.models.plain_rendering import plain_prompt, render_plain

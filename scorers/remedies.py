@@ -41,7 +41,7 @@ REMEDIES: Mapping[str, str] = {
     TEMPLATE_ERROR: "use 'template: plain', or a model whose template takes these roles; where it "
     "takes no system turn, state 'system: merge' of the model",
     TOOLS_NOT_RENDERED: "use 'template: plain', or a model whose template knows tools",
-    REASONING_NOT_RENDERED: "state 'reasoning: inline' of the model, use 'template: plain', or name a "
+    REASONING_NOT_RENDERED: "state 'reasoning: inline' of the model, use 'template: plain', or a "
     "model whose template knows thoughts",
     NOT_LEARNED: "drop such rows, or take the weights of 0 out of the data",
     NOT_TEXT_ONLY: "leave rows with images, sounds or files to a stage that needs no model",

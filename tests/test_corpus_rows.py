@@ -23,12 +23,9 @@ def corpus_in(folder: Path, rows_per_shard: int) -> Corpus:
             "prompt_id": f"p{number}",
             "messages": [
                 {"role": "user", "content": f"the {number}?"},
-                {
-                    "role": "assistant",
-                    "content": "sat on.",
-                    "tool_calls": '[{"function": {"name": "f"}}]' if number == 3 else None,
-                },
+                {"role": "assistant", "content": "sat on."},
             ],
+            "media": '{"images": ["cat.png"]}' if number == 3 else None,
             "metadata": "{}",
         }
         for number in range(10)
@@ -55,5 +52,5 @@ def test_the_shards_change_no_row_and_only_one_is_held(
     parted = corpus_rows(corpus_in(tmp_path / "many", 3), "plain", model, 50)
     assert held == [10, 3, 3, 3, 1]
     assert parted == whole
-    assert [name for name, row in whole if row == "tool_calls"] == ["p3"]
+    assert [name for name, row in whole if row == "not_text_only"] == ["p3"]
     assert [prompt for prompt, _ in whole] == [f"p{n * 3 % 10}" for n in range(10)]

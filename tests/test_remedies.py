@@ -60,14 +60,11 @@ def test_more_than_a_tenth_without_a_score_is_told(
 
 
 def recipe(folder: Path, **changes: Any) -> dict[str, Any]:
-    calls = [{"type": "function", "function": {"name": "f", "arguments": "{}"}}]
     rows = [
         {
             "messages": [
-                {"role": "user", "content": f"Say {n}."},
-                {"role": "assistant", "content": "", "tool_calls": calls}
-                if n < 3
-                else {"role": "assistant", "content": f"It is {n}."},
+                {"role": "user", "content": f"Say {n}." * (1 if n > 2 else 1000)},
+                {"role": "assistant", "content": f"It is {n}."},
             ]
         }
         for n in range(8)
@@ -92,9 +89,9 @@ def test_a_stage_warns_in_its_manifest_and_in_the_report(
 ) -> None:
     result = go(tmp_path, recipe(tmp_path))
     (stage,) = result.stages
-    assert stage.statuses == {"likelihood": {"ok": 5, "tool_calls": 3}}
+    assert stage.statuses == {"likelihood": {"ok": 5, "prompt_too_long": 3}}
     (warning,) = stage.warnings
-    assert warning.startswith("3 of 8 rows have no score 'likelihood' (3 tool_calls: leave such")
+    assert warning.startswith("3 of 8 rows have no score 'likelihood' (3 prompt_too_long: ")
     assert "warnings" not in stage.diagnosis
     page = report_page(RunRecord(result.folder))
     assert "3 of 8 rows have no score" in page

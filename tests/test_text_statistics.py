@@ -1,5 +1,6 @@
 import pyarrow as pa
 import pytest
+from conversations import CALLS
 
 from siftline.contracts.corpus import EXAMPLES
 from siftline.contracts.runtime import Runtime
@@ -55,7 +56,7 @@ def test_scripts_without_spaces_count_by_character() -> None:
 
 
 def test_a_tool_call_is_not_an_empty_response() -> None:
-    assert measure("a", "", '[{"function": {"name": "f"}}]')["response_chars"] > 0
+    assert measure("a", "", CALLS)["response_chars"] > 0
     assert measure("a", "")["response_chars"] == 0
 
 

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from pools import asked, runtime_of, save_tiny, table_of
 from tiny_models import tiny_model, tiny_tokenizer
 
-from siftline.contracts.corpus import EXAMPLES
 from siftline.contracts.errors import ModelError, RecipeError
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.contracts.runtime import Runtime, Usage
@@ -72,22 +70,6 @@ def test_a_tokenizer_is_enough(tmp_path: Path) -> None:
     save_tokenizer(tmp_path)
     found = TokenCounts(model="m").score(table_of(TALKS), runtime_of(tmp_path)).table
     assert found["status"].to_pylist() == ["ok"] * 4
-
-
-def test_tool_calls_count_where_nothing_is_said() -> None:
-    calls = '[{"function": {"name": "w"}}]'
-    texts = ("", "Sun.")
-    turns = [
-        [
-            {"role": "user", "content": "Weather?"},
-            {"role": "assistant", "content": text, "tool_calls": calls},
-        ]
-        for text in texts
-    ]
-    rows = [{"content_hash": str(n), "messages": each} for n, each in enumerate(turns)]
-    table = pa.Table.from_pylist(rows, schema=EXAMPLES)
-    found = TokenCounts(model="m").score(table, TOY).table["response_tokens"].to_pylist()
-    assert found == [len(f" {calls}"), len(" Sun.")]
 
 
 def test_a_text_that_the_tokenizer_refuses_has_a_status_and_no_count(

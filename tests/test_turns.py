@@ -5,7 +5,7 @@ import pytest
 from tiny_models import engine
 from tolerances import nats
 
-from siftline.contracts.corpus import MESSAGES
+from siftline.contracts.corpus import EXAMPLES
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
 from siftline.models.likelihood import Pair
@@ -27,14 +27,8 @@ FAITHFUL = "{% for m in messages %}{{ m.content }}<end>{% endfor %}"
 
 
 def rows(*talks: Any) -> pa.Table:
-    keys = [f"c{number}" for number in range(len(talks))]
-    return pa.table(
-        {
-            "content_hash": keys,
-            "messages": pa.array(talks, MESSAGES),
-            "metadata": ["{}"] * len(talks),
-        }
-    )
+    records = [{"content_hash": f"c{row}", "messages": each} for row, each in enumerate(talks)]
+    return pa.Table.from_pylist(records, schema=EXAMPLES)
 
 
 def score(model: Any, monkeypatch: pytest.MonkeyPatch, *talks: Any, **fields: Any) -> Any:
