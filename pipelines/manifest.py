@@ -78,13 +78,27 @@ class ExportManifest(Config):
     """What has been written for training.
 
     Attributes:
-        files: The Parquet files, relative to the folder of the dataset.
+        format: Of the files, as the recipe names it.
+        files: The files, relative to the folder of the dataset.
         rows: Rows in them.
+        splits: Rows by split, in the order of training.
+        turn_fields: Fields of turns, beside role and content, that some row has.
+        tools: Some row offers tools.
+        media: What some row has of images, sounds and files: `parts` of contents, and columns.
+        revised: Some row has another response than was read.
+        repeated: Some row is written several times.
         seconds: Wall time.
     """
 
+    format: str
     files: tuple[str, ...]
     rows: int
+    splits: dict[str, int]
+    turn_fields: tuple[str, ...] = ()
+    tools: bool = False
+    media: tuple[str, ...] = ()
+    revised: bool = False
+    repeated: bool = False
     seconds: float
 
 

@@ -14,13 +14,13 @@ from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import Request
-from siftline.contracts.records import check_files, write_text
+from siftline.contracts.records import check_files
 from siftline.contracts.runtime import Runtime
 from siftline.pipelines.ingestion.ingest import ingest
 from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.job import Job, locked, open_job
 from siftline.pipelines.manifest import ExportManifest, IngestManifest, StageManifest, Summary
-from siftline.pipelines.output.card import dataset_card
+from siftline.pipelines.output.companions import complete
 from siftline.pipelines.output.decisions import write_decisions
 from siftline.pipelines.output.export import export
 from siftline.pipelines.recipe import Recipe
@@ -196,7 +196,7 @@ def finish(
     progress.advance(len(write_decisions(job, job.version / "decisions.parquet")))
     progress.finish()
     summary = _summary(job, read, stages, ordering, exported)
-    write_text(job.curated_folder / "README.md", dataset_card(job, summary))
+    complete(job.curated_folder, summary, job.recipe.inputs)
     write_summary(job.version, summary)
     if exported.rows or job.recipe.allow_empty:
         point_latest(job.version)

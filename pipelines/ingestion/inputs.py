@@ -4,9 +4,9 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from siftline.contracts.config import Config
 from siftline.contracts.errors import InputError, RecipeError, nearest
@@ -35,6 +35,15 @@ CANONICAL = (
     "origin",
 )
 
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Languages = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")], ...],
+    BeforeValidator(_listed),
+]
 Format = Literal["auto", "alpaca", "sharegpt", "messages", "prompt_completion", "question_answer"]
 
 
@@ -54,7 +63,8 @@ class Input(Config):
         config: Of a Hub dataset.
         split: Of a Hub or saved dataset.
         revision: Of a Hub dataset.
-        license: For the dataset card.
+        license: For the dataset card, such as `cc-by-4.0`.
+        language: For the dataset card: a code, such as `en`, or several.
         task: Of all its rows, instead of their `task` or `category` column.
         origin: Who wrote its responses, instead of their `origin`, `generator`, `model` column.
     """
@@ -70,6 +80,7 @@ class Input(Config):
     split: str = "train"
     revision: str | None = None
     license: str | None = None
+    language: Languages = ()
     task: str | None = None
     origin: str | None = None
 

@@ -1,72 +1,64 @@
-"""The dataset card: `curated/README.md`, read by people and by `datasets.load_dataset`."""
+"""The dataset card: `README.md` of a dataset, read by people and by `datasets.load_dataset`."""
 
-import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import yaml
-
-from siftline.contracts.parquet import read_schema
-from siftline.pipelines.job import Job
-from siftline.pipelines.manifest import Summary
-from siftline.pipelines.output.export import DATA
-from siftline.pipelines.output.splits import TRAIN
-from siftline.pipelines.output.training_order import TRAINING_ORDER
+from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.manifest import ExportManifest, Summary
+from siftline.pipelines.output.card_columns import column_lines
+from siftline.pipelines.output.card_head import card_head, rows_of_source
+from siftline.pipelines.output.formats.known import LINES
 
 _INTRODUCTION = """\
 Instruction data for supervised fine-tuning, curated by siftline {siftline} from {sources}.
-Recipe `{recipe}`, version {version}. `decisions.parquet` in the folder above has the reason for
-every input row, and `report.html` tells the whole story. The rows are in
-`data`, a folder that pandas, Arrow and polars open.
+Recipe `{recipe}`, version {version}. `decisions.parquet` in the folder of the run has the reason
+for every input row, and `report.html` tells the whole story. The rows are in `data`{readers}.
 """
 
+_READERS = ", a folder that pandas, Arrow and polars open"
 
-def dataset_card(job: Job, summary: Summary) -> str:
+
+def dataset_card(
+    summary: Summary, inputs: Sequence[Input], order: Mapping[str, Any] | None = None
+) -> str:
     """Return the card as Markdown with a YAML head.
 
     Args:
-        job: The run.
-        summary: What it has done.
+        summary: What the run has done, with what was exported.
+        inputs: Of its recipe.
+        order: In which the splits are to be trained on (:mod:`.training_order`), if it matters.
     """
-    splits = list(dict.fromkeys(_split(name) for name in summary.export.files))
-    head = {
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [
-                    {"split": name, "path": f"{DATA}/{name}-*.parquet"} for name in splits
-                ],
-            }
-        ],
-        "tags": ["siftline", "instruction-tuning"],
-    }
     sources = summary.ingest.summary.sources
     introduction = _INTRODUCTION.format(
         siftline=summary.siftline,
         recipe=summary.recipe,
         version=summary.version,
         sources="one source" if len(sources) == 1 else f"{len(sources)} sources",
+        readers=""
+        if summary.export.format in LINES
+        else ", a folder that pandas, Arrow and polars open",
     )
     lines = [
         "---",
-        yaml.safe_dump(head, sort_keys=False).rstrip(),
+        card_head(summary, inputs),
         "---",
         f"# {summary.recipe}",
         "",
         introduction,
         "## Columns",
         "",
-        "`messages` (role, content), `id`, `prompt_id` (equal for responses to one prompt),",
-        "`source`, `task`, `origin` (who wrote the response), `file` and `row` of the input,",
-        "`metadata` (JSON). `tools`, and `tool_calls` of a turn, where they occur, are JSON texts.",
-        *_more_columns(job, summary),
+        *column_lines(summary.export),
         "",
-        *_training_order(job, splits),
+        *_training_order(summary.export, order),
         "## Sources",
         "",
         "| source | licence | rows read | quarantined | curated |",
         "|---|---|---:|---:|---:|",
-        *_source_rows(job, summary),
+        *_source_rows(summary, inputs),
         "",
         *_written_rows(summary),
+        *_quarantined(summary),
         "## Stages",
         "",
         "| stage | rows in | kept | dropped |",
@@ -77,24 +69,10 @@ def dataset_card(job: Job, summary: Summary) -> str:
     return "\n".join(lines)
 
 
-def _split(name: str) -> str:
-    """Return the split that a file of the dataset belongs to."""
-    return name.removeprefix(f"{DATA}/").partition("-")[0]
-
-
-def _more_columns(job: Job, summary: Summary) -> list[str]:
-    """Return what is said of columns that few datasets have."""
-    names = read_schema(job.curated_folder / summary.export.files[0]).names
-    if "repeat" not in names:
+def _training_order(export: ExportManifest, order: Mapping[str, Any] | None) -> list[str]:
+    if order is None:
         return []
-    return ["`repeat` is 0 where a row stands for the first time, then 1, 2 and so on."]
-
-
-def _training_order(job: Job, splits: list[str]) -> list[str]:
-    if splits == [TRAIN]:
-        return []
-    order = json.loads((job.curated_folder / TRAINING_ORDER).read_text(encoding="utf-8"))
-    rows = [f"| `{each['name']}` | {each['rows']} |" for each in order["splits"]]
+    rows = [f"| `{name}` | {count} |" for name, count in export.splits.items()]
     common = f"{order['overlap']['ids']} rows are in both. " if "overlap" in order else ""
     lines = ["## Training order", "", "| split | rows |", "|---|---:|", *rows, ""]
     return [*lines, common + order["note"], ""]
@@ -108,21 +86,16 @@ def markdown_cell(text: str) -> str:
     return flat
 
 
-def _source_rows(job: Job, summary: Summary) -> list[str]:
+def _source_rows(summary: Summary, inputs: Sequence[Input]) -> list[str]:
     licences: dict[str, set[str]] = {}
-    for item in job.recipe.inputs:
+    for item in inputs:
         licences.setdefault(item.source, set()).add(item.license or "not stated")
     rows = []
     for name, count in summary.ingest.summary.sources.items():
-        if summary.stages:
-            last = summary.stages[-1].sources.get(name)
-            curated = last.kept if last else 0
-        else:
-            curated = count.examples
         licence = ", ".join(sorted(licences.get(name, {"not stated"})))
         rows.append(
             f"| {markdown_cell(name)} | {markdown_cell(licence)} | {count.rows} "
-            f"| {sum(count.quarantined.values())} | {curated} |"
+            f"| {sum(count.quarantined.values())} | {rows_of_source(summary, name)} |"
         )
     return rows
 
@@ -136,6 +109,17 @@ def _written_rows(summary: Summary) -> list[str]:
         f"`curated` counts each row once; with repeated ones, {summary.export.rows} are written.",
         "",
     ]
+
+
+def _quarantined(summary: Summary) -> list[str]:
+    """Say why rows could not be used."""
+    reasons: Counter[str] = Counter()
+    for source in summary.ingest.summary.sources.values():
+        reasons.update(source.quarantined)
+    if not reasons:
+        return []
+    told = ", ".join(f"{slug} {count}" for slug, count in sorted(reasons.items()))
+    return [f"Rows in quarantine, which could not be used: {told}.", ""]
 
 
 def _stage_rows(summary: Summary) -> list[str]:

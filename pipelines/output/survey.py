@@ -1,7 +1,8 @@
 """What the rows to be exported hold: how large they are, and which fields they use."""
 
+import json
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.examples import TURN_FIELDS
+from siftline.contracts.examples import PARTS, TURN_FIELDS
 
-OPTIONAL = ("tools", "media")  # columns that only some datasets have
 _TEXTS = ("content", "reasoning", "tool_calls")
+_BESIDE = ("metadata", "tools", "media")
 
 ROWS_PER_FILE = 100_000
 BYTES_PER_FILE = 256 << 20  # of texts: a file is gathered in memory
@@ -24,19 +25,35 @@ class Survey(NamedTuple):
     Attributes:
         sizes: [rows] Bytes of each row's messages, tools, media and metadata.
         turn_fields: Fields of turns, beside role and content, that some row has.
-        columns: Those of `tools` and `media` that some row has.
+        tools: Some row offers tools.
+        parts: The content of some turn came in parts, such as a text and an image.
+        media: Names of the columns of images, sounds and files, sorted.
+        paths: Those of them that hold nothing but lists of texts.
     """
 
     sizes: npt.NDArray[np.int64]
     turn_fields: tuple[str, ...]
-    columns: tuple[str, ...]
+    tools: bool = False
+    parts: bool = False
+    media: tuple[str, ...] = ()
+    paths: frozenset[str] = frozenset()
+
+    @property
+    def has_json(self) -> bool:
+        """Whether something differs in shape from row to row, so that it is written as JSON."""
+        return "tool_calls" in self.turn_fields or self.tools or self.parts or self.has_media_json
+
+    @property
+    def has_media_json(self) -> bool:
+        """Whether a column of media holds more than lists of texts."""
+        return bool(set(self.media) - self.paths)
 
 
 def survey(corpus: Corpus) -> Survey:
     """Look at every row once, shard by shard."""
     sizes = np.zeros(len(corpus), dtype=np.int64)
     fields: set[str] = set()
-    columns: set[str] = set()
+    tools, media = False, _Media()
     shards = corpus.rows["shard"].to_numpy()
     positions = corpus.rows["position"].to_numpy()
     for number in range(len(corpus.shards)):
@@ -44,22 +61,41 @@ def survey(corpus: Corpus) -> Survey:
         table = corpus.take(number, positions[here])
         messages = table["messages"].combine_chunks()
         sizes[here] = _bytes_of(messages)
-        for name in ("metadata", *OPTIONAL):
+        for name in _BESIDE:
             sizes[here] += pc.fill_null(pc.binary_length(table[name]), 0).to_numpy()
         turns = pc.list_flatten(messages)
         fields |= {
             name for name in TURN_FIELDS if pc.struct_field(turns, name).null_count < len(turns)
         }
-        columns |= {name for name in OPTIONAL if _is_filled(table[name])}
+        tools = tools or table["tools"].null_count < len(table)
+        for text in table["media"].drop_null().to_pylist():
+            media.see(json.loads(text))
     return Survey(
         sizes,
         tuple(name for name in TURN_FIELDS if name in fields),
-        tuple(name for name in OPTIONAL if name in columns),
+        tools,
+        media.parts,
+        tuple(sorted(media.columns)),
+        frozenset(media.columns - media.other),
     )
 
 
-def _is_filled(values: pa.Array | pa.ChunkedArray) -> bool:
-    return bool(values.null_count < len(values))
+class _Media:
+    """What the rows with images, sounds or files have."""
+
+    def __init__(self) -> None:
+        self.parts = False
+        self.columns: set[str] = set()
+        self.other: set[str] = set()  # columns that hold more than lists of texts
+
+    def see(self, media: dict[str, Any]) -> None:
+        for name, value in media.items():
+            if name == PARTS:
+                self.parts = True
+                continue
+            self.columns.add(name)
+            if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+                self.other.add(name)
 
 
 def _bytes_of(messages: pa.ListArray) -> npt.NDArray[np.int64]:

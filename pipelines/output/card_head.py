@@ -1,0 +1,68 @@
+"""The head of the dataset card: what the Hub and `datasets` read of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.manifest import Summary
+from siftline.pipelines.output.dataset import DATA
+from siftline.pipelines.output.formats.known import LINES
+from siftline.pipelines.output.licences import card_licence
+
+_SIZES = (
+    (10**3, "n<1K"),
+    (10**4, "1K<n<10K"),
+    (10**5, "10K<n<100K"),
+    (10**6, "100K<n<1M"),
+    (10**7, "1M<n<10M"),
+    (10**8, "10M<n<100M"),
+    (10**9, "100M<n<1B"),
+)
+_LARGEST = "n>1B"
+
+
+def card_head(summary: Summary, inputs: Sequence[Input]) -> str:
+    """Return the head as YAML, without the lines around it.
+
+    Args:
+        summary: Of the run, with what was exported.
+        inputs: Of its recipe.
+    """
+    used = [item for item in inputs if rows_of_source(summary, item.source)] or list(inputs)
+    languages = sorted({code for item in used for code in item.language})
+    head: dict[str, Any] = {
+        "pretty_name": summary.recipe,
+        **card_licence(item.license for item in used),
+        **({"language": languages} if languages else {}),
+        "task_categories": ["text-generation"],
+        "size_categories": [_size(summary.export.rows)],
+        "tags": ["siftline", "instruction-tuning"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [
+                    {"split": name, "path": _path(name, summary.export.format)}
+                    for name in summary.export.splits
+                ],
+            }
+        ],
+    }
+    return yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def rows_of_source(summary: Summary, source: str) -> int:
+    """Return how many rows of a source were curated, each counted once."""
+    if summary.stages:
+        last = summary.stages[-1].sources.get(source)
+        return last.kept if last else 0
+    return summary.ingest.summary.sources[source].examples
+
+
+def _path(split: str, name: str) -> str:
+    return f"{DATA}/{split}.jsonl" if name in LINES else f"{DATA}/{split}-*.parquet"
+
+
+def _size(rows: int) -> str:
+    return next((name for limit, name in _SIZES if rows < limit), _LARGEST)

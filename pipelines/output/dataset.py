@@ -1,0 +1,129 @@
+"""The files of a dataset, in the format that is wanted.
+
+They lie in a folder of their own, `data`, beside the card: pandas, Arrow and polars take every file
+of a folder that they are given for Parquet.
+"""
+
+from collections import Counter
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import pyarrow.compute as pc
+
+from siftline.contracts import progress
+from siftline.contracts.corpus import Corpus
+from siftline.contracts.parquet import write_table
+from siftline.pipelines.output.formats.fitting import MisfitError, refusal
+from siftline.pipelines.output.formats.json_texts import dumped
+from siftline.pipelines.output.formats.known import LINES, suffix_of
+from siftline.pipelines.output.formats.messages import messages_schema, messages_table
+from siftline.pipelines.output.gathering import gathered, pieces
+from siftline.pipelines.output.splits import Split
+from siftline.pipelines.output.survey import Survey, survey
+
+DATA = "data"  # the folder of the data, and of nothing else
+
+
+class Written(NamedTuple):
+    """What a dataset has become.
+
+    Attributes:
+        files: By split, their paths in the folder of the dataset.
+        found: What the rows hold.
+        revised: Some row has another response than was read.
+        repeated: Some row is written several times.
+    """
+
+    files: dict[str, list[str]]
+    found: Survey
+    revised: bool
+    repeated: bool
+
+
+def write_dataset(corpus: Corpus, splits: list[Split], name: str, folder: Path) -> Written:
+    """Write some rows.
+
+    Args:
+        corpus: Whose rows.
+        splits: Which, and in which order.
+        name: Of the format.
+        folder: Of the dataset; what was written there is useless when this raises.
+
+    Raises:
+        RunError: The format cannot hold a row; they are counted.
+    """
+    (folder / DATA).mkdir(parents=True)
+    found = survey(corpus)
+    progress.start("export", sum(len(split.rows) for split in splits))
+    if name in LINES:
+        files = _write_lines(corpus, splits, name, found, folder)
+    else:
+        files = _write_parquet(corpus, splits, found, folder)
+    progress.finish()
+    return Written(files, found, _any_revised(corpus), _any_repeated(splits))
+
+
+def _write_parquet(
+    corpus: Corpus, splits: list[Split], found: Survey, folder: Path
+) -> dict[str, list[str]]:
+    previous = dict(
+        zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
+    )
+    schema = messages_schema(
+        found,
+        revised=_any_revised(corpus),
+        repeated=_any_repeated(splits),
+    )
+    files: dict[str, list[str]] = {}
+    for split in splits:
+        parts = pieces(split, found)
+        names = [
+            f"{DATA}/{split.name}-{n:05d}-of-{len(parts):05d}.parquet" for n in range(len(parts))
+        ]
+        for path, part in zip(names, parts, strict=True):
+            # Not named, so that it is gone before the next one is gathered.
+            write_table(
+                messages_table(gathered(corpus, part), schema, previous, part.repeat),
+                folder / path,
+            )
+            progress.advance(len(part.rows))
+        files[split.name] = names
+    return files
+
+
+def _any_revised(corpus: Corpus) -> bool:
+    ids = corpus.rows["id"]
+    return bool(len(ids) and pc.any(pc.is_in(ids, value_set=corpus.revisions["id"])).as_py())
+
+
+def _any_repeated(splits: list[Split]) -> bool:
+    return any(bool(split.repeat.any()) for split in splits)
+
+
+def _write_lines(
+    corpus: Corpus, splits: list[Split], name: str, found: Survey, folder: Path
+) -> dict[str, list[str]]:
+    """Write one file a split."""
+    files: dict[str, list[str]] = {}
+    misfits: Counter[str] = Counter()
+    for split in splits:
+        path = f"{DATA}/{split.name}{suffix_of(name)}"
+        with (folder / path).open("w", encoding="utf-8", newline="\n") as file:
+            for part in pieces(split, found):
+                misfits += _write_part(corpus, part, name, file)
+                progress.advance(len(part.rows))
+        files[split.name] = [path]
+    if misfits:
+        raise refusal(name, misfits, sum(len(split.rows) for split in splits))
+    return files
+
+
+def _write_part(corpus: Corpus, part: Split, name: str, file: IO[str]) -> Counter[str]:
+    """Write the lines of some rows, and return how many of them have no place in the format."""
+    misfits: Counter[str] = Counter()
+    for row in gathered(corpus, part).to_pylist():
+        try:
+            file.write(dumped(LINES[name](row)) + "\n")
+        except MisfitError as misfit:
+            misfits[misfit.slug] += 1
+    return misfits

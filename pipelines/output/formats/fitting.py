@@ -1,0 +1,46 @@
+"""Rows that a format cannot hold: counted by what is in the way, and nothing is written."""
+
+from collections.abc import Mapping
+
+from siftline.contracts.errors import RunError
+
+_IN_WORDS = {
+    "turns": "have several turns",
+    "system": "have a system turn",
+    "system_later": "have a system turn that is not the first",
+    "system_empty": "have an empty system turn",
+    "calls": "call tools, or hold their results",
+    "tools": "offer tools",
+    "reasoning": "have reasoning beside their text",
+    "weights": "have turns that are not to be trained on (weight 0)",
+    "weight": "have a weight that is neither 0 nor 1",
+    "media": "hold images, sounds or files",
+    "columns": "have columns of images, sounds or files",
+    "order": "have turns that do not alternate",
+    "marks": "hold marks of a call or a thought as a text",
+    "name": "call a tool without a name",
+}
+
+
+class MisfitError(Exception):
+    """A row that a format cannot hold without a loss; its first argument says why, as a slug."""
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(slug)
+        self.slug = slug
+
+
+def refusal(name: str, misfits: Mapping[str, int], rows: int) -> RunError:
+    """Return the error of a dataset that does not fit into a format.
+
+    Args:
+        name: Of the format.
+        misfits: Rows by what is in the way.
+        rows: Of the dataset.
+    """
+    count = sum(misfits.values())
+    told = ", ".join(f"{n:,} {_IN_WORDS[slug]}" for slug, n in sorted(misfits.items()))
+    return RunError(
+        f"The format '{name}' cannot hold {count:,} of {rows:,} rows ({told}). Write the format "
+        "'messages', which holds all of them, or leave such rows out; nothing was written."
+    )
