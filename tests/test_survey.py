@@ -43,20 +43,27 @@ CALL = '[{"function": {"name": "f"}}]'
 
 
 @pytest.mark.parametrize(
-    ("rows", "fields", "columns"),
+    ("rows", "expected"),
     [
-        ([{}, {}], (), ()),
-        ([{}, {"tools": "[1]"}], (), ("tools",)),
-        ([{"tool_calls": CALL}, {"tools": "[1]"}], ("tool_calls",), ("tools",)),
+        ([{}, {}], {}),
+        ([{}, {"tools": "[1]"}], {"tools": True}),
+        ([{"tool_calls": CALL}, {"weight": 0.0}], {"turn_fields": ("tool_calls", "weight")}),
         (
-            [{"weight": 0.0}, {"media": "{}"}, {"reasoning": ""}],
-            ("reasoning", "weight"),
-            ("media",),
+            [{"media": '{"parts": {"0": []}}'}, {"reasoning": ""}],
+            {"parts": True, "turn_fields": ("reasoning",)},
+        ),
+        (
+            [{"media": '{"images": ["a"]}'}, {"media": '{"images": [], "audios": "b"}'}],
+            {"media": ("audios", "images"), "paths": {"images"}},
+        ),
+        (
+            [{"media": '{"images": ["a"]}'}, {"media": '{"images": [{"path": "a"}]}'}],
+            {"media": ("images",)},
         ),
     ],
 )
 def test_fields_are_there_where_a_row_has_them(
-    tmp_path: Path, rows: list[dict[str, Any]], fields: tuple[str, ...], columns: tuple[str, ...]
+    tmp_path: Path, rows: list[dict[str, Any]], expected: dict[str, Any]
 ) -> None:
     examples: list[dict[str, Any]] = []
     for number, row in enumerate(rows):
@@ -66,7 +73,8 @@ def test_fields_are_there_where_a_row_has_them(
         examples.append({"id": str(number), "messages": [asked, answer], "metadata": "{}", **held})
     write_table(pa.Table.from_pylist(examples, schema=EXAMPLES), tmp_path / shard_name(0))
     found = survey(Corpus.open(tmp_path))
-    assert (found.turn_fields, found.columns) == (fields, columns)
+    plain = {"turn_fields": (), "tools": False, "parts": False, "media": (), "paths": frozenset()}
+    assert {name: getattr(found, name) for name in plain} == {**plain, **expected}
 
 
 @given(st.lists(st.integers(0, 30), max_size=40))
