@@ -79,6 +79,7 @@ class ExportManifest(Config):
 
     Attributes:
         format: Of the files, as the recipe names it.
+        reasoning: `inline` where thoughts were written into the contents.
         files: The files, relative to the folder of the dataset.
         rows: Rows in them.
         splits: Rows by split, in the order of training.
@@ -91,6 +92,7 @@ class ExportManifest(Config):
     """
 
     format: str
+    reasoning: str = "field"
     files: tuple[str, ...]
     rows: int
     splits: dict[str, int]

@@ -21,7 +21,7 @@ from siftline.contracts.scorer import in_order
 from siftline.contracts.share import Share
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.kinds import known_kinds, method_of
-from siftline.pipelines.output.formats.known import FormatName
+from siftline.pipelines.output.formats.known import Layout
 from siftline.pipelines.recipe_errors import described, explain_all
 from siftline.pipelines.recipe_name import FolderName
 from siftline.pipelines.recipe_text import read_recipe_text, read_yaml
@@ -52,19 +52,16 @@ def _read_stage(data: Any) -> Method:
 Stage = Annotated[SerializeAsAny[Method], PlainValidator(_read_stage)]
 
 
-class Output(Config):
-    """What the curated dataset looks like.
+class Output(Layout):
+    """What the curated dataset looks like: format, place of the reasoning, and order.
 
     Attributes:
-        format: `messages` (Parquet, with everything), `openai`, `sharegpt`, `alpaca` or
-            `prompt_completion` (JSON lines); which trainer reads what is in docs/exporting.md.
         order_by: Score column, `table.column`, that orders the rows, such as easy ones first;
             `likelihood.mean_logprob` is derived. Rows without the score come last. None keeps the
             order in which they were read.
         descending: The highest score first.
     """
 
-    format: FormatName = "messages"
     order_by: str | None = Field(default=None, pattern=r"^\w+\.\w+$")
     descending: bool = False
 

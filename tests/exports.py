@@ -11,6 +11,7 @@ import pyarrow as pa
 from siftline.contracts.corpus import EXAMPLES, Corpus, shard_name
 from siftline.contracts.parquet import write_table
 from siftline.pipelines.output.dataset import Written, write_dataset
+from siftline.pipelines.output.formats.known import FormatName, Layout, ReasoningPlace
 from siftline.pipelines.output.splits import Split
 
 
@@ -24,13 +25,19 @@ def corpus_of(folder: Path, rows: Sequence[dict[str, Any]], shard_rows: int = 4)
 
 
 def export_rows(
-    folder: Path, rows: Sequence[dict[str, Any]], name: str = "messages", split: str = "train"
+    folder: Path,
+    rows: Sequence[dict[str, Any]],
+    name: FormatName = "messages",
+    split: str = "train",
+    reasoning: ReasoningPlace = "field",
 ) -> Written:
     """Write rows of the examples as one split of a dataset, in `folder/dataset`."""
     corpus = corpus_of(folder / "examples", rows)
     numbers = np.arange(len(corpus))
     splits = [Split(split, numbers, np.zeros(len(corpus), dtype=np.int64))]
-    return write_dataset(corpus, splits, name, folder / "dataset")
+    return write_dataset(
+        corpus, splits, Layout(format=name, reasoning=reasoning), folder / "dataset"
+    )
 
 
 def read_lines(folder: Path, split: str = "train") -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ def test_openai_arguments_that_are_no_json_stay_as_they_are() -> None:
 
 def test_sharegpt_of_each_kind() -> None:
     thought = "<think>\nThat depends on the weather there.\n</think>\n\n"
-    coat = '{"name": "weather", "arguments": {"town": "Oslo"}}'
+    coat = '<tool_call>{"name": "weather", "arguments": {"town": "Oslo"}}</tool_call>'
     made = sharegpt_row(example(OPENAI["reasons_and_calls"]))
     assert made == {
         "conversations": [
@@ -77,6 +77,8 @@ def test_sharegpt_of_each_kind() -> None:
     }
     made = sharegpt_row(example(OPENAI["ends_in_call"]))
     assert made["system"] == "You may use tools."
+    bare = '{"name": "weather", "arguments": {"town": "Rome"}}'
+    assert made["conversations"][-1] == {"from": "function_call", "value": bare}
     made = sharegpt_row(example(OPENAI["parallel_calls"]))
     _, called, results, answer = made["conversations"]
     assert [each["name"] for each in json.loads(called["value"])] == ["weather", "clock"]
@@ -99,7 +101,7 @@ def test_sharegpt_of_each_kind() -> None:
          "system_later"),
         ([{"role": "system", "content": ""}, user("a"), assistant("b")], "system_empty"),
         ([user("a"), assistant("b", weight=0), user("c"), assistant("d")], "weights"),
-        ([user("a"), assistant(None, call("f", {"x": "<tool_call>"}))], "marks"),
+        ([user("a"), assistant("<tool_call>", call("f", {}))], "marks"),
         ([user("a"), assistant("<think>", call("f", {}))], "marks"),
     ],
 )  # fmt: skip
@@ -107,6 +109,14 @@ def test_rows_that_sharegpt_cannot_hold(turns: list[Record], slug: str) -> None:
     with pytest.raises(MisfitError) as caught:
         sharegpt_row(row(*turns))
     assert caught.value.slug == slug
+
+
+def test_an_argument_is_never_taken_for_a_mark() -> None:
+    arguments = {"x": "<tool_call>{}</tool_call><think>\n"}
+    made = sharegpt_row(row(user("a"), assistant(None, call("f", arguments))))
+    value = made["conversations"][-1]["value"]
+    assert "<" not in value
+    assert json.loads(value)["arguments"] == arguments
 
 
 TURN_TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -164,6 +174,18 @@ def test_offered_tools_and_a_system_turn_are_not_lost() -> None:
 
 
 # files
+
+
+def test_thoughts_in_the_content_of_parts(tmp_path: Path) -> None:
+    def think(record: Record) -> None:
+        said = [{"type": "text", "text": "One."}]
+        record["messages"][1] = {**assistant(reasoning_content="Count."), "content": said}
+
+    export_rows(tmp_path, [example(altered("image_parts", think))], "openai", reasoning="inline")
+    (line,) = read_lines(tmp_path)
+    thought = {"type": "text", "text": "<think>\nCount.\n</think>\n\n"}
+    assert line["messages"][1]["content"] == [thought, {"type": "text", "text": "One."}]
+    assert "reasoning_content" not in line["messages"][1]
 
 
 def test_lines_stand_in_the_order_of_the_rows(tmp_path: Path) -> None:

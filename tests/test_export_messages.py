@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siftline.contracts.parquet import check_file
+from siftline.pipelines.output.formats.known import FormatName
 
 TEXT_ONLY = [name for name in OPENAI if not name.startswith("image")]
 # The type `Json` is younger than the oldest `datasets` that is allowed.
@@ -36,6 +37,8 @@ def stripped(turn: dict[str, Any]) -> dict[str, Any]:
 def as_exported(turn: dict[str, Any]) -> dict[str, Any]:
     """Return a turn of OpenAI's form as this format has it: objects as arguments."""
     made = {**turn, "content": turn["content"] or ""}
+    if "weight" in turn:
+        made["loss"] = turn["weight"] != 0
     if "tool_calls" in turn:
         made["tool_calls"] = [
             {
@@ -88,7 +91,7 @@ def test_fields_are_there_only_where_the_set_has_them(tmp_path: Path) -> None:
 
     assert turns("a", "plain", "thinks_in_text") == ["role", "content"]
     assert turns("b", "plain", "reasons") == ["role", "content", "reasoning_content"]
-    assert turns("c", "weighted") == ["role", "content", "weight"]
+    assert turns("c", "weighted") == ["role", "content", "weight", "loss"]
     assert turns("d", "results_by_name") == ["role", "content", "tool_calls", "name"]
 
 
@@ -112,6 +115,17 @@ def test_pandas_and_arrow_read_calls_as_json(tmp_path: Path) -> None:
     assert [json.loads(tool) for tool in frame["tools"][0]] == TOOLS
     assert frame["tools"][1] is None
     check_file(tmp_path / "dataset" / path)
+
+
+def test_thoughts_can_stand_in_the_content(tmp_path: Path) -> None:
+    export_rows(tmp_path / "a", examples(["plain", "reasons"]), reasoning="inline")
+    plain, reasons = load(tmp_path / "a")
+    assert plain["messages"] == OPENAI["plain"]["messages"]
+    thought = "Ten times six is 60, seven times six is 42."
+    assert reasons["messages"][1] == {
+        "role": "assistant",
+        "content": f"<think>\n{thought}\n</think>\n\n102.",
+    }
 
 
 @reads_json
@@ -184,7 +198,7 @@ def test_any_text_comes_back(
 
 
 @pytest.mark.parametrize("name", ["messages", "openai"])
-def test_the_same_rows_leave_the_same_bytes(tmp_path: Path, name: str) -> None:
+def test_the_same_rows_leave_the_same_bytes(tmp_path: Path, name: FormatName) -> None:
     kept = examples(name for name in OPENAI if name != "image_column")
     first, second = (export_rows(tmp_path / run, kept, name).files["train"] for run in "ab")
     assert first == second

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from siftline.contracts import progress
@@ -15,9 +16,9 @@ from siftline.contracts.corpus import Corpus
 from siftline.contracts.parquet import write_table
 from siftline.pipelines.output.formats.fitting import MisfitError, refusal
 from siftline.pipelines.output.formats.json_texts import dumped
-from siftline.pipelines.output.formats.known import LINES, suffix_of
+from siftline.pipelines.output.formats.known import LINES, Layout, suffix_of
 from siftline.pipelines.output.formats.messages import messages_schema, messages_table
-from siftline.pipelines.output.gathering import gathered, pieces
+from siftline.pipelines.output.gathering import gathered, pieces, with_thoughts_inside
 from siftline.pipelines.output.splits import Split
 from siftline.pipelines.output.survey import Survey, survey
 
@@ -40,13 +41,13 @@ class Written(NamedTuple):
     repeated: bool
 
 
-def write_dataset(corpus: Corpus, splits: list[Split], name: str, folder: Path) -> Written:
+def write_dataset(corpus: Corpus, splits: list[Split], layout: Layout, folder: Path) -> Written:
     """Write some rows.
 
     Args:
         corpus: Whose rows.
         splits: Which, and in which order.
-        name: Of the format.
+        layout: What the rows look like.
         folder: Of the dataset; what was written there is useless when this raises.
 
     Raises:
@@ -54,17 +55,18 @@ def write_dataset(corpus: Corpus, splits: list[Split], name: str, folder: Path) 
     """
     (folder / DATA).mkdir(parents=True)
     found = survey(corpus)
+    if layout.reasoning == "inline":
+        fields = tuple(each for each in found.turn_fields if each != "reasoning")
+        found = found._replace(turn_fields=fields)
     progress.start("export", sum(len(split.rows) for split in splits))
-    if name in LINES:
-        files = _write_lines(corpus, splits, name, found, folder)
-    else:
-        files = _write_parquet(corpus, splits, found, folder)
+    write = _write_lines if layout.format in LINES else _write_parquet
+    files = write(corpus, splits, layout, found, folder)
     progress.finish()
     return Written(files, found, _any_revised(corpus), _any_repeated(splits))
 
 
 def _write_parquet(
-    corpus: Corpus, splits: list[Split], found: Survey, folder: Path
+    corpus: Corpus, splits: list[Split], layout: Layout, found: Survey, folder: Path
 ) -> dict[str, list[str]]:
     previous = dict(
         zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
@@ -83,12 +85,17 @@ def _write_parquet(
         for path, part in zip(names, parts, strict=True):
             # Not named, so that it is gone before the next one is gathered.
             write_table(
-                messages_table(gathered(corpus, part), schema, previous, part.repeat),
+                messages_table(_read(corpus, part, layout), schema, previous, part.repeat),
                 folder / path,
             )
             progress.advance(len(part.rows))
         files[split.name] = names
     return files
+
+
+def _read(corpus: Corpus, part: Split, layout: Layout) -> pa.Table:
+    rows = gathered(corpus, part)
+    return with_thoughts_inside(rows) if layout.reasoning == "inline" else rows
 
 
 def _any_revised(corpus: Corpus) -> bool:
@@ -101,29 +108,29 @@ def _any_repeated(splits: list[Split]) -> bool:
 
 
 def _write_lines(
-    corpus: Corpus, splits: list[Split], name: str, found: Survey, folder: Path
+    corpus: Corpus, splits: list[Split], layout: Layout, found: Survey, folder: Path
 ) -> dict[str, list[str]]:
     """Write one file a split."""
     files: dict[str, list[str]] = {}
     misfits: Counter[str] = Counter()
     for split in splits:
-        path = f"{DATA}/{split.name}{suffix_of(name)}"
+        path = f"{DATA}/{split.name}{suffix_of(layout.format)}"
         with (folder / path).open("w", encoding="utf-8", newline="\n") as file:
             for part in pieces(split, found):
-                misfits += _write_part(corpus, part, name, file)
+                misfits += _write_part(corpus, part, layout, file)
                 progress.advance(len(part.rows))
         files[split.name] = [path]
     if misfits:
-        raise refusal(name, misfits, sum(len(split.rows) for split in splits))
+        raise refusal(layout.format, misfits, sum(len(split.rows) for split in splits))
     return files
 
 
-def _write_part(corpus: Corpus, part: Split, name: str, file: IO[str]) -> Counter[str]:
+def _write_part(corpus: Corpus, part: Split, layout: Layout, file: IO[str]) -> Counter[str]:
     """Write the lines of some rows, and return how many of them have no place in the format."""
     misfits: Counter[str] = Counter()
-    for row in gathered(corpus, part).to_pylist():
+    for row in _read(corpus, part, layout).to_pylist():
         try:
-            file.write(dumped(LINES[name](row)) + "\n")
+            file.write(dumped(LINES[layout.format](row)) + "\n")
         except MisfitError as misfit:
             misfits[misfit.slug] += 1
     return misfits

@@ -19,6 +19,7 @@ from siftline.contracts.records import write_json
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import ExportManifest
 from siftline.pipelines.output.dataset import Written, write_dataset
+from siftline.pipelines.output.formats.known import Layout
 from siftline.pipelines.output.splits import TRAIN, Split, splits_of
 from siftline.pipelines.output.training_order import TRAINING_ORDER, training_order
 
@@ -42,25 +43,28 @@ def export(job: Job, corpus: Corpus) -> ExportManifest:
     output = job.recipe.output
     splits = splits_of(corpus, output.order_by, output.descending, job.recipe.seed)
     with published(job.curated_folder) as building:
-        written = write_dataset(corpus, splits, output.format, building)
+        written = write_dataset(corpus, splits, output, building)
         if splits[0].name != TRAIN:
             write_json(building / TRAINING_ORDER, training_order(corpus, splits, written.files))
     _write_order(job, corpus, splits)
-    return manifest_of(written, splits, output.format, time.monotonic() - started)
+    return manifest_of(written, splits, output, time.monotonic() - started)
 
 
-def manifest_of(written: Written, splits: list[Split], name: str, seconds: float) -> ExportManifest:
+def manifest_of(
+    written: Written, splits: list[Split], layout: Layout, seconds: float
+) -> ExportManifest:
     """Return what is known of a dataset.
 
     Args:
         written: Its files.
         splits: Its rows.
-        name: Of its format.
+        layout: What they look like.
         seconds: What writing it took.
     """
     found = written.found
     return ExportManifest(
-        format=name,
+        format=layout.format,
+        reasoning=layout.reasoning,
         files=tuple(path for paths in written.files.values() for path in paths),
         rows=sum(len(split.rows) for split in splits),
         splits={split.name: len(split.rows) for split in splits},

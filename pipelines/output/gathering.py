@@ -1,9 +1,13 @@
 """The rows of a split in their order, read from the shards that hold them."""
 
+import json
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
+from siftline.contracts.examples import PARTS, Message, with_thought
 from siftline.pipelines.output.splits import Split
 from siftline.pipelines.output.survey import Survey, file_slices
 
@@ -28,3 +32,28 @@ def gathered(corpus: Corpus, split: Split) -> pa.Table:
     order = np.argsort(np.concatenate(read), kind="stable")
     in_order = bool((np.diff(order) == 1).all())
     return table if in_order else table.take(pa.array(order))
+
+
+def with_thoughts_inside(rows: pa.Table) -> pa.Table:
+    """Return rows whose thoughts stand in the content of their turns, in blocks `<think>`.
+
+    Args:
+        rows: Examples.
+    """
+    made = [_thinking(row) for row in rows.select(["messages", "media"]).to_pylist()]
+    for name in ("messages", "media"):
+        place = rows.column_names.index(name)
+        column = pa.array([row[name] for row in made], rows.schema.field(name).type)
+        rows = rows.set_column(place, name, column)
+    return rows
+
+
+def _thinking(row: dict[str, Any]) -> dict[str, Any]:
+    media = json.loads(row["media"]) if row["media"] else {}
+    turns = []
+    for place, turn in enumerate(row["messages"]):
+        if turn["reasoning"] and (parts := media.get(PARTS, {}).get(str(place))):
+            block = with_thought(Message(role="", content="", reasoning=turn["reasoning"]))
+            media[PARTS][str(place)] = [{"type": "text", "text": block}, *parts]
+        turns.append({**turn, "content": with_thought(turn), "reasoning": None})
+    return {"messages": turns, "media": json.dumps(media) if media else None}

@@ -23,9 +23,11 @@ from siftline.pipelines.output.survey import Survey
 _PROVENANCE = ("id", "prompt_id", "source", "task", "origin", "file", "row", "metadata")
 _ORIGINAL = "original_response"
 _REPEAT = "repeat"
+_LOSS = "loss"  # what ms-swift reads of a weight
 _JSON = pa.json_(pa.string())
 _JSONS = pa.list_(_JSON)
 _NAMES = {"reasoning": "reasoning_content"}  # as the chat templates of models call it
+_READ = {new: old for old, new in _NAMES.items()}
 
 Ints = npt.NDArray[np.int64]
 
@@ -86,6 +88,7 @@ def _turn_type(found: Survey) -> pa.StructType:
     for name in found.turn_fields:
         kind = _JSONS if name == "tool_calls" else TURN.field(name).type
         fields.append((_NAMES.get(name, name), kind))
+    fields += [(_LOSS, pa.bool_())] if "weight" in found.turn_fields else []
     return pa.struct(fields)
 
 
@@ -95,20 +98,23 @@ def _messages(column: pa.ChunkedArray, kind: pa.ListType, media: Sequence[Any]) 
     lists = combined if isinstance(combined, pa.Array) else pa.concat_arrays(combined.chunks)
     turns = pc.list_flatten(lists)
     ends = np.cumsum(pc.fill_null(pc.list_value_length(lists), 0).to_numpy())
-    arrays = []
-    for field in kind.value_type:
-        read = {new: old for old, new in _NAMES.items()}.get(field.name, field.name)
-        values = pc.struct_field(turns, read)
-        if field.name == "tool_calls":
-            made = [json.loads(text) if text else None for text in values.to_pylist()]
-            arrays.append(_json_lists(made, _called))
-        elif field.name == "content" and field.type == _JSONS:
-            arrays.append(_json_lists(_in_parts(values, ends, media), dumped))
-        else:
-            arrays.append(values)
+    fields = list(kind.value_type)
+    arrays = [_field(turns, field, ends, media) for field in fields]
     offsets = pa.array(np.concatenate([[0], ends]).astype(np.int32))
-    struct = pa.StructArray.from_arrays(arrays, fields=list(kind.value_type))
-    return pa.ListArray.from_arrays(offsets, struct)
+    return pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(arrays, fields=fields))
+
+
+def _field(turns: pa.StructArray, field: pa.Field, ends: Ints, media: Sequence[Any]) -> pa.Array:
+    """Return [turns] one field of the turns."""
+    if field.name == _LOSS:
+        return pc.not_equal(pc.struct_field(turns, "weight"), 0)
+    values = pc.struct_field(turns, _READ.get(field.name, field.name))
+    if field.name == "tool_calls":
+        calls = [json.loads(text) if text else None for text in values.to_pylist()]
+        return _json_lists(calls, _called)
+    if field.type == _JSONS:
+        return _json_lists(_in_parts(values, ends, media), dumped)
+    return values
 
 
 def _in_parts(contents: pa.Array, ends: Ints, media: Sequence[Any]) -> list[list[Any]]:

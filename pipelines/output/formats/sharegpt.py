@@ -4,8 +4,8 @@ A line has `conversations` (`from`: `human`, `gpt`, `function_call` or `observat
 `system`, and `tools` as JSON text. LLaMA-Factory wants the turns of the person or a tool and those
 of the model to alternate, and leaves other rows out: they are refused here, with their number.
 Results that follow one another are one turn, joined as it joins OpenAI's. A thought stands before
-the text or the call, between the marks that its templates know; words before a call are told from
-it by the marks `<tool_call>`, of which a row may hold none otherwise.
+the text or the call, between the marks that its templates know. Where a thought or words stand
+before a call, the call is put between marks, of which the words may hold none.
 """
 
 import json
@@ -70,13 +70,19 @@ def _calling(message: Message, calls: Sequence[Mapping[str, Any]]) -> str:
         {"name": each["name"], "arguments": _arguments(each.get("arguments", {}))}
         for each in functions
     ]
-    text = dumped(listed if len(listed) > 1 else listed[0])
-    said = [text, message["content"], message.get("reasoning") or ""]
-    if any(mark in each for each in said for mark in _MARKS):
+    # Escaped, so that no argument is taken for a mark; JSON gives it back as it was.
+    text = dumped(listed if len(listed) > 1 else listed[0]).replace("<", "\\u003c")
+    said = with_thought(message)
+    if any(
+        mark in each
+        for each in (message["content"], message.get("reasoning") or "")
+        for mark in _MARKS
+    ):
         raise MisfitError("marks")
-    if not message["content"]:
-        return with_thought(Message(role="", content=text, reasoning=message.get("reasoning")))
-    return f"{with_thought(message)}\n{_CALL}{text}{_CALL_END}"
+    if not said:
+        return text
+    between = "\n" if message["content"] else ""
+    return f"{said}{between}{_CALL}{text}{_CALL_END}"
 
 
 def _arguments(arguments: Any) -> Any:
