@@ -19,6 +19,7 @@ from siftline.filters.clear import Clear
 from siftline.filters.exact_duplicates import ExactDuplicates
 from siftline.filters.rules import Rules
 from siftline.filters.s3ft import S3ft
+from siftline.filters.structure import Structure
 from siftline.pipelines.scores.identity import GROUP
 from siftline.selectors.baselines import Longest, Random, StratifiedRandom
 from siftline.selectors.deita import Deita
@@ -35,6 +36,7 @@ from siftline.selectors.semantic_duplicates import SemanticDuplicates
 BUILTIN: tuple[type[Method], ...] = (
     Rules,
     ExactDuplicates,
+    Structure,
     Clear,
     S3ft,
     S2L,

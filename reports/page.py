@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from siftline.pipelines.manifest import Summary
 from siftline.pipelines.record import RunRecord, StageRecord
+from siftline.reports.conversation import attached, prompt_text, response_text
 from siftline.reports.histogram import histogram
 from siftline.reports.pictures import curve_panels, map_dots
 
@@ -75,13 +76,14 @@ class _Prepared(NamedTuple):
     curves: dict[str, Any]
     map: dict[str, Any]
     dropped: dict[str, list[str]]  # ids by reason
+    reported: dict[str, list[str]]
     revised: dict[str, list[str]]
-    scores: dict[str, list[tuple[str, str]]]  # by id, of what is dropped
+    scores: dict[str, list[tuple[str, str]]]  # by id, of what is dropped or reported
 
     @property
     def named(self) -> list[str]:
         """The ids of all rows whose text is shown."""
-        groups = [*self.dropped.values(), *self.revised.values()]
+        groups = [*self.dropped.values(), *self.reported.values(), *self.revised.values()]
         groups += [panel["ids"] for panel in self.curves["panels"]]
         groups.append([dot["id"] for dot in self.map["dots"]])
         return [row_id for group in groups for row_id in group]
@@ -91,7 +93,9 @@ def _prepared(stage: StageRecord, decisions: pa.Table) -> _Prepared:
     verdicts = stage.verdicts
     is_revised = pc.is_in(verdicts["id"], value_set=stage.revisions["id"].combine_chunks())
     dropped = _first_of_each_reason(verdicts.filter(pc.invert(verdicts["keep"])))
-    wanted = pa.array([row_id for ids in dropped.values() for row_id in ids], pa.string())
+    reported = stage.manifest.pictures.get("reported", {})
+    shown = [row_id for ids in (*dropped.values(), *reported.values()) for row_id in ids]
+    wanted = pa.array(shown, pa.string())
     scored = decisions.filter(pc.is_in(decisions["id"], value_set=wanted)).to_pylist()
     return _Prepared(
         record=stage,
@@ -99,6 +103,7 @@ def _prepared(stage: StageRecord, decisions: pa.Table) -> _Prepared:
         curves=curve_panels(stage.manifest.pictures.get("curves", ())),
         map=map_dots(stage.manifest.pictures.get("map", {})),
         dropped=dropped,
+        reported=reported,
         revised=_first_of_each_reason(verdicts.filter(is_revised)),
         scores={row["id"]: _scores(row) for row in scored},
     )
@@ -130,14 +135,27 @@ def _stage(stage: _Prepared, texts: dict[str, dict[str, Any]]) -> dict[str, Any]
         "map": stage.map,
         "texts": texts,
         "examples": [
-            {"reason": reason, "rows": [{**texts[i], "scores": stage.scores[i]} for i in ids]}
-            for reason, ids in sorted(stage.dropped.items())
+            {"of": of, "groups": _groups(ids, texts, stage.scores)}
+            for of, ids in (("dropped", stage.dropped), ("kept and reported", stage.reported))
+            if ids
         ],
         "rewritten": [
             {"reason": reason, "rows": [{**texts[i], **_rewritten(new[i])} for i in ids]}
             for reason, ids in sorted(stage.revised.items())
         ],
     }
+
+
+def _groups(
+    by_reason: dict[str, list[str]],
+    texts: dict[str, dict[str, Any]],
+    scores: dict[str, list[tuple[str, str]]],
+) -> list[dict[str, Any]]:
+    """Return rows by reason, each with its texts and scores."""
+    return [
+        {"reason": reason, "rows": [{**texts[i], "scores": scores[i]} for i in ids]}
+        for reason, ids in sorted(by_reason.items())
+    ]
 
 
 def _rewritten(revision: dict[str, Any]) -> dict[str, Any]:
@@ -164,12 +182,13 @@ def _first_of_each_reason(verdicts: pa.Table) -> dict[str, list[str]]:
 
 def _text(row: dict[str, Any]) -> dict[str, Any]:
     """Return what is shown of a row."""
-    turns = row["messages"]
+    turns, media = row["messages"], row["media"]
+    place = f"{row['source']}: {row['file']}, row {row['row']}"
     return {
         "id": row["id"],
-        "place": f"{row['source']}: {row['file']}, row {row['row']}",
-        "prompt": _excerpt("\n".join(f"{t['role']}: {t['content']}" for t in turns[:-1])),
-        "response": _excerpt(turns[-1]["content"]),
+        "place": "; ".join([place, *attached(row["tools"], media)]),
+        "prompt": _excerpt(prompt_text(turns, media)),
+        "response": _excerpt(response_text(turns, media)),
     }
 
 

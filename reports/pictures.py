@@ -8,6 +8,8 @@ unit of the budget), `values` (the curve), and `ids`, a few rows that stand for 
 `map`, prompts or conversations in the plane: `of` (`prompts` or `conversations`), `how` (`pca` or
 `umap`), `variance` along the axes (or None), the numbers of `kept` and `dropped` ones, and
 `points`, those that are drawn: `x`, `y`, `kept`, and the `id` of a row.
+
+`reported`, by reason the `id`s of a few rows that are kept although something is wrong with them.
 """
 
 from collections.abc import Mapping, Sequence
