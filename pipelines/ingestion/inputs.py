@@ -1,8 +1,10 @@
 """The inputs of a recipe: which files they are, and a digest of their bytes."""
 
 import hashlib
+import io
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,13 @@ from siftline.contracts.errors import InputError, RecipeError, nearest
 from siftline.contracts.printable import encodable
 from siftline.pipelines.ingestion.charsets import charset
 from siftline.pipelines.ingestion.globbing import matches
+from siftline.pipelines.ingestion.stores import (
+    StoredFile,
+    bare,
+    check_address,
+    is_address,
+    stored_files,
+)
 
 JSON = (".json", ".jsonl", ".ndjson")
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -51,8 +60,9 @@ class Input(Config):
     """One input of a recipe.
 
     Attributes:
-        path: A file, a glob, or a folder saved by `datasets`, relative to the recipe's folder.
-            Wildcards follow links, and do not lead into the run directory.
+        path: A file, a glob, or a folder saved by `datasets`, relative to the recipe's folder; or
+            an address, such as `s3://bucket/*.jsonl`. Wildcards follow links, and do not lead into
+            the run directory.
         hub: A `datasets` Hub id or dataset folder, instead of `path`.
         source: What its rows are called; the name of the file or Hub id by default.
         format: The rows' shape; `auto` looks at the first rows of each file.
@@ -90,6 +100,7 @@ class Input(Config):
         if not isinstance(data, dict) or data.get("source"):
             return data
         name = str(data.get("path") or data.get("hub") or "").rstrip("/")
+        name = bare(name)
         stem = re.sub(r"[*?\[\]]", "", Path(name).name).split(".")[0]
         source = encodable(stem or Path(name).parent.name or "input")
         return {**data, "source": source}
@@ -112,13 +123,18 @@ class Input(Config):
             raise ValueError("expected exactly one of 'path' and 'hub'.")
         if self.hub is not None and (self.encoding or self.delimiter):
             raise ValueError("'encoding' and 'delimiter' are of files; take them out beside 'hub'.")
+        if self.path is not None and is_address(self.path):
+            check_address(self.path)
         for field in self.columns:
             if field not in CANONICAL:
                 raise ValueError(f"columns: unknown field '{field}'.{nearest(field, CANONICAL)}")
         return self
 
 
-def suffix(path: Path) -> str:
+Place = Path | StoredFile
+
+
+def suffix(path: Place) -> str:
     """Return a file's suffix without its compression: `.json` for `a.json.gz`."""
     parts = [part.lower() for part in path.suffixes]
     if parts and parts[-1] in COMPRESSIONS:
@@ -126,12 +142,12 @@ def suffix(path: Path) -> str:
     return parts[-1] if parts else ""
 
 
-def compression(path: Path) -> str | None:
+def compression(path: Place) -> str | None:
     """Return the codec that a file's name tells, as Arrow calls it; None for a plain file."""
     return COMPRESSIONS.get(path.suffix.lower())
 
 
-def resolve(item: Input, base: Path, runs: Path | None = None) -> list[Path]:
+def resolve(item: Input, base: Path, runs: Path | None = None) -> list[Place]:
     """Return the files of an input in order; a saved dataset is its folder. None for a Hub input.
 
     A file that is matched several times, through links, is read once.
@@ -143,28 +159,56 @@ def resolve(item: Input, base: Path, runs: Path | None = None) -> list[Path]:
 
     Raises:
         RecipeError: It matches nothing, or what it names is of an unknown type.
-        InputError: All of its files are empty, or a folder cannot be looked into.
+        InputError: All of its files are empty, or a folder or a store cannot be looked into.
     """
     if item.path is None:
         return []
-    named = base / item.path
-    found = [named] if os.path.exists(named) else matches(item.path, base, runs)
+    found = _found(item.path, base, runs)
     if not found:
         raise RecipeError(
             f"Input '{item.path}' matches no file; expected a file or a glob relative to the "
-            "recipe's folder. Correct 'path'."
+            "recipe's folder, or an address. Correct 'path'."
         )
     for path in found:
         _check(path, item)
-    if all(path.is_file() and path.stat().st_size == 0 for path in found):
+    if all(is_empty(path) for path in found):
         raise InputError(
             f"Input '{item.path}' is empty; expected at least one row. Take it out of the recipe."
         )
     return found
 
 
-def name_of(path: Path, base: Path) -> str:
+def _found(path: str, base: Path, runs: Path | None) -> list[Place]:
+    """Return the files that a path names, relative to a folder, in the home folder or a store."""
+    if is_address(path):
+        return list(stored_files(path))
+    path = path.removeprefix("file://")
+    if os.path.exists(base / path):
+        return [base / path]
+    path = os.path.expanduser(path)
+    return [base / path] if os.path.exists(base / path) else list(matches(path, base, runs))
+
+
+def is_empty(place: Place) -> bool:
+    """Return whether a file has no bytes."""
+    if isinstance(place, StoredFile):
+        return place.size == 0
+    return place.is_file() and place.stat().st_size == 0
+
+
+def open_place(place: Place) -> io.BufferedReader:
+    """Open a file.
+
+    Raises:
+        OSError: That fails.
+    """
+    return place.open() if isinstance(place, StoredFile) else place.open("rb")
+
+
+def name_of(path: Place, base: Path) -> str:
     """Return what the rows of a file call it: its path from the recipe's folder, in UTF-8."""
+    if isinstance(path, StoredFile):
+        return path.address
     local = str(path.relative_to(base)) if path.is_relative_to(base) else path.name
     return encodable(local)  # file names may be any bytes
 
@@ -174,9 +218,9 @@ def is_saved_dataset(path: Path) -> bool:
     return (path / "state.json").exists() or (path / "dataset_dict.json").exists()
 
 
-def _check(path: Path, item: Input) -> None:
+def _check(path: Place, item: Input) -> None:
     kind = suffix(path)
-    if path.is_dir():
+    if isinstance(path, Path) and path.is_dir():
         if not is_saved_dataset(path):
             raise RecipeError(
                 f"Input '{item.path}' is a folder, expected files or a folder saved by 'datasets'. "
@@ -187,7 +231,7 @@ def _check(path: Path, item: Input) -> None:
         raise RecipeError(
             f"Input '{path.name}' has an unknown type; expected {known}, plain, .gz or .zst."
         )
-    elif not path.is_file():
+    elif isinstance(path, Path) and not path.is_file():
         raise InputError(f"Input '{path.name}' is no file, or leads to none. Take it out.")
     _check_fields(path.name, kind, item)
 
@@ -205,7 +249,8 @@ def _check_fields(name: str, kind: str, item: Input) -> None:
 def digest(item: Input, base: Path, runs: Path | None = None) -> str:
     """Return a hash of what an input holds: its files' bytes, and their names as rows tell them.
 
-    Of a Hub input it is the id, configuration, split and revision: pin the revision.
+    Of a Hub input it is the id, configuration, split and revision: pin the revision. Files of a
+    store are read from end to end.
 
     Args:
         item: The input.
@@ -216,15 +261,22 @@ def digest(item: Input, base: Path, runs: Path | None = None) -> str:
         InputError: As :func:`resolve`.
     """
     hasher = hashlib.sha256()
-    places = resolve(item, base, runs)
     if item.hub is not None:
         hasher.update(repr((item.hub, item.config, item.split, item.revision)).encode())
-        places = [base / item.hub] if (base / item.hub).is_dir() else []
+        places: Sequence[Place] = [base / item.hub] if (base / item.hub).is_dir() else []
+    else:
+        places = resolve(item, base, runs)
     for place in places:
-        files = sorted(p for p in place.rglob("*") if p.is_file()) if place.is_dir() else [place]
-        for file in files:
-            inside = os.fsencode(file.relative_to(place))  # as `datasets` sees it
+        for inside, file in _files_of(place):
             hasher.update(name_of(place, base).encode() + b"\x00" + inside + b"\x00")
-            with file.open("rb") as stream:
+            with open_place(file) as stream:
                 hasher.update(hashlib.file_digest(stream, "sha256").digest())
     return hasher.hexdigest()
+
+
+def _files_of(place: Place) -> list[tuple[bytes, Place]]:
+    """Return a file, or the files of a folder, each with its path inside as `datasets` sees it."""
+    if not isinstance(place, Path) or not place.is_dir():
+        return [(b".", place)]
+    files = sorted(path for path in place.rglob("*") if path.is_file())
+    return [(os.fsencode(file.relative_to(place)), file) for file in files]

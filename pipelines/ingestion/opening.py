@@ -5,7 +5,6 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import IO, NamedTuple
 
 import pyarrow as pa
@@ -13,7 +12,14 @@ import pyarrow as pa
 from siftline.contracts.printable import excerpt
 from siftline.pipelines.ingestion import signatures
 from siftline.pipelines.ingestion.charsets import UTF8, as_utf8
-from siftline.pipelines.ingestion.inputs import COLUMNAR, Input, compression, suffix
+from siftline.pipelines.ingestion.inputs import (
+    COLUMNAR,
+    Input,
+    Place,
+    compression,
+    open_place,
+    suffix,
+)
 from siftline.pipelines.ingestion.rows import BrokenFileError, shown
 
 _HEAD_BYTES = 1 << 12
@@ -55,10 +61,11 @@ class _Headed(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def opened(path: Path, item: Input) -> Iterator[Opened]:
+def opened(path: Place, item: Input) -> Iterator[Opened]:
     """Open a file of an input.
 
-    Columnar files can be read at random, so one that is packed is unpacked to the disk.
+    Columnar files are read at random, so one that is packed, or that a server sends from end to
+    end only, is put on the disk first.
 
     Raises:
         BrokenFileError: It is of another kind than is read, packed too often, or in an encoding
@@ -66,13 +73,13 @@ def opened(path: Path, item: Input) -> Iterator[Opened]:
         OSError: It cannot be opened, or is damaged.
     """
     with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(path.open("rb"))
+        raw = stack.enter_context(open_place(path))
         stream, layers = _unpacked(raw, path)
         kind = _kind(stream.head, suffix(path))
         if kind not in COLUMNAR:
             text, encoding = as_utf8(io.BufferedReader(stream), stream.head, item.encoding)
             yield Opened(text, kind, encoding)
-        elif layers:
+        elif layers or not raw.seekable():
             whole = stack.enter_context(tempfile.TemporaryFile())
             shutil.copyfileobj(stream, whole)
             whole.seek(0)
@@ -82,7 +89,7 @@ def opened(path: Path, item: Input) -> Iterator[Opened]:
             yield Opened(raw, kind, UTF8)
 
 
-def _unpacked(raw: IO[bytes], path: Path) -> tuple[_Headed, int]:
+def _unpacked(raw: IO[bytes], path: Place) -> tuple[_Headed, int]:
     """Return what is in a file, and how often it was packed."""
     stream, layers = _Headed(raw), 0
     while codec := signatures.packed_with(stream.head):

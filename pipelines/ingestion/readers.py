@@ -20,6 +20,8 @@ from siftline.pipelines.ingestion.inputs import (
     COLUMNAR,
     DELIMITERS,
     Input,
+    Place,
+    is_empty,
     is_saved_dataset,
     name_of,
     resolve,
@@ -50,9 +52,9 @@ def read_input(
     """
     for path in resolve(item, base, runs):
         name = name_of(path, base)
-        if path.is_file() and path.stat().st_size == 0:
+        if is_empty(path):
             yield name, iter(())
-        elif path.is_dir():
+        elif isinstance(path, Path) and path.is_dir():
             yield name, _dataset(item, path, max_row_bytes)
         else:
             yield name, read_file(path, max_row_bytes, item)
@@ -60,7 +62,7 @@ def read_input(
         yield item.hub, _dataset(item, base / item.hub, max_row_bytes)
 
 
-def read_file(path: Path, max_row_bytes: int, item: Input | None = None) -> Iterator[Record]:
+def read_file(path: Place, max_row_bytes: int, item: Input | None = None) -> Iterator[Record]:
     """Yield the records of one file.
 
     Args:
@@ -85,7 +87,7 @@ def _numbered(rows: Iterable[dict[str, Any] | BadRow]) -> Iterator[Record]:
     return (Record(number, row) for number, row in enumerate(rows, start=1))
 
 
-def _rows(path: Path, limit: int, item: Input) -> Iterator[dict[str, Any] | BadRow]:
+def _rows(path: Place, limit: int, item: Input) -> Iterator[dict[str, Any] | BadRow]:
     def is_row(row: dict[str, Any]) -> bool:
         return detect(row, item.columns) is not None
 

@@ -7,12 +7,14 @@ from importlib import resources
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.printable import encodable
 from siftline.pipelines.ingestion.detection import head_of, shape_of
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.readers import read_input
+from siftline.pipelines.ingestion.stores import is_address
 
 EXAMPLE = "example.jsonl"
 
@@ -61,11 +63,20 @@ def _input(name: str, folder: Path) -> Input:
         )
     if encodable(name) != name:
         raise RecipeError(f"'{name}' is not UTF-8, which a recipe is; give it another name.")
-    item = Input(path=os.path.relpath(name, folder))
+    item = _named_input(name, folder)
     heads = [(file, head_of(rows)) for file, rows in read_input(item, folder, _MAX_ROW_BYTES)]
     told = [(file, head) for file, head in heads if head] or heads  # a file may hold no row
     shapes = {shape_of(head, item, file) for file, head in told}
     return item.model_copy(update={"format": shapes.pop()} if len(shapes) == 1 else {})
+
+
+def _named_input(name: str, folder: Path) -> Input:
+    try:
+        return Input(path=name if is_address(name) else os.path.relpath(name, folder))
+    except ValidationError as error:
+        # The name is not repeated, since it may hold a credential.
+        said = "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
+        raise RecipeError(f"One of the files cannot be an input: {said}") from None
 
 
 def _with_inputs(template: str, inputs: str) -> str:
