@@ -31,7 +31,7 @@ from siftline.pipelines.scores.store import ScoreStore
 # Fields of a recipe that change nothing of what is written.
 _NO_IDENTITY = ("name", "engine", "allow_empty")
 # Bumped when ingestion or export would write other bytes from the same input.
-MACHINERY_REVISION = 6  # 6: files of the dataset, and shards, close at a number of bytes
+MACHINERY_REVISION = 7  # 7: every spelling of a turn and of its calls becomes one
 
 
 class Job(Config):

@@ -5,6 +5,7 @@ from typing import Any
 from siftline.contracts.config import Config
 from siftline.contracts.records import FileState
 from siftline.pipelines.ingestion.ingest import IngestSummary
+from siftline.pipelines.ingestion.remarks import remarks
 
 PAGE = "report.html"  # beside what is stated here: made of it, and made again when it is missing
 
@@ -21,6 +22,11 @@ class IngestManifest(Config):
     summary: IngestSummary
     seconds: float
     files: dict[str, FileState] = {}
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences about what was done to the rows as they were read."""
+        return remarks(self.summary)
 
 
 class SourceCount(Config):

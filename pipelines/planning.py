@@ -85,6 +85,7 @@ class Plan(Config):
         version: That a run will finish, or has finished.
         finished: A run has finished it.
         quarantined: Rows that cannot be used.
+        remarks: Sentences about what was repaired and left out as they were read.
         held: By source and task, in the order of their names.
         total: Of all; prompts that several groups share count once.
         stages: In order.
@@ -94,6 +95,7 @@ class Plan(Config):
     version: str
     finished: bool
     quarantined: int
+    remarks: tuple[str, ...] = ()
     held: tuple[Held, ...]
     total: Held
     stages: tuple[StagePlan, ...]
@@ -133,6 +135,7 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
             quarantined=sum(
                 sum(source.quarantined.values()) for source in manifest.summary.sources.values()
             ),
+            remarks=tuple(manifest.remarks),
             held=held,
             total=total,
             stages=tuple(_stage(job, n, corpus, total, store) for n in range(len(recipe.stages))),

@@ -11,10 +11,12 @@ def markdown_summary(summary: Summary) -> str:
     sources = summary.ingest.summary.sources.values()
     rows = sum(source.rows for source in sources)
     quarantined = sum(sum(source.quarantined.values()) for source in sources)
+    repaired = sum(sum(source.repaired.values()) for source in sources)
     lines = [
         f"# {summary.recipe} {summary.version}",
         "",
-        f"{rows:,} rows read, {quarantined:,} quarantined, **{summary.export.rows:,} curated**. "
+        f"{rows:,} rows read, {quarantined:,} quarantined, {repaired:,} repairs, "
+        f"**{summary.export.rows:,} curated**. "
         f"{summary.model_calls:,} model calls, {summary.tokens:,} tokens, "
         f"{summary.cached:,} scores from the cache.",
         "",

@@ -56,7 +56,7 @@ def test_rows_are_examples_or_in_quarantine(tmp_path: Path) -> None:
     summary, examples, quarantine = run(
         tmp_path, Input(path="a.jsonl"), Input(path="b.jsonl", source="b", task="t")
     )
-    assert summary.sources["a"].model_dump() == {
+    assert summary.sources["a"].model_dump(exclude_defaults=True) == {
         "files": 1,
         "rows": 10,
         "used": 7,
@@ -159,7 +159,8 @@ def test_a_stated_shape_is_not_detected(tmp_path: Path) -> None:
     )
     assert summary.sources["a"].quarantined == {"missing_field": 1}
     assert summary.sources["b"].used == 1
-    assert quarantine["detail"].to_pylist() == ["no 'messages'"]
+    (detail,) = quarantine["detail"].to_pylist()
+    assert detail.startswith("no 'messages'; got the columns 'question', 'answer', expected inst")
 
 
 def test_nesting_that_python_cannot_walk_is_a_bad_row(tmp_path: Path) -> None:
@@ -267,7 +268,7 @@ def test_a_file_without_rows_among_others_is_said_and_counted(
     lines(tmp_path / "c.jsonl", GOOD)
     write(tmp_path / name)
     summary, examples, _ = run(tmp_path, Input(path="[abc].*", source="s", format=form))
-    assert summary.sources["s"].model_dump(exclude={"used", "quarantined"}) == {
+    assert summary.sources["s"].model_dump(include={"files", "rows", "examples"}) == {
         "files": 3,
         "rows": 14,
         "examples": 14,

@@ -3,38 +3,19 @@
 import datetime
 import decimal
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from records import QUESTION, A, S, T, U, chat, drafts, held, noted, only, refused, turns
 
 from siftline.contracts.examples import calls_of
-from siftline.pipelines.ingestion.inputs import Input
-from siftline.pipelines.ingestion.shapes import Draft, detect, to_drafts
+from siftline.pipelines.ingestion.inputs import Format, Input
+from siftline.pipelines.ingestion.shapes import detect, to_drafts
 from siftline.pipelines.ingestion.values import BadRecordError
 
-U, A, S, T = "user", "assistant", "system", "tool"
 TURNS = [{"role": U, "content": "hi"}, {"role": A, "content": "yo"}]
-
-
-def drafts(record: dict[str, Any], **item: Any) -> list[Draft]:
-    settings = Input(path="x.jsonl", **item)
-    shape = settings.format if settings.format != "auto" else detect(record, settings.columns)
-    assert shape
-    return to_drafts(record, shape, settings)
-
-
-def only(record: dict[str, Any], **item: Any) -> Draft:
-    (draft,) = drafts(record, **item)
-    return draft
-
-
-def turns(draft: Draft) -> list[tuple[str, str]]:
-    return [(message["role"], message["content"]) for message in draft.messages]
-
-
-QUESTION = [(U, "q"), (A, "a")]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +69,146 @@ def test_every_shape(record: dict[str, Any], expected: list[tuple[str, str]]) ->
     assert turns(only(record)) == expected
 
 
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"instruction": "q", "context": "c", "response": "a"}, [(U, "q\n\nc"), (A, "a")]),
+        ({"instruction": "q", "context": "", "response": "a"}, QUESTION),
+        (
+            {"instruction": "q", "input": "", "context": "c", "output": "a"},
+            [(U, "q\n\nc"), (A, "a")],
+        ),
+        ({"instruction": "", "input": "x", "output": "a"}, [(U, "x"), (A, "a")]),
+        ({"instruction": "q", "input": "nan", "output": "a"}, QUESTION),
+        ({"instruction": "q", "input": "None", "output": "a"}, QUESTION),
+        ({"instruction": "q", "input": "none", "output": "a"}, [(U, "q\n\nnone"), (A, "a")]),
+        ({"instruction": "q", "input": "N/A", "output": "a"}, [(U, "q\n\nN/A"), (A, "a")]),
+        ({"instruction": "q", "response": " ", "output": "a"}, QUESTION),
+        ({"instruction": "q", "response": "", "output": ""}, [(U, "q"), (A, "")]),
+        ({"instruction": "q", "answer": "a"}, QUESTION),
+        ({"instruction": "q", "generation": "a"}, QUESTION),
+        ({"system_prompt": "s", "question": "q", "response": "a"}, [(S, "s"), *QUESTION]),
+        ({"system_prompt": " ", "question": "q", "response": "a"}, QUESTION),
+        ({"system_prompt": "None", "question": "q", "response": "a"}, QUESTION),
+        ({"context": "c", "question": "q", "answer": "a"}, [(U, "q\n\nc"), (A, "a")]),
+        ({"query": "q", "response": "a", "history": [["h", "i"]]}, [(U, "h"), (A, "i"), *QUESTION]),
+        (
+            {"query": "q", "response": "a", "history": '[["h", "i"]]'},
+            [(U, "h"), (A, "i"), *QUESTION],
+        ),
+        ({"query": "q", "response": "a", "history": TURNS}, [(U, "hi"), (A, "yo"), *QUESTION]),
+        ({"query": "q", "response": "a", "history": []}, QUESTION),
+        ({"input": "q", "output": "a"}, QUESTION),
+        ({"input": "q", "response": "a", "system": "s"}, [(S, "s"), *QUESTION]),
+        ({"prompt": "q", "answer": "a"}, QUESTION),
+        ({"prompt": json.dumps(TURNS[:1]), "completion": "a"}, [(U, "hi"), (A, "a")]),
+        ({"prompt": '["no", "turns"]', "completion": "a"}, [(U, '["no", "turns"]'), (A, "a")]),
+        ({"conversation": [{"input": "q", "output": "a"}] * 2}, QUESTION * 2),
+        ({"data": ["q", "a", "q", "a"]}, QUESTION * 2),
+        ({"conversation": ["q", "a"]}, QUESTION),
+        ({"conversations": {"from": ["human", "gpt"], "value": ["q", "a"]}}, QUESTION),
+        ({"messages": {"role": [S, U, A], "content": ["s", "q", "a"]}}, [(S, "s"), *QUESTION]),
+        (
+            {"system": "s ", "messages": [{"role": S, "content": "s"}, *TURNS]},
+            [(S, "s"), (U, "hi"), (A, "yo")],
+        ),
+        (
+            {"system": "t", "messages": [{"role": S, "content": "s"}, *TURNS]},
+            [(S, "t"), (S, "s"), (U, "hi"), (A, "yo")],
+        ),
+    ],
+)
+def test_further_shapes(record: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+    draft = only(record)
+    assert turns(draft) == expected
+    assert held(draft) == {}
+
+
+def test_a_passage_of_another_name_joins_the_prompt_where_the_recipe_says_so() -> None:
+    for prompt, response in (("question", "answer"), ("prompt", "completion"), ("query", "answer")):
+        record = {prompt: "q", response: "a", "hint": "h"}
+        assert turns(only(record, columns={"input": "hint"})) == [(U, "q\n\nh"), (A, "a")]
+        assert turns(only(record)) == QUESTION
+
+
+def test_the_answers_of_squad_are_candidates_once_each() -> None:
+    answers = {"text": ["a", "a", "b"], "answer_start": [1, 9, 5]}
+    found = drafts({"context": "c", "question": "q", "answers": answers})
+    assert [turns(draft)[-1] for draft in found] == [(A, "a"), (A, "b")]
+    assert [held(draft) for draft in found] == [{"answer_start": 1}, {"answer_start": 5}]
+    nothing: dict[str, list[Any]] = {"text": [], "answer_start": []}
+    reason, detail = refused({"context": "c", "question": "q", "answers": nothing})
+    assert (reason, detail) == ("missing_field", "'answers' holds no text, expected an answer")
+
+
+def test_a_candidate_keeps_what_is_said_of_it_alone() -> None:
+    entries = [
+        {"text": "a", "score": 4.5, "model": "m"},
+        {"response": "b", "score": 1, "note": None},
+    ]
+    for column in ("responses", "completions", "outputs", "generations"):
+        found = drafts({"instruction": "q", column: entries, "score": 9})
+        assert [(turns(d)[-1], d.origin) for d in found] == [((A, "a"), "m"), ((A, "b"), None)]
+        assert [held(d) for d in found] == [
+            {"score": 4.5, "column_score": 9},
+            {"score": 1, "column_score": 9},
+        ]
+    lists = {"scores": [4, None], "models": ["m", "n"], "tags": ["x", "y"]}
+    found = drafts({"prompt": "q", "responses": ["a", "b"], **lists})
+    assert [(held(d), d.origin) for d in found] == [
+        ({"score": 4, "tags": ["x", "y"]}, "m"),
+        ({"tags": ["x", "y"]}, "n"),
+    ]
+
+
+def test_the_other_candidates_stay_when_one_is_null() -> None:
+    for entries in (["a", None, "b"], [{"text": "a"}, {"text": None, "score": 1}, {"text": "b"}]):
+        found, notes = noted({"prompt": "q", "responses": entries, "scores": [1, 2, 3]})
+        assert [turns(draft)[-1] for draft in found] == [(A, "a"), (A, "b")]
+        assert [held(draft)["score"] for draft in found] == [1, 3]
+        assert notes == ["skipped null_response"]
+
+
+def test_an_odd_id_costs_the_id_alone() -> None:
+    for odd in (["x"], {"x": 1}, "\ud800"):
+        found, notes = noted({"question": "q", "answer": "a", "id": odd})
+        assert (found[0].id, notes) == (None, ["skipped id"])
+    assert noted({"question": "q", "answer": "a", "id": ""})[1] == []
+
+
+def test_answers_that_are_calls_call() -> None:
+    calls = json.dumps([{"name": "f", "arguments": {"x": None}}])
+    tools = json.dumps([{"name": "f"}])
+    message = only({"query": "q", "answers": calls, "tools": tools}).messages[-1]
+    assert message["content"] == ""
+    assert calls_of(message)[0]["function"] == {"name": "f", "arguments": {"x": None}}
+    assert turns(only({"query": "q", "answers": calls})) == [(U, "q"), (A, calls)]
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"conversations": "[{'from': 'human', 'value': 'q'}]"}, "Python's own notation"),
+        ({"messages": "[{'role': 'user'}\n {'role': 'assistant'}]"}, "Python's own notation"),
+        ({"messages": "hello"}, "a text that is no JSON"),
+        (
+            {"question": "q", "answer": 4},
+            "a number (4), expected a text; `repair: {scalars: text}`",
+        ),
+        ({"question": "q", "answer": True}, "a boolean, expected a text; `repair:"),
+        ({"messages": [{"role": U, "content": {"a": 1}}]}, "'messages[].content' is an object"),
+        ({"messages": [{"role": "narrator", "content": "x"}]}, "is by 'narrator', expected system"),
+        (
+            {"instruction": "q", "output": "a", "history": ["x"]},
+            "'history' holds a text, expected [",
+        ),
+        ({"conversations": {"from": ["human"], "value": []}}, "lists of different lengths"),
+    ],
+)
+def test_reasons_say_what_is_there(record: dict[str, Any], words: str) -> None:
+    assert words in refused(record)[1]
+
+
 def test_several_responses_to_one_prompt() -> None:
     texts = drafts({"prompt": "q", "responses": ["a", "b"], "model": "m"})
     assert [(turns(d)[-1], d.origin) for d in texts] == [((A, "a"), "m"), ((A, "b"), "m")]
@@ -106,7 +227,7 @@ def test_columns_are_mapped() -> None:
     columns = {"question": "ask", "response": "reply", "id": "uid", "task": "kind", "origin": "by"}
     draft = only(record, columns=columns)
     assert turns(draft) == QUESTION
-    assert (draft.id, draft.task, draft.origin, draft.metadata) == (
+    assert (draft.id, draft.task, draft.origin, held(draft)) == (
         "7",
         "math",
         "me",
@@ -135,9 +256,7 @@ def test_tools_and_tool_calls_are_kept() -> None:
     ]
     draft = only({"messages": conversation, "tools": tools, "system": "s"})
     assert turns(draft) == [(S, "s"), (U, "q"), (A, ""), (T, "1"), (A, "a")]
-    assert json.loads(draft.tools or "") == [
-        {"type": "function", "function": {"name": "f", "parameters": {}}}
-    ]
+    assert json.loads(draft.tools or "") == tools
     called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
     assert [calls_of(message) for message in draft.messages] == [[], [], [called], [], []]
     assert (draft.messages[3]["tool_call_id"], draft.messages[3]["name"]) == ("c1", "f")
@@ -166,7 +285,7 @@ def test_function_calls_of_sharegpt_are_tool_calls() -> None:
 
 def test_a_column_does_not_pass_for_tool_calls() -> None:
     draft = only({"question": "q", "answer": "a", "tool_calls": 3, "name": "n"})
-    assert draft.metadata == {"tool_calls": 3, "name": "n"}
+    assert held(draft) == {"tool_calls": 3, "name": "n"}
     assert not calls_of(draft.messages[-1])
 
 
@@ -182,17 +301,13 @@ def test_metadata_is_json() -> None:
         "big": float("inf"),
         "tags": ["a", {"b": None}],
     }
-    assert only(record).metadata == {
+    assert held(only(record)) == {
         "day": "2024-05-01",
         "price": "1.50",
         "raw": "AA==",
         "big": "inf",
-        "tags": ["a", {}],
+        "tags": ["a", {"b": None}],
     }
-
-
-def chat(*roles: str) -> dict[str, Any]:
-    return {"messages": [{"role": role, "content": "x"} for role in roles]}
 
 
 @pytest.mark.parametrize(
@@ -204,14 +319,13 @@ def chat(*roles: str) -> dict[str, Any]:
         ("missing_field", {"messages": None}),
         ("missing_field", {"messages": [{"content": "q"}]}),
         ("missing_field", {"messages": [{"role": U}, {"role": A, "content": "a"}]}),
-        ("missing_field", {"prompt": "q", "responses": ["a", None]}),
+        ("missing_field", {"prompt": "q", "responses": [None, None]}),
         ("wrong_type", {"question": "q", "answer": 4}),
         ("wrong_type", {"question": ["q"], "answer": "a"}),
-        ("wrong_type", {"question": "q", "answer": []}),
-        ("wrong_type", {"question": "q", "answer": "a", "id": ["x"]}),
+        ("missing_field", {"question": "q", "answer": []}),
         ("wrong_type", {"messages": "hello"}),
         ("wrong_type", {"messages": ["hello"]}),
-        ("wrong_type", {"messages": [{"role": U, "content": [{"type": "image_url"}]}]}),
+        ("wrong_type", {"messages": [{"role": U, "content": [{"type": "dance"}]}]}),
         ("wrong_type", {"instruction": "q", "output": "a", "history": ["x"]}),
         ("wrong_type", {"instruction": "q", "output": "a", "history": True}),
         ("empty_prompt", {"question": " \n", "answer": "a"}),
@@ -228,7 +342,6 @@ def chat(*roles: str) -> dict[str, Any]:
         ("lone_surrogate", {"question": "q", "answer": "\udfff"}),
         ("lone_surrogate", {"question": "q", "answer": "a", "note": "\ud800"}),
         ("lone_surrogate", {"question": "q", "answer": "a", "task": "\ud800"}),
-        ("lone_surrogate", {"question": "q", "answer": "a", "id": "\ud800"}),
     ],
 )
 def test_every_reason(reason: str, record: dict[str, Any]) -> None:
@@ -241,7 +354,15 @@ def test_every_reason(reason: str, record: dict[str, Any]) -> None:
 
 
 def test_orders_that_are_right() -> None:
-    for roles in ([S, S, U, A], [U, A, U, A], [U, A, T, T, A], [U, A, T, A, U, A]):
+    for roles in (
+        [S, S, U, A],
+        [U, A, U, A],
+        [U, A, T, T, A],
+        [U, A, T, A, U, A],
+        [U, A, A, T, A],
+        [U, A, A],
+        [U, A, T, U, A],
+    ):
         assert [role for role, _ in turns(only(chat(*roles)))] == roles
 
 
@@ -253,13 +374,21 @@ def test_detection_needs_a_prompt_and_a_response() -> None:
     assert detect({"q": "q", "answer": "a"}, {"question": "q"}) == "question_answer"
 
 
+MENDED = {
+    "leading_assistant": "drop",
+    "trailing_user": "drop",
+    "same_role": "merge",
+    "scalars": "text",
+}
+KEYS = ["role", "from", "content", "value", "text", "tool_calls", "reasoning", "type", "input"]
+KEYS += ["replies", "output", "weight", "name", "x"]
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["role", "from", "content", "value", "text", "tool_calls", "x"]),
-            inner | st.sampled_from([U, A, S, "gpt", "human"]),
+            st.sampled_from(KEYS),
+            inner | st.sampled_from([U, A, S, T, "gpt", "human", "function_call", "text"]),
             max_size=4,
         )
     ),
@@ -273,8 +402,16 @@ FIELDS = [
     "responses",
     "system",
     "history",
+    "context",
     "prompt",
     "completion",
+    "chosen",
+    "rejected",
+    "query",
+    "images",
+    "functions",
+    "reasoning",
+    "scores",
     "question",
     "answer",
     "messages",
@@ -290,15 +427,17 @@ FIELDS = [
 
 @given(
     st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6),
-    st.sampled_from(["alpaca", "sharegpt", "messages", "prompt_completion", "question_answer"]),
+    st.sampled_from([shape for shape in get_args(Format) if shape != "auto"]),
+    st.booleans(),
 )
-def test_any_record_is_used_or_refused(record: dict[str, Any], shape: str) -> None:
+def test_any_record_is_used_or_refused(record: dict[str, Any], shape: str, mend: bool) -> None:
+    item = Input(path="x.jsonl", repair=MENDED if mend else {}, take="both" if mend else "chosen")
     try:
-        result = to_drafts(record, shape, Input(path="x.jsonl"))
+        result = to_drafts(record, shape, item)
     except BadRecordError:
         return
     assert result
     for draft in result:
         assert draft.messages[-1]["role"] == A
-        extras = [draft.metadata[k] for k in draft.metadata if k.startswith("turn_")]
+        extras = [held(draft)[k] for k in held(draft) if k.startswith("turn_")]
         assert all(len(values) == len(draft.messages) for values in extras)

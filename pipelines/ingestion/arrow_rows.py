@@ -9,6 +9,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from siftline.pipelines.ingestion.padding import cleaners_of, without_padding
 from siftline.pipelines.ingestion.rows import (
     BadRow,
     BrokenFileError,
@@ -157,7 +158,9 @@ def _rows(piece: pa.RecordBatch) -> list[dict[str, Any] | BadRow]:
         rows: list[dict[str, Any] | BadRow] = piece.to_pylist()
     except (*_UNREADABLE, RecursionError):
         rows = [_row(piece.slice(index, 1)) for index in range(len(piece))]
-    return rows
+    if not cleaners_of(piece.schema):
+        return rows
+    return [row if isinstance(row, BadRow) else without_padding(row, piece.schema) for row in rows]
 
 
 def _row(piece: pa.RecordBatch) -> dict[str, Any] | BadRow:

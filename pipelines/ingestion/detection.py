@@ -1,17 +1,26 @@
-"""The shape of a file's rows, told by the first of them."""
+"""The shapes of a file's rows: the one that most of its first rows have, and each row's own."""
 
 import itertools
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from siftline.contracts.errors import InputError
 from siftline.contracts.printable import excerpt
-from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.ingestion.inputs import CANONICAL, Input
 from siftline.pipelines.ingestion.rows import BadRow, Record, json_of
-from siftline.pipelines.ingestion.shapes import detect
+from siftline.pipelines.ingestion.shapes import detect, is_shaped
+from siftline.pipelines.ingestion.single_turns import RESPONSES
 
+EXPECTED = (
+    "instruction/output, conversations, messages, prompt/completion, question/answer, "
+    "query/response, input/output or chosen/rejected"
+)
 _HEAD_ROWS = 100
 _HEAD_CHARS = 8 << 20
+_MOST_SHAPES = 4096  # sets of columns whose shape is remembered
+_FLAT_TREE = {"message_id", "parent_id", "text", "role"}
 
 
 def head_of(records: Iterator[Record]) -> list[Record]:
@@ -25,6 +34,45 @@ def head_of(records: Iterator[Record]) -> list[Record]:
         if size > _HEAD_CHARS:
             break
     return head
+
+
+class Shapes:
+    """Tells the shape of each row of a file: that of most rows where it fits, else its own."""
+
+    def __init__(self, head: list[Record], item: Input, name: str) -> None:
+        """Look at the first rows.
+
+        Args:
+            head: As :func:`head_of` takes it.
+            item: The input; its `format` and `columns` count.
+            name: Of the file, for messages.
+
+        Raises:
+            InputError: There is no row, or none has a shape that is known.
+        """
+        self.usual = shape_of(head, item, name)
+        self._stated, self._columns = item.format != "auto", item.columns
+        self._prompt = item.columns.get("prompt", "prompt")
+        self._known: dict[tuple[str, ...], str] = {}
+
+    def of(self, row: dict[str, Any]) -> str:
+        """Return a row's shape; the usual one where it has none."""
+        if self._stated:
+            return self.usual
+        if isinstance(row.get(self._prompt), dict) or row.get("data") is not None:
+            return self._look(row)  # only the values tell it
+        names = tuple([name for name, value in row.items() if value is not None])
+        shape = self._known.get(names)
+        if shape is None:
+            shape = self._look(row)
+            if len(self._known) < _MOST_SHAPES:
+                self._known[names] = shape
+        return shape
+
+    def _look(self, row: dict[str, Any]) -> str:
+        if is_shaped(row, self.usual, self._columns):
+            return self.usual
+        return detect(row, self._columns) or self.usual
 
 
 def shape_of(head: list[Record], item: Input, name: str) -> str:
@@ -54,7 +102,36 @@ def shape_of(head: list[Record], item: Input, name: str) -> str:
         )
     columns = excerpt(", ".join(f"'{key}'" for key in first))
     raise InputError(
-        f"'{name}' has no shape that is known: got the columns {columns}; expected "
-        "instruction/output, conversations, messages, prompt/completion or question/answer. "
-        "State 'format' and 'columns' for this input."
+        f"'{name}' has no shape that is known: got the columns {columns}; expected {EXPECTED}. "
+        f"{_remedy(first)}"
     )
+
+
+def _remedy(row: dict[str, Any]) -> str:
+    if row.keys() >= _FLAT_TREE:
+        return (
+            "It holds one message a row: join them into conversations, or take the file that holds "
+            "whole trees."
+        )
+    if near := _nearest_columns(row):
+        return f"For this input, state 'columns: {{{near}}}'."
+    return "State 'format' and 'columns' for this input."
+
+
+def _nearest_columns(row: dict[str, Any]) -> str:
+    """Return the mapping that a record needs, where its columns are known in another spelling."""
+    known = {name: name for name in CANONICAL} | dict.fromkeys(RESPONSES, "response")
+    fields: dict[str, str] = {}
+    for column in row:
+        spelt = re.sub(r"[\W_]+", "_", column.strip().casefold()).strip("_")
+        field = known.get(spelt) or known.get(spelt.rstrip("s"))
+        if field is not None and field not in fields:
+            fields[field] = column
+    if detect(row, fields) is None or not _is_safe(fields.values()):
+        return ""
+    return ", ".join(f"{field}: {column}" for field, column in fields.items() if field != column)
+
+
+def _is_safe(names: Iterable[str]) -> bool:
+    """Return whether names can stand in a recipe as they are."""
+    return all(re.fullmatch(r"[\w ]*\w", name) for name in names)

@@ -1,7 +1,6 @@
 """Ingestion: every input into Arrow shards of examples, every unusable row into quarantine."""
 
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,11 +11,12 @@ from siftline.contracts.config import Config
 from siftline.contracts.errors import InputError, RecipeError, nearest
 from siftline.contracts.examples import UniqueIds, content_hash, prompt_hash
 from siftline.contracts.printable import encodable
-from siftline.pipelines.ingestion.detection import head_of, shape_of
+from siftline.pipelines.ingestion.detection import EXPECTED, Shapes, head_of
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.readers import read_input
+from siftline.pipelines.ingestion.repair import Notes
 from siftline.pipelines.ingestion.rows import BadRow, Record, raw_of
-from siftline.pipelines.ingestion.shapes import Draft, to_drafts
+from siftline.pipelines.ingestion.shapes import Draft, is_shaped, to_drafts
 from siftline.pipelines.ingestion.values import TOO_DEEP, BadRecordError
 from siftline.pipelines.ingestion.writing import SHARD_BYTES, Quarantine, Shards
 
@@ -24,13 +24,26 @@ _MOST_COLUMNS = 10_000  # are remembered of a source whose columns are mapped
 
 
 class SourceIngest(Config):
-    """What has been read of one source: rows = used + quarantined."""
+    """What has been read of one source: rows = used + quarantined.
+
+    Attributes:
+        files: That were read.
+        rows: In them.
+        used: Rows that became examples.
+        examples: Made of them, one for each response.
+        quarantined: Rows that cannot be used, by reason.
+        repaired: Rows that were used once they were repaired, by what the recipe's `repair` says.
+        skipped: What rows that were used have lost, by :data:`siftline.pipelines.ingestion.repair.
+            SKIPPED`.
+    """
 
     files: int
     rows: int
     used: int
     examples: int
     quarantined: dict[str, int]
+    repaired: dict[str, int] = {}
+    skipped: dict[str, int] = {}
 
 
 class IngestSummary(Config):
@@ -76,11 +89,13 @@ def ingest(
     for item in inputs:
         count = counts.setdefault(item.source, Counter())
         columns: set[str] = set()
+        notes = Notes(item.repair)
         files: list[tuple[str, int]] = []  # and the rows of each
         for name, records in read_input(item, base, max_row_bytes, runs):
             count["files"] += 1
             before = count["rows"]
-            for number, outcome in _outcomes(_noticed(records, item, columns), item, name):
+            noticed = _noticed(records, item, columns)
+            for number, outcome in _outcomes(noticed, item, name, notes):
                 count["rows"] += 1
                 if on_progress:
                     on_progress(1)
@@ -89,6 +104,7 @@ def ingest(
                     quarantine.add(item.source, name, number, outcome)
                     continue
                 count["used"] += 1
+                count.update(notes.taken())
                 for draft in outcome:
                     count["examples"] += 1
                     shards.add(_example(draft, ids, item.source, name, number))
@@ -145,22 +161,30 @@ def _check_columns(item: Input, columns: set[str]) -> None:
 
 
 def _outcomes(
-    records: Iterator[Record], item: Input, name: str
+    records: Iterator[Record], item: Input, name: str, notes: Notes
 ) -> Iterator[tuple[int, BadRow | list[Draft]]]:
     """Yield each record's number with its examples, or with what is wrong."""
     head = head_of(records)
     if not head:
         return
-    shape = shape_of(head, item, name)
+    shapes = Shapes(head, item, name)
     for number, value in itertools.chain(head, records):
-        yield number, value if isinstance(value, BadRow) else _outcome(value, shape, item)
+        notes.clear()
+        yield number, value if isinstance(value, BadRow) else _outcome(value, shapes, item, notes)
 
 
-def _outcome(value: dict[str, Any], shape: str, item: Input) -> BadRow | list[Draft]:
+def _outcome(
+    value: dict[str, Any], shapes: Shapes, item: Input, notes: Notes
+) -> BadRow | list[Draft]:
+    shape = shapes.of(value)
     try:
-        return to_drafts(value, shape, item)
+        return to_drafts(value, shape, item, notes)
     except BadRecordError as error:
-        return BadRow(error.reason, str(error), raw_of(value))
+        detail = str(error)
+        if error.reason == "missing_field" and not is_shaped(value, shape, item.columns):
+            columns = ", ".join(f"'{key}'" for key, held in value.items() if held is not None)
+            detail += f"; got the columns {columns}, expected {EXPECTED}"
+        return BadRow(error.reason, detail, raw_of(value))
     except RecursionError:
         return BadRow("wrong_type", TOO_DEEP, raw_of(value))
 
@@ -178,21 +202,28 @@ def _example(draft: Draft, ids: UniqueIds, source: str, name: str, number: int) 
         "source": source,
         "task": draft.task,
         "origin": draft.origin,
-        "metadata": json.dumps(draft.metadata, sort_keys=True, ensure_ascii=False),
+        "metadata": draft.metadata,
         "file": name,
         "row": number,
     }
 
 
 def _source(count: Counter[str]) -> SourceIngest:
-    reasons = {key[4:]: rows for key, rows in sorted(count.items()) if key.startswith("bad ")}
     return SourceIngest(
         files=count["files"],
         rows=count["rows"],
         used=count["used"],
         examples=count["examples"],
-        quarantined=reasons,
+        quarantined=_named(count, "bad"),
+        repaired=_named(count, "repaired"),
+        skipped=_named(count, "skipped"),
     )
+
+
+def _named(count: Counter[str], kind: str) -> dict[str, int]:
+    """Return the counts of one kind, by what comes after its name."""
+    start = f"{kind} "
+    return {key[len(start) :]: n for key, n in sorted(count.items()) if key.startswith(start)}
 
 
 def _check_share(summary: IngestSummary, first: dict[str, Any], limit: float, folder: Path) -> None:

@@ -15,6 +15,7 @@ from siftline.contracts.errors import InputError, RecipeError, nearest
 from siftline.contracts.printable import encodable
 from siftline.pipelines.ingestion.charsets import charset
 from siftline.pipelines.ingestion.globbing import matches
+from siftline.pipelines.ingestion.repair import Repair
 from siftline.pipelines.ingestion.stores import (
     StoredFile,
     bare,
@@ -38,7 +39,12 @@ CANONICAL = (
     "messages",
     "prompt",
     "question",
+    "query",
+    "chosen",
+    "rejected",
     "tools",
+    "reasoning",
+    "images",
     "id",
     "task",
     "origin",
@@ -53,7 +59,18 @@ Languages = Annotated[
     tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]+)*$")], ...],
     BeforeValidator(_listed),
 ]
-Format = Literal["auto", "alpaca", "sharegpt", "messages", "prompt_completion", "question_answer"]
+Format = Literal[
+    "auto",
+    "alpaca",
+    "sharegpt",
+    "messages",
+    "prompt_completion",
+    "question_answer",
+    "query_response",
+    "input_output",
+    "preference",
+    "tree",
+]
 
 
 class Input(Config):
@@ -65,7 +82,8 @@ class Input(Config):
             the run directory.
         hub: A `datasets` Hub id or dataset folder, instead of `path`.
         source: What its rows are called; the name of the file or Hub id by default.
-        format: The rows' shape; `auto` looks at the first rows of each file.
+        format: The rows' shape; `auto` looks at the first rows of each file, and at each row that
+            has another.
         columns: Canonical field to the file's column, such as `{response: answer}`.
         encoding: Of JSON and CSV, such as `cp1252`; UTF-8 by default, or what the byte order mark
             of a file says.
@@ -77,6 +95,8 @@ class Input(Config):
         language: For the dataset card: a code, such as `en`, or several.
         task: Of all its rows, instead of their `task` or `category` column.
         origin: Who wrote its responses, instead of their `origin`, `generator`, `model` column.
+        take: Of preference pairs the `chosen` response, or `both`, whose origin is their side.
+        repair: What to do with rows that would be in quarantine; nothing by default.
     """
 
     path: str | None = None
@@ -93,6 +113,8 @@ class Input(Config):
     language: Languages = ()
     task: str | None = None
     origin: str | None = None
+    take: Literal["chosen", "both"] = "chosen"
+    repair: Repair = Repair()
 
     @model_validator(mode="before")
     @classmethod

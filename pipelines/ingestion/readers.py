@@ -29,6 +29,7 @@ from siftline.pipelines.ingestion.inputs import (
 )
 from siftline.pipelines.ingestion.json_rows import read_json
 from siftline.pipelines.ingestion.opening import opened
+from siftline.pipelines.ingestion.padding import without_padding
 from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError, Record, within
 from siftline.pipelines.ingestion.shapes import detect
 
@@ -125,7 +126,10 @@ def _dataset(item: Input, path: Path, max_row_bytes: int) -> Iterator[Record]:
             data = datasets.load_dataset(
                 name, item.config, split=item.split, revision=item.revision, streaming=True
             )
-        yield from _numbered(within(dict(row), max_row_bytes) for row in data)
+        schema = data.features.arrow_schema if data.features else None
+        for number, row in enumerate(data, start=1):
+            held = without_padding(row, schema) if schema else dict(row)
+            yield Record(number, within(held, max_row_bytes))
     except (*_DAMAGED, pa.ArrowException, DatasetsError) as error:
         raise InputError(
             f"The dataset '{item.hub or item.path}' cannot be read: {_said(error)}. "

@@ -2,41 +2,35 @@
 
 from typing import Any, NamedTuple
 
-from siftline.contracts.examples import Message
-from siftline.pipelines.ingestion.calls import json_text, read_tools
+from siftline.contracts.examples import PARTS, Message
+from siftline.pipelines.ingestion.calls import take_tools
+from siftline.pipelines.ingestion.candidates import ORIGINS, Candidate
+from siftline.pipelines.ingestion.conversations import CONVERSATIONS, read_conversation
 from siftline.pipelines.ingestion.inputs import Input
-from siftline.pipelines.ingestion.turns import Turn, check_roles, read_turns, said, unzip
+from siftline.pipelines.ingestion.order import in_order
+from siftline.pipelines.ingestion.preferences import SIDES, read_preference
+from siftline.pipelines.ingestion.repair import Notes
+from siftline.pipelines.ingestion.single_turns import SINGLE_TURNS, read_single_turn
+from siftline.pipelines.ingestion.trees import is_tree, read_tree
+from siftline.pipelines.ingestion.turns import Turn, unzip
 from siftline.pipelines.ingestion.values import (
-    BadRecordError,
-    check_levels,
-    check_text,
     is_nan,
-    kind_of,
+    json_text,
     plain,
     scalar_of,
+    sorted_json,
     take_first,
-    text_of,
-    unless_blank,
 )
-from siftline.scorers.text_statistics import bare
 
-# Inputs of Alpaca that say that there is none. "N/A" and "none" may be the thing asked about.
-_NO_INPUT = frozenset(("noinput", "no input", "no input required", "no input needed"))
-
-# Where each shape finds its response, in the order of preference.
-_RESPONSES = {
-    "alpaca": ("response", "output", "responses", "outputs"),
-    "prompt_completion": ("response", "completion", "completions", "responses"),
-    "question_answer": ("response", "answer", "answers", "responses"),
-}
-_PROMPTS = {"alpaca": "instruction", "prompt_completion": "prompt", "question_answer": "question"}
-_CONVERSATIONS = {"sharegpt": ("conversations", "conversation"), "messages": ("messages",)}
+# In the order in which a record is taken for one of them.
+_SHAPES = ("preference", *CONVERSATIONS, "tree", *SINGLE_TURNS)
+_ANYTHING = "data"  # is turns where it is a list, and nothing else in the record is a prompt
 _TASK = ("task", "category")
-_ORIGIN = ("origin", "generator", "model")
+_MEDIA = ("images", "image", "videos", "video", "audios", "audio", "files")
 
 
 class Draft(NamedTuple):
-    """An example before it has an identity."""
+    """An example before it has an identity; `tools`, `media` and `metadata` are JSON."""
 
     id: str | None
     messages: list[Message]
@@ -44,113 +38,126 @@ class Draft(NamedTuple):
     media: str | None
     task: str | None
     origin: str | None
-    metadata: dict[str, Any]
+    metadata: str
 
 
 def detect(record: dict[str, Any], columns: dict[str, str]) -> str | None:
     """Return the shape of a record, None when it is none that is known."""
-    fields = {name for name, value in record.items() if value is not None}
-    fields |= {field for field, column in columns.items() if record.get(column) is not None}
-    if "messages" in fields:
-        return "messages"
-    if "conversations" in fields or "conversation" in fields:
-        return "sharegpt"
-    for shape, prompt in _PROMPTS.items():
-        if prompt in fields and any(name in fields for name in _RESPONSES[shape]):
-            return shape
-    return None
+    names = _names(record, columns)
+    return next((shape for shape in _SHAPES if _has_shape(shape, names, record, columns)), None)
 
 
-def to_drafts(record: dict[str, Any], shape: str, item: Input) -> list[Draft]:
+def is_shaped(record: dict[str, Any], shape: str, columns: dict[str, str]) -> bool:
+    """Return whether a record has a shape, though it may have another before it."""
+    return _has_shape(shape, _names(record, columns), record, columns)
+
+
+def _names(record: dict[str, Any], columns: dict[str, str]) -> set[str]:
+    """Return the columns of a record that hold something, as the recipe calls them."""
+    names = {name for name, value in record.items() if value is not None}
+    if columns:
+        there = {field for field, column in columns.items() if column in names}
+        names = (names - set(columns.values())) | there
+    return names
+
+
+def _has_shape(
+    shape: str, names: set[str], record: dict[str, Any], columns: dict[str, str]
+) -> bool:
+    if shape == "preference":
+        return names.issuperset(SIDES)
+    if shape == "tree":
+        return "prompt" in names and is_tree(record.get(columns.get("prompt", "prompt")))
+    if shape in SINGLE_TURNS:
+        held = SINGLE_TURNS[shape]
+        return held.prompt in names and not names.isdisjoint(held.responses)
+    if not names.isdisjoint(name for name in CONVERSATIONS[shape] if name != _ANYTHING):
+        return True
+    return (
+        _ANYTHING in CONVERSATIONS[shape]
+        and isinstance(record.get(_ANYTHING), list)
+        and not any(_has_shape(other, names, record, columns) for other in SINGLE_TURNS)
+    )
+
+
+def to_drafts(
+    record: dict[str, Any], shape: str, item: Input, notes: Notes | None = None
+) -> list[Draft]:
     """Turn a record into one draft per response.
+
+    Args:
+        record: The row as it was read.
+        shape: One that :func:`detect` returns.
+        item: The input; its fields count.
+        notes: Where what was repaired or skipped is noted.
 
     Raises:
         BadRecordError: With the reason for quarantine.
     """
+    notes = notes or Notes(item.repair)
     fields = {name: None if is_nan(value) else value for name, value in record.items()}
-    fields |= {field: fields.pop(column, None) for field, column in item.columns.items()}
-    row_id = scalar_of(fields.pop("id", None), "id")
+    if item.columns:
+        mapped = {field: fields.get(column) for field, column in item.columns.items()}
+        for column in item.columns.values():
+            fields.pop(column, None)
+        fields |= mapped
+    row_id = _id(fields.pop("id", None), notes)
     task = item.task or take_first(fields, _TASK)
-    origin = item.origin or take_first(fields, _ORIGIN)
-    answers = (_conversation if shape in _CONVERSATIONS else _single_turn)(fields, shape)
-    tools = read_tools(fields.pop("tools", None))
+    origin = item.origin or take_first(fields, ORIGINS)
+    candidates = _read(fields, shape, item, notes)
+    tools = json_text(take_tools(fields))
+    media = {name: plain(fields.pop(name)) for name in _MEDIA if _is_media(fields.get(name))}
     rest = {name: plain(value) for name, value in fields.items() if value is not None}
     drafts = []
-    for turns, author in answers:
+    for candidate in candidates:
+        turns = in_order(candidate.turns, notes)
         messages, extras = unzip(turns)
-        # A column that is called like a list with one entry per message must not pass for one.
-        metadata = {f"column_{k}" if k in extras else k: value for k, value in rest.items()}
-        metadata |= extras
-        check_roles(messages)
-        for held in (metadata, tools):
-            check_levels(held)
-            check_text(held)
+        parts = _parts(turns)
         drafts.append(
-            Draft(row_id, messages, json_text(tools), None, task, author or origin, metadata)
+            Draft(
+                candidate.id or row_id,
+                messages,
+                tools,
+                json_text({**parts, **media}) if parts or media else None,
+                task,
+                candidate.origin or origin,
+                sorted_json(_metadata(rest, {**candidate.metadata, **extras})),
+            )
         )
     return drafts
 
 
-Answers = list[tuple[list[Turn], str | None]]
+def _read(fields: dict[str, Any], shape: str, item: Input, notes: Notes) -> list[Candidate]:
+    mapped = "input" in item.columns
+    if shape in SINGLE_TURNS:
+        return read_single_turn(fields, shape, mapped, notes)
+    if shape in CONVERSATIONS:
+        return read_conversation(fields, shape, notes)
+    if shape == "preference":
+        return read_preference(fields, item.take == "both", mapped, notes)
+    return read_tree(fields, notes)
 
 
-def _single_turn(fields: dict[str, Any], shape: str) -> Answers:
-    before = _system(fields)
-    history = unless_blank(fields.pop("history", None))
-    if history is not None and not isinstance(history, list):
-        raise BadRecordError("wrong_type", f"'history' is {kind_of(history)}, expected a list")
-    for pair in history or []:
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise BadRecordError("wrong_type", "'history' is not a list of [user, assistant]")
-        before.append(said("user", text_of(pair[0], "history")))
-        before.append(said("assistant", text_of(pair[1], "history")))
-    prompt = fields.pop(_PROMPTS[shape], None)
-    if isinstance(prompt, list):
-        before += read_turns(prompt, _PROMPTS[shape])
-    else:
-        text = text_of(prompt, _PROMPTS[shape])
-        extra = _no_input(fields.pop("input", None)) if shape == "alpaca" else None
-        text = text if extra is None else f"{text}\n\n{text_of(extra, 'input')}"
-        before.append(said("user", text))
-    name = next((n for n in _RESPONSES[shape] if fields.get(n) is not None), None)
-    if name is None:
-        raise BadRecordError("missing_field", f"no '{_RESPONSES[shape][1]}'")
-    return [([*before, *after], author) for after, author in _candidates(fields.pop(name), name)]
+def _id(value: Any, notes: Notes) -> str | None:
+    found = scalar_of(value)
+    if found is None and value not in (None, ""):
+        notes.skipped.append("id")
+    return found
 
 
-def _candidates(value: Any, name: str) -> Answers:
-    """Return the responses of a record: one text, a conversational one, or a list of them."""
-    if isinstance(value, str):
-        return [([said("assistant", value)], None)]
-    if not isinstance(value, list) or not value:
-        raise BadRecordError("wrong_type", f"'{name}' is {kind_of(value)}, expected a text")
-    if all(isinstance(entry, dict) and "role" in entry for entry in value):
-        return [(read_turns(value, name), None)]
-    answers: Answers = []
-    for entry in value:
-        author = None
-        if isinstance(entry, dict):
-            author = take_first(entry, _ORIGIN)
-            texts = [entry.get(key) for key in ("text", "content", "response", "output")]
-            entry = next((text for text in texts if text is not None), None)
-        answers.append(([said("assistant", text_of(entry, name))], author))
-    return answers
+def _is_media(value: Any) -> bool:
+    """Return whether a column that is called like images or sounds holds some."""
+    return isinstance(value, str | bytes | dict | list) and bool(value)
 
 
-def _conversation(fields: dict[str, Any], shape: str) -> Answers:
-    names = _CONVERSATIONS[shape]
-    name = next((n for n in names if fields.get(n) is not None), names[0])
-    turns = read_turns(fields.pop(name, None), name)
-    return [([*_system(fields), *turns], None)]
+def _parts(turns: list[Turn]) -> dict[str, Any]:
+    """Return the parts of messages that are not text alone, by the number of their turn."""
+    parts = {str(number): turn.parts for number, turn in enumerate(turns) if turn.parts}
+    return {PARTS: parts} if parts else {}
 
 
-def _system(fields: dict[str, Any]) -> list[Turn]:
-    """Take the system turn from a column of its own."""
-    system = unless_blank(fields.pop("system", None))
-    return [] if system is None else [said("system", text_of(system, "system"))]
-
-
-def _no_input(value: Any) -> Any:
-    """Return None for an Alpaca input that says that there is none, as its generator wrote it."""
-    nothing = isinstance(value, str) and bare(value) in _NO_INPUT
-    return None if nothing else unless_blank(value)
+def _metadata(rest: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Join the columns left over with what belongs to the example alone, so that none is lost."""
+    if not own:
+        return rest
+    return {f"column_{name}" if name in own else name: held for name, held in rest.items()} | own

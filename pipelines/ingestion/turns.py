@@ -1,16 +1,18 @@
-"""The turns of a conversation: who says what, and in which order."""
+"""The turns of a conversation: one message from each of its spellings, or several from one."""
 
 from typing import Any, NamedTuple
 
 from siftline.contracts.examples import Message
-from siftline.pipelines.ingestion.calls import json_text, read_calls
+from siftline.pipelines.ingestion.calls import read_calls, split_calls
+from siftline.pipelines.ingestion.parts import Piece, is_shown, read_parts
+from siftline.pipelines.ingestion.repair import Notes
 from siftline.pipelines.ingestion.values import (
     BadRecordError,
-    check_text,
+    json_text,
     json_value,
     kind_of,
     plain,
-    text_of,
+    unless_blank,
 )
 
 ROLES = {
@@ -21,116 +23,219 @@ ROLES = {
     "prompter": "user",
     "assistant": "assistant",
     "gpt": "assistant",
+    "ai": "assistant",
     "bot": "assistant",
+    "chatbot": "assistant",
     "model": "assistant",
     "chatgpt": "assistant",
     "function_call": "assistant",
+    "tool_call": "assistant",
+    "tool_calls": "assistant",
     "tool": "tool",
+    "tool_response": "tool",
+    "tool_result": "tool",
+    "tool_results": "tool",
     "function": "tool",
     "function_response": "tool",
+    "function_result": "tool",
     "observation": "tool",
+    "ipython": "tool",
+    "environment": "tool",
 }
-
-# Which role may follow which, after the system turns.
-_FOLLOWERS = {
-    "start": ("user",),
-    "user": ("assistant",),
-    "assistant": ("user", "tool"),
-    "tool": ("tool", "assistant"),
-    "system": (),
-}
+_CALLING = ("function_call", "tool_call", "tool_calls")  # roles whose content is a call
+SPEAKERS = ("role", "from")
+_CONTENTS = ("content", "value", "text")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+_WEIGHTS = ("weight", "loss_scale")  # any number
+_SWITCHES = ("train", "loss")  # a boolean, or 1 and 0
 
 
 class Turn(NamedTuple):
-    """One message, and what else stood beside it in the data."""
+    """One message, what else stood beside it in the data, and the parts that it came in.
+
+    The parts are those of messages that do not consist of text alone, else None.
+    """
 
     message: Message
     extras: dict[str, Any]
+    parts: list[Any] | None = None
 
 
 def said(role: str, content: str) -> Turn:
     """Return a turn of nothing but a text."""
-    return Turn(Message(role=role, content=content), {})
+    return Turn({"role": role, "content": content}, {})
 
 
-def read_turns(turns: Any, name: str) -> list[Turn]:
+def read_turns(turns: Any, name: str, notes: Notes) -> list[Turn]:
     """Read a list of turns, with role and content or from and value.
 
     Args:
-        turns: A list, or its JSON.
+        turns: A list, its JSON, or one list of each of the turns' fields.
         name: Of the column, for messages.
+        notes: What may be repaired, and what is.
 
     Raises:
         BadRecordError: With the reason for quarantine.
     """
-    turns = json_value(turns) if isinstance(turns, str) else turns
-    if turns is None:
+    read: list[Turn] = []
+    for turn in listed(turns, name):
+        if not isinstance(turn, dict):
+            detail = f"a turn of '{name}' is {kind_of(turn)}, expected an object"
+            raise BadRecordError("wrong_type", detail)
+        read += read_turn(turn, name, notes)
+    return read
+
+
+def listed(turns: Any, name: str) -> list[Any]:
+    """Return the entries of a list that came as itself, as JSON or as a list a field.
+
+    Raises:
+        BadRecordError: `missing_field` or `wrong_type`.
+    """
+    found = json_value(turns) if isinstance(turns, str) else turns
+    if isinstance(found, dict) and any(isinstance(found.get(key), list) for key in SPEAKERS):
+        found = _zipped(found, name)
+    if isinstance(found, list | tuple):
+        return list(found)
+    if found is None:
         raise BadRecordError("missing_field", f"no '{name}'")
-    if not isinstance(turns, list):
-        raise BadRecordError("wrong_type", f"'{name}' is {kind_of(turns)}, expected a list")
-    return [_turn(turn, name) for turn in turns]
+    if isinstance(found, str):
+        raise BadRecordError("wrong_type", f"'{name}' is {_told(found)}")
+    raise BadRecordError("wrong_type", f"'{name}' is {kind_of(found)}, expected a list")
 
 
-def _turn(turn: Any, name: str) -> Turn:
-    if not isinstance(turn, dict):
-        raise BadRecordError("wrong_type", f"a turn is {kind_of(turn)}, expected an object")
-    extras = {key: plain(value) for key, value in turn.items() if value is not None}
-    speaker = extras.pop("role", extras.pop("from", None))
-    role = ROLES.get(str(speaker).casefold())
+def _told(text: str) -> str:
+    if text.lstrip()[:2] in ("[{", "[[", "['", "{'") and "'" in text:
+        return "Python's own notation of a list, expected JSON: write it with `json.dumps`"
+    return "a text that is no JSON, expected a list"
+
+
+def _zipped(lists: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """Turn an object of lists, as `datasets` makes it of a list of objects, back into one."""
+    held = {key: value for key, value in lists.items() if isinstance(value, list)}
+    if len(set(map(len, held.values()))) != 1:
+        raise BadRecordError("wrong_type", f"'{name}' has lists of different lengths")
+    return [dict(zip(held, turn, strict=True)) for turn in zip(*held.values(), strict=True)]
+
+
+def read_turn(turn: dict[str, Any], name: str, notes: Notes) -> list[Turn]:
+    """Read one turn; content in Anthropic's blocks may stand for several.
+
+    Args:
+        turn: With role and content, or from and value.
+        name: Of the column, for messages.
+        notes: What may be repaired, and what is.
+
+    Raises:
+        BadRecordError: With the reason for quarantine.
+    """
+    if len(turn) == 2 and (plainly := _plainly_said(turn)) is not None:
+        return [plainly]
+    rest = {key: value for key, value in turn.items() if value is not None}
+    role, calling = _role(_taken(rest, SPEAKERS), name)
+    content = _taken(rest, _CONTENTS)
+    called = rest.pop("tool_calls", None) or rest.pop("function_call", None)
+    calls = read_calls(called) if called else []
+    if calling and content is not None:
+        content, more = split_calls(content, name)
+        calls += more
+    thought = _thought(rest) if role == "assistant" else None
+    if content is None and (role == "tool" or calls or thought):
+        content = ""
+    if isinstance(content, dict) and "type" in content:
+        content = content if role == "tool" and not is_shown([content]) else [content]
+    if role == "tool" and isinstance(content, dict | list) and not is_shown(content):
+        content = json_text(plain(content)) or str(content)
+    if isinstance(content, list) and content:
+        pieces = read_parts(content, role, name)
+    else:
+        pieces = [Piece(role, notes.text_of(content, f"{name}[].content"))]
+    last = next((piece for piece in reversed(pieces) if piece.role == role), pieces[-1])
+    last.calls += calls
+    last.extras |= rest
+    last.thoughts += [thought] if thought else []
+    return [_turn(piece, _weight(rest)) for piece in pieces]
+
+
+def _plainly_said(turn: dict[str, Any]) -> Turn | None:
+    """Read the commonest turn, a role and a text, without more ado; None for any other."""
+    speaker = turn.get("role", turn.get("from"))
+    content = turn.get("content", turn.get("value"))
+    if type(speaker) is not str or type(content) is not str or speaker in _CALLING:
+        return None
+    role = ROLES.get(speaker)
+    return None if role is None else said(role, content)
+
+
+def _turn(piece: Piece, weight: float | None) -> Turn:
+    """Make a turn of a piece, its fields without those that it does not have."""
+    extras = piece.extras
+    message: Message = {"role": piece.role, "content": piece.content}
+    if piece.thoughts:
+        message["reasoning"] = "\n\n".join(piece.thoughts)
+    if piece.calls:
+        message["tool_calls"] = json_text(piece.calls)
+    if isinstance(extras.get("tool_call_id"), str | int):
+        message["tool_call_id"] = str(extras.pop("tool_call_id"))
+    if isinstance(extras.get("name"), str) and unless_blank(name := extras.pop("name")):
+        message["name"] = name
+    if weight is not None:
+        message["weight"] = weight
+    return Turn(message, {key: plain(value) for key, value in extras.items()}, piece.media)
+
+
+def _role(speaker: Any, name: str) -> tuple[str, bool]:
+    """Return who speaks, and whether the content is a call."""
+    if speaker is None:
+        raise BadRecordError("missing_field", f"a turn of '{name}' has no role")
+    known = str(speaker).strip().casefold()
+    role = ROLES.get(known)
     if role is None:
-        reason = "missing_field" if speaker is None else "wrong_role_order"
         raise BadRecordError(
-            reason, f"a turn of '{name}' has no role that is known, but '{speaker}'"
+            "wrong_role_order",
+            f"a turn of '{name}' is by '{str(speaker)[:100]}', expected system, user, assistant, "
+            "tool or another name of one",
         )
-    content = extras.pop("content", extras.pop("value", None))
-    calls = extras.pop("tool_calls", None)
-    if str(speaker).casefold() == "function_call":
-        calls, content = content, None
-    content = "" if content is None and calls else content
-    message = Message(role=role, content=text_of(_joined(content), name))
-    if calls:
-        message["tool_calls"] = json_text(read_calls(calls))
-    for field in ("tool_call_id", "name"):
-        if isinstance(extras.get(field), str):
-            message[field] = extras.pop(field)
-    return Turn(message, extras)
+    return role, known in _CALLING
 
 
-def _joined(content: Any) -> Any:
-    """Join content that is a list of text parts."""
-    if isinstance(content, list) and all(
-        isinstance(part, dict) and isinstance(part.get("text"), str) for part in content
-    ):
-        return "".join(part["text"] for part in content)
-    return content
+def _taken(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """Take the first of some fields that is there."""
+    for name in names:
+        if name in fields:
+            return fields.pop(name)
+    return None
+
+
+def _thought(fields: dict[str, Any]) -> str | None:
+    """Take the thought of a turn; the same one in a second field goes with it."""
+    found: str | None = None
+    for name in THOUGHTS:
+        value = fields.get(name)
+        if isinstance(value, str) and (found is None or value == found or not value.strip()):
+            del fields[name]
+            found = found or unless_blank(value)
+    return found
+
+
+def _weight(fields: dict[str, Any]) -> float | None:
+    """Take how much a turn is trained on: 1 and 0 for true and false."""
+    for name in (*_WEIGHTS, *_SWITCHES):
+        value = fields.get(name)
+        if not isinstance(value, bool | int | float) or value != value:
+            continue
+        if name in _WEIGHTS or value in (0, 1):
+            del fields[name]
+            return float(value)
+    return None
 
 
 def unzip(turns: list[Turn]) -> tuple[list[Message], dict[str, list[Any]]]:
     """Split turns into messages, and lists of the extras with one entry per message."""
-    names = sorted({name for turn in turns for name in turn.extras})
-    return [turn.message for turn in turns], {
-        f"turn_{name}": [turn.extras.get(name) for turn in turns] for name in names
+    messages = [turn.message for turn in turns]
+    names = {name for turn in turns for name in turn.extras}
+    if not names:
+        return messages, {}
+    return messages, {
+        f"turn_{name}": [turn.extras.get(name) for turn in turns] for name in sorted(names)
     }
-
-
-def check_roles(messages: list[Message]) -> None:
-    """Hold a conversation to its order: system, then user and assistant in turn, assistant last.
-
-    Tool turns stand between assistant turns.
-
-    Raises:
-        BadRecordError: `empty_prompt`, `no_assistant_turn` or `wrong_role_order`.
-    """
-    roles = [message["role"] for message in messages]
-    if "assistant" not in roles:
-        raise BadRecordError("no_assistant_turn", f"the roles are {', '.join(roles) or 'none'}")
-    while roles and roles[0] == "system":
-        roles.pop(0)
-    for before, after in zip(["start", *roles], roles, strict=False):
-        if after not in _FOLLOWERS[before]:
-            raise BadRecordError("wrong_role_order", f"'{after}' follows '{before}'")
-    if roles[-1] != "assistant":
-        raise BadRecordError("wrong_role_order", f"the last turn is by '{roles[-1]}'")
-    if not any(m["content"].strip() for m in messages if m["role"] == "user"):
-        raise BadRecordError("empty_prompt", "no user turn has any text")
-    check_text(messages)

@@ -10,6 +10,12 @@ MOST_LEVELS = 100  # of lists and objects inside one another: far below what JSO
 
 TOO_DEEP = f"nested too deeply, expected at most {MOST_LEVELS} levels"
 
+# What pandas writes into a text column for a cell without a value. In lower case "none" is a word.
+_MISSING = frozenset(("nan", "NaN", "None", "null", "<NA>", "NaT"))
+
+_KINDS = {str: "a text", bool: "a boolean", dict: "an object", list: "a list", tuple: "a list"}
+_NUMBERS = (int, float)
+
 
 class BadRecordError(Exception):
     """A record that cannot be used.
@@ -31,8 +37,12 @@ class StoredAsBytes(str):
 
 
 def kind_of(value: Any) -> str:
-    """Return the type of a value, as messages say it."""
-    return f"of type {type(value).__name__}"
+    """Return what a value is, as messages say it."""
+    if value is None:
+        return "null"
+    if isinstance(value, _NUMBERS) and not isinstance(value, bool):
+        return f"a number ({str(value)[:40]})"
+    return _KINDS.get(type(value), f"of type {type(value).__name__}")
 
 
 def is_nan(value: Any) -> bool:
@@ -45,33 +55,16 @@ def unless_blank(value: Any) -> Any:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-def text_of(value: Any, name: str) -> str:
-    """Return a value that must be a text.
-
-    Raises:
-        BadRecordError: `missing_field` or `wrong_type`.
-    """
-    if value is None:
-        raise BadRecordError("missing_field", f"no '{name}'")
-    if not isinstance(value, str):
-        raise BadRecordError("wrong_type", f"'{name}' is {kind_of(value)}, expected a text")
-    return value
+def is_missing(value: Any) -> bool:
+    """Return whether a text is what pandas writes for a cell without a value."""
+    return isinstance(value, str) and value in _MISSING
 
 
-def scalar_of(value: Any, name: str) -> str | None:
-    """Return a text or a number as a text, None for an empty one.
-
-    Raises:
-        BadRecordError: `wrong_type` or `lone_surrogate`.
-    """
-    if value is None:
+def scalar_of(value: Any) -> str | None:
+    """Return a text or a number as a text; None for anything else, and for what is empty."""
+    if not isinstance(value, str | int | float) or value == "":
         return None
-    if not isinstance(value, str | int | float):
-        raise BadRecordError("wrong_type", f"'{name}' is {kind_of(value)}, expected a text")
-    if value == "":
-        return None
-    check_text(value)
-    return str(value)
+    return str(value) if is_text(str(value)) else None
 
 
 def take_first(fields: dict[str, Any], names: Iterable[str]) -> str | None:
@@ -81,9 +74,10 @@ def take_first(fields: dict[str, Any], names: Iterable[str]) -> str | None:
         BadRecordError: `lone_surrogate`.
     """
     for name in names:
-        if isinstance(fields.get(name), str) and fields[name].strip():
-            value: str = fields.pop(name)
+        value = fields.get(name)
+        if isinstance(value, str) and value.strip():
             check_text(value)
+            del fields[name]
             return value
     return None
 
@@ -96,7 +90,7 @@ def parsed(text: str) -> Any:
         ValueError: It is no JSON.
         RecursionError: It is nested too deeply.
     """
-    return json.loads(text, object_pairs_hook=_distinct)
+    return JSON.decode(text)
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -109,13 +103,16 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
+JSON = json.JSONDecoder(object_pairs_hook=_distinct)
+
+
 def json_value(value: Any) -> Any:
-    """Parse a text that is JSON, since Parquet often holds tools that way."""
+    """Return what a text that is JSON stands for, and anything else as JSON can hold it."""
     if not isinstance(value, str):
         return plain(value)
     try:
-        return parsed(value)
-    except ValueError:
+        return plain(parsed(value))
+    except (ValueError, RecursionError):
         return value
 
 
@@ -128,7 +125,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
     if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items() if entry is not None}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
     if isinstance(value, bytes):
@@ -138,16 +135,55 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
-def check_text(value: Any) -> None:
-    """Check that a value can be stored as UTF-8.
+def is_text(text: str) -> bool:
+    """Return whether a text can be stored as UTF-8: half of a surrogate pair cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def check_text(text: str) -> None:
+    """Check that a text can be stored as UTF-8.
 
     Raises:
         BadRecordError: `lone_surrogate`.
     """
-    try:
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise BadRecordError("lone_surrogate", "half of a surrogate pair") from error
+    if not is_text(text):
+        raise BadRecordError("lone_surrogate", "half of a surrogate pair")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+_encode_in_order = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def sorted_json(value: dict[str, Any]) -> str:
+    """Return the JSON of an object with its keys in order, once it is checked.
+
+    Raises:
+        BadRecordError: `lone_surrogate`, or `wrong_type` where it is nested too deeply.
+    """
+    if not value:
+        return "{}"
+    return _checked(value, _encode(value))
+
+
+def json_text(value: Any) -> str | None:
+    """Return the JSON of what is there, once it is checked; None for nothing.
+
+    Raises:
+        BadRecordError: `lone_surrogate`, or `wrong_type` where it is nested too deeply.
+    """
+    return _checked(value, _encode_in_order(value)) if value else None
+
+
+def _checked(value: Any, text: str) -> str:
+    check_levels(value)
+    check_text(text)
+    return text
 
 
 def check_levels(value: Any, left: int = MOST_LEVELS) -> None:
@@ -165,4 +201,5 @@ def check_levels(value: Any, left: int = MOST_LEVELS) -> None:
     if not left:
         raise BadRecordError("wrong_type", TOO_DEEP)
     for entry in value.values() if isinstance(value, dict) else value:
-        check_levels(entry, left - 1)
+        if isinstance(entry, dict | list):
+            check_levels(entry, left - 1)

@@ -57,6 +57,8 @@ def dataset_card(
         "|---|---|---:|---:|---:|",
         *_source_rows(summary, inputs),
         "",
+        *[f"- {markdown_cell(remark)}" for remark in summary.ingest.remarks],
+        "",
         *_written_rows(summary),
         *_quarantined(summary),
         "## Stages",

@@ -18,6 +18,7 @@ def plan_tables(plan: Plan) -> Iterator[Table | str]:
     yield _held(plan)
     if plan.quarantined:
         yield f"Rows that cannot be used, in quarantine: {plan.quarantined:,}."
+    yield from (shown(remark) for remark in plan.remarks)
     yield _budgets(plan.stages)
     for stage in plan.stages:
         if stage.kind == "mix":

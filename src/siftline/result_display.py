@@ -46,12 +46,18 @@ def print_result(result: RunResult, out: Console) -> None:
         f"{result.export.rows:,} rows curated; {result.model_calls:,} model calls, "
         f"{result.scored:,} scores computed, {result.cached:,} from the cache."
     )
-    for stage in result.stages:
-        for warning in stage.warnings:
-            out.print(f"[yellow]warning[/]  {shown(stage.folder)}: {shown(warning)}")
+    _print_remarks(result, out)
     out.print(f"dataset  {shown(result.folder / 'curated')}, Parquet in data/", soft_wrap=True)
     out.print(f"reasons  {shown(result.folder / 'decisions.parquet')}", soft_wrap=True)
     out.print(f"report   {shown(result.folder / 'report.html')}", soft_wrap=True)
+
+
+def _print_remarks(result: RunResult, out: Console) -> None:
+    for remark in result.ingest.remarks:
+        out.print(f"input    {shown(remark)}", soft_wrap=True)
+    for stage in result.stages:
+        for warning in stage.warnings:
+            out.print(f"[yellow]warning[/]  {shown(stage.folder)}: {shown(warning)}")
 
 
 def _reasons(counts: dict[str, int]) -> str:

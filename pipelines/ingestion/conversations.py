@@ -1,0 +1,73 @@
+"""Shapes with one list of turns: messages, ShareGPT, and lists of pairs or of texts."""
+
+from typing import Any
+
+from siftline.pipelines.ingestion.candidates import Candidate
+from siftline.pipelines.ingestion.repair import Notes
+from siftline.pipelines.ingestion.single_turns import take_system, with_system
+from siftline.pipelines.ingestion.turns import Turn, listed, read_turns, said
+
+CONVERSATIONS = {
+    "messages": ("messages",),
+    "sharegpt": ("conversations", "conversation", "data"),
+}
+_PAIR = (("input", "instruction", "prompt", "user", "human"), ("output", "response", "assistant"))
+_SPEAKERS = ("user", "assistant")
+
+
+def read_conversation(fields: dict[str, Any], shape: str, notes: Notes) -> list[Candidate]:
+    """Read a record that is one conversation.
+
+    Args:
+        fields: The record; what is used is taken out.
+        shape: One of :data:`CONVERSATIONS`.
+        notes: What may be repaired, and what is.
+
+    Raises:
+        BadRecordError: With the reason for quarantine.
+    """
+    turns = take_turns(fields, CONVERSATIONS[shape], notes)
+    return [Candidate(with_system(take_system(fields, notes), turns))]
+
+
+def take_turns(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> list[Turn]:
+    """Take the turns from the first of some columns that is there.
+
+    Raises:
+        BadRecordError: With the reason for quarantine.
+    """
+    name = next((n for n in names if fields.get(n) is not None), names[0])
+    entries = listed(fields.pop(name, None), name)
+    texts = name not in CONVERSATIONS["messages"] and bool(entries)
+    if texts and all(isinstance(entry, str) and entry[:1] != "{" for entry in entries):
+        return _alternating(entries)
+    if entries and all(_keys_of_pair(entry) for entry in entries):
+        return _pairs(entries, name, notes)
+    return read_turns(entries, name, notes)
+
+
+def _alternating(texts: list[str]) -> list[Turn]:
+    """Read texts that the user and the assistant say in turn, as UltraChat has them."""
+    return [said(_SPEAKERS[place % 2], text) for place, text in enumerate(texts)]
+
+
+def _keys_of_pair(entry: Any) -> tuple[str, str] | None:
+    """Return the keys of an entry that holds what the user and the assistant say."""
+    if not isinstance(entry, dict) or "role" in entry or "from" in entry:
+        return None
+    user, assistant = (next((key for key in keys if key in entry), None) for keys in _PAIR)
+    return None if user is None or assistant is None else (user, assistant)
+
+
+def _pairs(entries: list[dict[str, Any]], name: str, notes: Notes) -> list[Turn]:
+    """Read pairs of what the user and the assistant say, as Capybara has them."""
+    turns = []
+    for entry in entries:
+        keys = _keys_of_pair(entry)
+        assert keys is not None
+        for role, key in zip(_SPEAKERS, keys, strict=True):
+            text = notes.text_of(entry[key], f"{name}[].{key}")
+            turns.append(said(role, text))
+        rest = {k: v for k, v in entry.items() if k not in keys and v is not None}
+        turns[-1].extras.update(rest)
+    return turns

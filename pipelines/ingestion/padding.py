@@ -1,0 +1,66 @@
+"""Nulls that a columnar file pads its rows with, and that no row had.
+
+All objects of an Arrow column have the same fields, so a call without the argument `city` comes
+back with `city: null`. JSON says what it means: there a null was written by somebody, and stays.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+
+Clean = Callable[[Any], Any]
+
+_LISTS = (
+    *(pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list),
+    *(pa.types.is_list_view, pa.types.is_large_list_view),
+)
+
+
+def without_padding(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
+    """Return a row without the nulls inside its objects.
+
+    Args:
+        row: Of a columnar file, as Python has it.
+        schema: Of the file.
+    """
+    cleaners = cleaners_of(schema)
+    return row | {name: clean(row[name]) for name, clean in cleaners if name in row}
+
+
+@functools.lru_cache(maxsize=64)
+def cleaners_of(schema: pa.Schema) -> tuple[tuple[str, Clean], ...]:
+    """Return what takes the padding out of each column that may have some, by its name."""
+    found = ((field.name, _cleaner(field.type)) for field in schema)
+    return tuple((name, clean) for name, clean in found if clean)
+
+
+def _cleaner(kind: pa.DataType) -> Clean | None:
+    """Return what takes the padding out of values of a type; None where there can be none."""
+    if pa.types.is_struct(kind):
+        inner = {field.name: _cleaner(field.type) for field in kind}
+        return functools.partial(_clean_object, {k: clean for k, clean in inner.items() if clean})
+    if any(is_list(kind) for is_list in _LISTS):
+        entry = _cleaner(kind.value_type)
+        return functools.partial(_clean_list, entry) if entry else None
+    if pa.types.is_map(kind):
+        entry = _cleaner(kind.item_type)
+        return functools.partial(_clean_map, entry) if entry else None
+    return None
+
+
+def _clean_object(inner: dict[str, Clean], value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    kept = {name: entry for name, entry in value.items() if entry is not None}
+    return kept | {name: clean(kept[name]) for name, clean in inner.items() if name in kept}
+
+
+def _clean_list(entry: Clean, value: Any) -> Any:
+    return [entry(each) for each in value] if isinstance(value, list) else value
+
+
+def _clean_map(entry: Clean, value: Any) -> Any:
+    # The keys of a map are data, and so are the nulls beside them; its objects are padded.
+    return [(key, entry(each)) for key, each in value] if isinstance(value, list) else value

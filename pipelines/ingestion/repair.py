@@ -1,0 +1,86 @@
+"""What a recipe lets ingestion repair in an input's rows, and what is noted of each row."""
+
+import json
+from typing import Any, Literal
+
+from siftline.contracts.config import Config
+from siftline.pipelines.ingestion.values import BadRecordError, kind_of
+
+# What a row may lose and still be used; counted by source, and told wherever its rows are counted.
+SKIPPED = {
+    "id": "ids that are no text or number",
+    "null_response": "responses without a text, beside others",
+    "missing_marker": "texts such as 'nan', 'None' or 'null' that stand for no input",
+    "unanswered": "last turns of a tree that nobody answers",
+    "deleted": "turns of a tree that are marked as deleted",
+}
+
+
+class Repair(Config):
+    """What to do with rows that would be in quarantine; nothing by default.
+
+    Attributes:
+        leading_assistant: `drop` the assistant's turns before the first user's.
+        trailing_user: `drop` the user's turns after the last of the assistant.
+        same_role: `merge` turns of the user, or of the assistant, that follow one another.
+        scalars: Take a number or a boolean for its `text`, where a text is expected.
+    """
+
+    leading_assistant: Literal["drop"] | None = None
+    trailing_user: Literal["drop"] | None = None
+    same_role: Literal["merge"] | None = None
+    scalars: Literal["text"] | None = None
+
+
+class Notes:
+    """What may be repaired of an input's rows, and what was done to the one at hand.
+
+    Attributes:
+        repair: What may be.
+        repaired: Fields of it that were made use of.
+        skipped: What the row has lost: keys of :data:`SKIPPED`.
+    """
+
+    def __init__(self, repair: Repair) -> None:
+        self.repair = repair
+        self.repaired: set[str] = set()
+        self.skipped: list[str] = []
+
+    def clear(self) -> None:
+        """Begin with another row."""
+        if self.repaired or self.skipped:
+            self.repaired, self.skipped = set(), []
+
+    def taken(self) -> list[str]:
+        """Return what was noted of a row, as it is counted."""
+        if not self.repaired and not self.skipped:
+            return []
+        return [
+            *(f"repaired {each}" for each in sorted(self.repaired)),
+            *(f"skipped {each}" for each in self.skipped),
+        ]
+
+    def text_of(self, value: Any, name: str) -> str:
+        """Return a value that must be a text.
+
+        Args:
+            value: What is there.
+            name: What it is called, for messages.
+
+        Raises:
+            BadRecordError: `missing_field` or `wrong_type`.
+        """
+        if isinstance(value, str):
+            return value
+        if value is None:
+            raise BadRecordError("missing_field", f"no '{name}'")
+        if not isinstance(value, bool | int | float):
+            raise BadRecordError("wrong_type", f"'{name}' is {kind_of(value)}, expected a text")
+        if self.repair.scalars is None:
+            raise BadRecordError(
+                "wrong_type",
+                f"'{name}' is {kind_of(value)}, expected a text; `repair: {{scalars: text}}` "
+                "would take it for one",
+            )
+        self.repaired.add("scalars")
+        return json.dumps(value)

@@ -1,0 +1,60 @@
+"""Nulls of columnar files: those that pad the rows go, those that somebody wrote stay."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.ingestion.padding import without_padding
+from siftline.pipelines.ingestion.readers import read_input
+
+CALLS = [
+    {"name": "f", "arguments": {"city": "Rome", "day": None}},
+    {"name": "f", "arguments": {"city": None, "day": "mon"}},
+]
+BARE = [
+    {"name": "f", "arguments": {"city": "Rome"}},
+    {"name": "f", "arguments": {"day": "mon"}},
+]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "clean"),
+    [
+        (CALLS, None, BARE),
+        ({"a": None, "b": [{"c": None, "d": 1}]}, None, {"b": [{"d": 1}]}),
+        ([1, None], pa.list_(pa.int64()), [1, None]),
+        ([[{"a": None}]], pa.list_(pa.list_(pa.struct([("a", pa.int64())]))), [[{}]]),
+        ([("k", None)], pa.map_(pa.string(), pa.int64()), [("k", None)]),
+        (None, pa.struct([("a", pa.int64())]), None),
+        ('{"a": null}', pa.string(), '{"a": null}'),
+    ],
+)
+def test_padding_of_every_type(value: Any, kind: pa.DataType | None, clean: Any) -> None:
+    column = pa.array([value], type=kind)
+    row = {"x": column.to_pylist()[0]}
+    assert without_padding(row, pa.schema([("x", column.type)])) == {"x": clean}
+
+
+def test_a_row_says_the_same_in_json_and_in_parquet(tmp_path: Path) -> None:
+    rows = [{"calls": [call], "text": None} for call in BARE]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "d.parquet")
+    datasets.Dataset.from_list(rows).save_to_disk(str(tmp_path / "saved"))
+    read = {}
+    for name in ("d.jsonl", "d.parquet", "saved"):
+        ((_, records),) = read_input(Input(path=name), tmp_path, 1000)
+        read[name] = [record.value for record in records]
+    assert read["d.jsonl"] == read["d.parquet"] == read["saved"] == rows
+
+
+def test_nulls_of_json_stay(tmp_path: Path) -> None:
+    row = {"meta": {"k": None, "v": 1}, "calls": CALLS}
+    (tmp_path / "d.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    ((_, records),) = read_input(Input(path="d.jsonl"), tmp_path, 1000)
+    assert [record.value for record in records] == [row]
