@@ -8,7 +8,7 @@ before its last control token.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from siftline.contracts.examples import Message, calls_of
+from siftline.contracts.examples import Message
 from siftline.models.rendered_parts import squeezed
 
 
@@ -85,13 +85,12 @@ def parts_of_turn(
         turn: The response.
         control: The texts of the model's control tokens.
     """
-    calls = calls_of(turn)
     if not whole.startswith(opening) and opening.startswith(before):
         opening = before
     if not whole.startswith(opening):
         return None
-    if calls or not whole.endswith(tail):
-        tail = _closing(whole, control)
+    if not whole.endswith(tail) or end_token(tail, control) is None:
+        tail = _closing(whole, control) or (tail if whole.endswith(tail) else "")
     response = whole[len(opening) : len(whole) - len(tail)]
     frame = before[len(opening) :] if before.startswith(opening) else ""
     if frame and not turn.get("reasoning") and response.startswith(frame):
