@@ -54,8 +54,8 @@ FAMILIES = {
     "gemma": Family("<end_of_turn> <start_of_turn> <bos>", bos="<bos>"),
     "deepseek_r1": Family(
         "<｜end▁of▁sentence｜> <｜begin｜> <｜User｜> <｜Assistant｜> <｜calls▁begin｜> "
-        "<｜calls▁end｜> <｜call▁begin｜> <｜call▁end｜> <｜call▁sep｜> <｜outputs▁begin｜> <｜outputs▁end｜> "
-        "<｜output▁begin｜> <｜output▁end｜>",
+        "<｜calls▁end｜> <｜call▁begin｜> <｜call▁end｜> <｜call▁sep｜> <｜outputs▁begin｜> "
+        "<｜outputs▁end｜> <｜output▁begin｜> <｜output▁end｜>",
         text=True,
         silent=True,
         bos="<｜begin｜>",
