@@ -29,12 +29,13 @@ class Rules(Method):
 
     Reasons: `kept`; for dropping `empty_response`, `placeholder`, `too_short`, `too_long`,
     `repetition`, `refusal`, `boilerplate`, `prompt_copied`. A response that is empty because its
-    turn is a tool call is not empty.
+    turn is a tool call is not empty. Thoughts are held to `repetition` alone: they may be long,
+    speak of the model, and restate the prompt.
 
     Attributes:
-        min_chars: Fewest characters of a response (`too_short`). Off by default: one letter or
-            digit is the right answer to many a question.
-        max_chars: Most characters of a response (`too_long`).
+        min_chars: Fewest characters of a response, thought aside (`too_short`). Off by default:
+            one letter or digit is the right answer to many a question.
+        max_chars: Most characters of a response, thought aside (`too_long`).
         max_repeated_ngrams: Largest share of word 4-grams that repeat an earlier one
             (`repetition`); responses below `repetition_min_words` are exempt.
         repetition_min_words: Shortest response, in words, in which repetition counts.
@@ -43,12 +44,12 @@ class Rules(Method):
         placeholders: Texts that stand for no answer, brackets around them or not (`placeholder`);
             empty turns the rule off.
         max_prompt_coverage: A response that repeats at least this share of the word 4-grams of the
-            turn before it has copied it (`prompt_copied`) ...
+            user's turn before it has copied it (`prompt_copied`) ...
         min_prompt_overlap: ... when at least this share of the response comes from there: code
             often restates its task in a comment, which is no copy.
     """
 
-    revision: ClassVar[int] = 2  # 2: placeholders; what goes on where a prompt breaks off
+    revision: ClassVar[int] = 3  # 3: thoughts, calls and results
 
     kind: Literal["rules"] = "rules"
     min_chars: int | None = Field(default=None, ge=1)
@@ -81,14 +82,14 @@ class Rules(Method):
         def column(name: str) -> npt.NDArray[np.float64]:
             return to_float(corpus.column(name))
 
-        chars = column("statistics.response_chars")
+        chars = column("statistics.said_chars")
         repeated = column("statistics.repeated_ngrams")
         counted = column("statistics.response_words") >= self.repetition_min_words
         coverage = column("statistics.prompt_coverage")
         copied = column("statistics.prompt_overlap") >= self.min_prompt_overlap
         never = np.zeros(len(corpus), dtype=bool)
         return [
-            ("empty_response", chars == 0),
+            ("empty_response", column("statistics.response_chars") == 0),
             ("placeholder", column("phrases.placeholder") > 0),
             ("too_short", never if self.min_chars is None else chars < self.min_chars),
             ("too_long", never if self.max_chars is None else chars > self.max_chars),

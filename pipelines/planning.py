@@ -5,6 +5,7 @@ mixture counts tokens, the tokenizer is, and the counts are kept for the run. Wh
 budget will drop is not known yet: each stage is planned as if everything reached it.
 """
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -193,13 +194,14 @@ def _row(group: dict[str, Any], tokens: Mapping[str, pa.Array]) -> Held:
 
 
 def _response_chars(corpus: Corpus) -> pa.ChunkedArray:
-    """Return [rows] the characters of each response, white space around it included."""
+    """Return [rows] the characters of each response: its text, thought and calls."""
     lengths = []
     for shard in corpus.iter_shards():
         for turns in shard["messages"].chunks:
-            last = np.asarray(turns.offsets)[1:] - 1
-            contents = turns.values.field("content").take(pa.array(last))
-            lengths.append(pc.utf8_length(contents).cast(pa.int64()))
+            last = turns.values.take(pa.array(np.asarray(turns.offsets)[1:] - 1))
+            parts = (last.field(name) for name in ("content", "reasoning", "tool_calls"))
+            counts = [pc.fill_null(pc.utf8_length(part), 0).cast(pa.int64()) for part in parts]
+            lengths.append(functools.reduce(pc.add, counts))
     return pa.chunked_array(lengths, pa.int64())
 
 

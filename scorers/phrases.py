@@ -10,7 +10,7 @@ import pyarrow as pa
 from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
-from siftline.scorers.text_statistics import bare
+from siftline.scorers.text_statistics import bare, said_of
 
 # A refusal opens a response. Anywhere else the words may be a quotation or an explanation.
 REFUSALS = (
@@ -73,6 +73,8 @@ def _plain(text: str) -> str:
 class PhraseMatches(Scorer):
     """Whether a response opens with a refusal, contains boilerplate, or is a placeholder.
 
+    Of a response with a thought, in its text or apart from it, what follows the thought is read.
+
     Score columns of the table `phrases`: `refusal`, `boilerplate` and `placeholder`, booleans.
 
     Attributes:
@@ -83,7 +85,7 @@ class PhraseMatches(Scorer):
     """
 
     table: ClassVar[str] = "phrases"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3  # 3: what follows a thought
 
     refusals: tuple[str, ...] = REFUSALS
     boilerplate: tuple[str, ...] = BOILERPLATE
@@ -95,7 +97,7 @@ class PhraseMatches(Scorer):
         boilerplate = tuple(_plain(phrase) for phrase in self.boilerplate)
         placeholders = {bare(phrase) for phrase in self.placeholders}
         plain = [
-            [_plain(message["content"]) for message in messages]
+            [*(_plain(turn["content"]) for turn in messages[:-1]), _plain(said_of(messages[-1]))]
             for messages in rows["messages"].to_pylist()
         ]
         columns = {

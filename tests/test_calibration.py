@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from agent_rows import OPENAI
 from test_clear import go, recipe_of, write
 from typer.testing import CliRunner
 
@@ -86,6 +87,8 @@ def test_calibration_plants_errors_and_asks_nothing_twice(tmp_path: Path) -> Non
 
 def test_a_recipe_without_clear_and_too_little_data_are_refused(tmp_path: Path) -> None:
     write(tmp_path, 1)
+    with (tmp_path / "chat.jsonl").open("a", encoding="utf-8") as chat:  # no text to damage alone
+        chat.writelines(json.dumps(OPENAI["says_and_calls"]) + "\n" for _ in range(8))
     data = recipe_of()
     with pytest.raises(InputError, match="at least 4"):
         calibrate(parse_recipe(data, "r"), tmp_path, tmp_path / "runs")

@@ -1,9 +1,11 @@
 """The filters on real conversations, from text to verdict."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from agent_rows import OPENAI, assistant, call, example, result, user
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.method import Method
@@ -113,3 +115,50 @@ def test_exact_duplicates_keep_the_first() -> None:
 def test_to_the_letter_nothing_here_is_a_duplicate() -> None:
     pairs = [("a", "B  c"), ("A", "b c")]
     assert reasons(pairs, ExactDuplicates(match="content")) == ["kept", "kept"]
+
+
+def agents(method: Method, *records: dict[str, Any]) -> list[Any]:
+    rows = pa.Table.from_pylist(
+        [example(each, f"r{n}") for n, each in enumerate(records)], EXAMPLES
+    )
+    corpus = Corpus(rows=rows, shards=())
+    for scorer in method.scorers():
+        table = scorer.score(rows, Runtime()).table.drop_columns(["content_hash"])
+        corpus = corpus.with_scores(scorer.table, table)
+    found: list[Any] = method.decide(corpus)["reason"].to_pylist()
+    return found
+
+
+THOUGHT = f"As an AI language model I read: {QUESTION} " + "I count on. " * 3
+
+
+@pytest.mark.parametrize(
+    "thinks",
+    [
+        lambda text: assistant(text, reasoning_content=THOUGHT),
+        lambda text: assistant(f"<think>\n{THOUGHT}\n</think>\n\n{text}"),
+    ],
+)
+def test_what_follows_a_thought_is_judged(thinks: Callable[[str], dict[str, Any]]) -> None:
+    """A thought may restate the prompt, speak of the model, and be long."""
+    texts = ["Berlin.", "I'm sorry, but I cannot.", "N/A", QUESTION, "As an AI assistant, no."]
+    rows = [{"messages": [user(QUESTION), thinks(text)]} for text in texts]
+    found = ["kept", "refusal", "placeholder", "prompt_copied", "boilerplate"]
+    assert agents(Rules(), *rows) == found
+    assert agents(Rules(max_chars=7), *rows[:2]) == ["kept", "too_long"]
+
+
+def test_a_thought_that_goes_in_circles() -> None:
+    row = {"messages": [user(QUESTION), assistant("Berlin.", reasoning_content=LOOP)]}
+    assert agents(Rules(), row) == ["repetition"]
+
+
+def test_calls_and_answers_to_results_are_no_copies() -> None:
+    many = [call("weather", {"town": town}) for town in "ABCDEFGHIJKLMNOP"]
+    passed_on = assistant(None, call("ask", {"question": QUESTION}, 1))
+    rows = [
+        {"messages": [user(QUESTION), passed_on]},
+        {"messages": [user(QUESTION), passed_on, result(QUESTION, 1), assistant(QUESTION)]},
+        {"messages": [user(QUESTION), assistant(None, *many)]},
+    ]
+    assert agents(Rules(), *rows, *OPENAI.values()) == ["kept"] * (3 + len(OPENAI))

@@ -83,8 +83,8 @@ def computations() -> dict[str, Computation]:
 
 
 PINNED = {
-    "statistics": "d8d67b699ca6395f",
-    "phrases": "c4366fbbaf20a974",
+    "statistics": "98d6729868b0c39a",
+    "phrases": "582f337ec51892b0",
     "signature": "35a2b2eb0df1db33",
     "structure": "5ba05f6181ee3be7",
     "likelihood": "5692aa80e27d8771",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_rows import OPENAI, examples
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -66,6 +67,16 @@ def planned(folder: Path, **changes: Any) -> Plan:
 
 def done(folder: Path, **changes: Any) -> RunResult:
     return run(recipe(**changes), folder, folder / "runs", Runtime(shard_rows=5))
+
+
+def test_calls_are_responses_too(tmp_path: Path) -> None:
+    names = ("plain", "ends_in_call")
+    text = "".join(json.dumps(OPENAI[name]) + "\n" for name in names)
+    (tmp_path / "agents.jsonl").write_text(text, encoding="utf-8")
+    stages = [{"kind": "rules"}]
+    found = planned(tmp_path, inputs=[{"path": "agents.jsonl"}], stages=stages, models={})
+    call = examples(["ends_in_call"])[0]["messages"][-1]["tool_calls"]
+    assert found.total.response_chars == len("Four.") + len(call)
 
 
 def test_what_the_data_hold_by_source_and_task(folder: Path) -> None:

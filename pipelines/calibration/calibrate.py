@@ -25,6 +25,7 @@ from siftline.contracts.parquet import write_table
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.filters.clear import Clear
 from siftline.filters.thresholds import Threshold, group_names, passing
+from siftline.models.likelihood import OK
 from siftline.pipelines.calibration.corruption import KINDS, plant
 from siftline.pipelines.calibration.detection import Detection, detection
 from siftline.pipelines.job import Job, locked, open_job
@@ -35,6 +36,7 @@ from siftline.pipelines.scores.measuring import measure
 from siftline.pipelines.scores.store import ScoreStore
 from siftline.pipelines.scores.work import pending, score_work
 from siftline.pipelines.workers import workers
+from siftline.scorers.responses import answerable
 
 SCORES = {
     "C, the confidence": "confidence.value",
@@ -150,7 +152,7 @@ def _sample(corpus: Corpus, size: int, seed: int) -> _Sample:
     rows = [row for shard in corpus.filter(chosen).iter_shards() for row in shard.to_pylist()]
     place = {row_id: rank for rank, row_id in enumerate(corpus.rows["id"].take(order).to_pylist())}
     rows.sort(key=lambda row: place[row["id"]])
-    usable = [row for row in rows if row["messages"][-1]["content"].strip()][:size]
+    usable = [row for row in rows if answerable(row) == OK][:size]
     if len(usable) < 4:
         raise InputError(
             f"{len(usable)} rows with a response reach 'clear'; expected at least 4 to plant "
@@ -164,7 +166,8 @@ def _sample(corpus: Corpus, size: int, seed: int) -> _Sample:
             others = _others(usable, row)
             planted = plant((*KINDS[turn:], *KINDS[:turn]), row["messages"], others, random)
         if planted:
-            turns = [*row["messages"][:-1], {"role": "assistant", "content": planted.response}]
+            *earlier, last = row["messages"]
+            turns = [*earlier, {**last, "content": planted.response}]
             # A new row: the old one still lends its own response to others.
             digest = content_hash(turns, row["tools"], row["media"])
             row = {**row, "messages": turns, "content_hash": digest}
