@@ -28,6 +28,12 @@ class IngestManifest(Config):
         """Sentences about what was done to the rows as they were read."""
         return remarks(self.summary)
 
+    @property
+    def warnings(self) -> list[str]:
+        """Sentences about columns that a prompt may need and does not hold, by source."""
+        sources = self.summary.sources.items()
+        return [f"{name}: {each}." for name, source in sources for each in source.warnings]
+
 
 class SourceCount(Config):
     """Rows of one source that reached a stage, and those it kept."""

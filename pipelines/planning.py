@@ -87,6 +87,7 @@ class Plan(Config):
         finished: A run has finished it.
         quarantined: Rows that cannot be used.
         remarks: Sentences about what was repaired and left out as they were read.
+        warnings: Sentences about columns that a prompt may need and does not hold.
         held: By source and task, in the order of their names.
         total: Of all; prompts that several groups share count once.
         stages: In order.
@@ -97,6 +98,7 @@ class Plan(Config):
     finished: bool
     quarantined: int
     remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     held: tuple[Held, ...]
     total: Held
     stages: tuple[StagePlan, ...]
@@ -137,6 +139,7 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
                 sum(source.quarantined.values()) for source in manifest.summary.sources.values()
             ),
             remarks=tuple(manifest.remarks),
+            warnings=tuple(manifest.warnings),
             held=held,
             total=total,
             stages=tuple(_stage(job, n, corpus, total, store) for n in range(len(recipe.stages))),

@@ -150,7 +150,7 @@ def test_what_was_repaired_and_skipped_is_counted(tmp_path: Path) -> None:
         rows=4,
         used=3,
         examples=3,
-        quarantined={"missing_field": 1},
+        quarantined={"wrong_type": 1},
         repaired={"scalars": 2},
         skipped={"id": 1, "null_response": 1},
     )

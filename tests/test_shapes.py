@@ -322,7 +322,7 @@ def test_metadata_is_json() -> None:
         ("missing_field", {"prompt": "q", "responses": [None, None]}),
         ("wrong_type", {"question": "q", "answer": 4}),
         ("wrong_type", {"question": ["q"], "answer": "a"}),
-        ("missing_field", {"question": "q", "answer": []}),
+        ("wrong_type", {"question": "q", "answer": []}),
         ("wrong_type", {"messages": "hello"}),
         ("wrong_type", {"messages": ["hello"]}),
         ("wrong_type", {"messages": [{"role": U, "content": [{"type": "dance"}]}]}),

@@ -144,7 +144,7 @@ def read_responses(
     if not isinstance(value, list):
         return [Candidate([said("assistant", notes.text_of(value, name))])]
     if not value:
-        raise BadRecordError("missing_field", f"'{name}' is an empty list, expected a response")
+        raise BadRecordError("wrong_type", f"'{name}' is an empty list, expected a text")
     if all(_is_turn(entry) for entry in value) and not (name in _MANY and _are_rivals(value)):
         return [Candidate(read_turns(value, name, notes))]
     return _entries(value, name, notes, beside)
@@ -195,7 +195,7 @@ def _entry(entry: Any, name: str, notes: Notes) -> Candidate:
     key = next((key for key in _TEXTS if key in rest), None)
     if key is None:
         raise BadRecordError(
-            "missing_field", f"no text in an entry of '{name}', expected one in 'text'"
+            "wrong_type", f"'{name}' is an object without a text, expected one in 'text'"
         )
     turn = said("assistant", notes.text_of(rest.pop(key), f"{name}[].{key}"))
     origin = take_first(rest, ORIGINS)

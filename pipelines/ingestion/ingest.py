@@ -17,6 +17,7 @@ from siftline.pipelines.ingestion.readers import read_input
 from siftline.pipelines.ingestion.repair import Notes
 from siftline.pipelines.ingestion.rows import BadRow, Record, raw_of
 from siftline.pipelines.ingestion.shapes import Draft, is_shaped, to_drafts
+from siftline.pipelines.ingestion.unused import Unused
 from siftline.pipelines.ingestion.values import TOO_DEEP, BadRecordError
 from siftline.pipelines.ingestion.writing import SHARD_BYTES, Quarantine, Shards
 
@@ -35,6 +36,7 @@ class SourceIngest(Config):
         repaired: Rows that were used once they were repaired, by what the recipe's `repair` says.
         skipped: What rows that were used have lost, by :data:`siftline.pipelines.ingestion.repair.
             SKIPPED`.
+        warnings: Sentences about columns that the prompt may need and does not hold.
     """
 
     files: int
@@ -44,6 +46,7 @@ class SourceIngest(Config):
     quarantined: dict[str, int]
     repaired: dict[str, int] = {}
     skipped: dict[str, int] = {}
+    warnings: tuple[str, ...] = ()
 
 
 class IngestSummary(Config):
@@ -86,10 +89,11 @@ def ingest(
     ids = UniqueIds()
     quarantine = Quarantine(folder / "quarantine.parquet")
     counts: dict[str, Counter[str]] = {}
+    warnings: dict[str, list[str]] = {}
     for item in inputs:
         count = counts.setdefault(item.source, Counter())
         columns: set[str] = set()
-        notes = Notes(item.repair)
+        notes, unused = Notes(item.repair), Unused()
         files: list[tuple[str, int]] = []  # and the rows of each
         for name, records in read_input(item, base, max_row_bytes, runs):
             count["files"] += 1
@@ -105,15 +109,19 @@ def ingest(
                     continue
                 count["used"] += 1
                 count.update(notes.taken())
+                unused.see(notes, outcome[0].messages)
                 for draft in outcome:
                     count["examples"] += 1
                     shards.add(_example(draft, ids, item.source, name, number))
             files.append((name, count["rows"] - before))
         _check_rows(item, files)
         _check_columns(item, columns)
+        warnings.setdefault(item.source, []).extend(unused.warnings(count["used"]))
     shards.flush()
     quarantine.close()
-    summary = IngestSummary(sources={name: _source(count) for name, count in counts.items()})
+    summary = IngestSummary(
+        sources={name: _source(count, warnings[name]) for name, count in counts.items()}
+    )
     _check_share(summary, quarantine.first, max_bad_rows, folder)
     return summary
 
@@ -208,7 +216,7 @@ def _example(draft: Draft, ids: UniqueIds, source: str, name: str, number: int) 
     }
 
 
-def _source(count: Counter[str]) -> SourceIngest:
+def _source(count: Counter[str], warnings: Sequence[str]) -> SourceIngest:
     return SourceIngest(
         files=count["files"],
         rows=count["rows"],
@@ -217,6 +225,7 @@ def _source(count: Counter[str]) -> SourceIngest:
         quarantined=_named(count, "bad"),
         repaired=_named(count, "repaired"),
         skipped=_named(count, "skipped"),
+        warnings=tuple(warnings),
     )
 
 

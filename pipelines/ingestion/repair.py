@@ -39,15 +39,21 @@ class Notes:
         repair: What may be.
         repaired: Fields of it that were made use of.
         skipped: What the row has lost: keys of :data:`SKIPPED`.
+        rest: The columns of the row that no example holds but in its metadata.
+        has_prompt: The row has a prompt that a passage can stand behind, and no list of turns.
+        has_passage: There is one behind it.
     """
 
     def __init__(self, repair: Repair) -> None:
         self.repair = repair
         self.repaired: set[str] = set()
         self.skipped: list[str] = []
+        self.rest: dict[str, Any] = {}
+        self.has_prompt = self.has_passage = False
 
     def clear(self) -> None:
         """Begin with another row."""
+        self.has_prompt = self.has_passage = False
         if self.repaired or self.skipped:
             self.repaired, self.skipped = set(), []
 

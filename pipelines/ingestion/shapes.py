@@ -97,10 +97,7 @@ def to_drafts(
     notes = notes or Notes(item.repair)
     fields = {name: None if is_nan(value) else value for name, value in record.items()}
     if item.columns:
-        mapped = {field: fields.get(column) for field, column in item.columns.items()}
-        for column in item.columns.values():
-            fields.pop(column, None)
-        fields |= mapped
+        fields = _mapped(fields, item.columns)
     row_id = _id(fields.pop("id", None), notes)
     task = item.task or take_first(fields, _TASK)
     origin = item.origin or take_first(fields, ORIGINS)
@@ -108,6 +105,7 @@ def to_drafts(
     tools = json_text(take_tools(fields))
     media = {name: plain(fields.pop(name)) for name in _MEDIA if _is_media(fields.get(name))}
     rest = {name: plain(value) for name, value in fields.items() if value is not None}
+    notes.rest = rest
     drafts = []
     for candidate in candidates:
         turns = in_order(candidate.turns, notes)
@@ -125,6 +123,15 @@ def to_drafts(
             )
         )
     return drafts
+
+
+def _mapped(fields: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    """Return a record with its columns under the names of the fields that they are read as."""
+    mapped = {field: fields.get(column) for field, column in columns.items()}
+    taken = set(columns.values())
+    left = {name: value for name, value in fields.items() if name not in taken}
+    # One that is called like a field, and is not the one that the recipe names, is no field.
+    return {f"column_{k}" if k in mapped else k: value for k, value in left.items()} | mapped
 
 
 def _read(fields: dict[str, Any], shape: str, item: Input, notes: Notes) -> list[Candidate]:

@@ -91,6 +91,7 @@ def read_prompt(fields: dict[str, Any], shape: str, mapped: bool, notes: Notes) 
     if prompt is None and passage is not None:
         return [*before, said("user", passage)]
     text = notes.text_of(prompt, name)
+    notes.has_prompt, notes.has_passage = True, passage is not None
     if passage is not None:
         text = f"{text}\n\n{passage}" if text.strip() else passage
     return [*before, said("user", text)]

@@ -19,6 +19,7 @@ def plan_tables(plan: Plan) -> Iterator[Table | str]:
     if plan.quarantined:
         yield f"Rows that cannot be used, in quarantine: {plan.quarantined:,}."
     yield from (shown(remark) for remark in plan.remarks)
+    yield from (f"[yellow]warning[/]  {shown(warning)}" for warning in plan.warnings)
     yield _budgets(plan.stages)
     for stage in plan.stages:
         if stage.kind == "mix":

@@ -55,6 +55,8 @@ def print_result(result: RunResult, out: Console) -> None:
 def _print_remarks(result: RunResult, out: Console) -> None:
     for remark in result.ingest.remarks:
         out.print(f"input    {shown(remark)}", soft_wrap=True)
+    for warning in result.ingest.warnings:
+        out.print(f"[yellow]warning[/]  {shown(warning)}", soft_wrap=True)
     for stage in result.stages:
         for warning in stage.warnings:
             out.print(f"[yellow]warning[/]  {shown(stage.folder)}: {shown(warning)}")
