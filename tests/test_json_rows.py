@@ -142,6 +142,34 @@ def test_memory_is_bounded_by_the_limit() -> None:
         assert len(cutter.rest) < 10
 
 
+@given(st.text('{}[]",\\a', max_size=60), st.integers(1, 7), st.sampled_from(["array", "nothing"]))
+def test_what_is_passed_at_once_is_cut_like_what_is_passed_token_by_token(
+    text: str, size: int, inside: json_cutting.Inside
+) -> None:
+    """A chunk of one byte holds no whole list, object or string."""
+    data = text.encode()
+
+    def cut(size: int) -> tuple[list[bytes], bool, bytes]:
+        cutter = json_cutting.Cutter(LIMIT, inside)
+        pieces = []
+        for start in range(0, len(data), size):
+            if not cutter.closed:
+                pieces += cutter.feed(data[start : start + size])
+        rest = b"" if cutter.closed else cutter.rest
+        for piece in pieces:
+            assert data[piece.begins :].startswith(piece.raw)
+        return [piece.raw for piece in pieces], cutter.closed, rest.strip()
+
+    assert cut(1) == cut(size) == cut(len(data) or 1)
+
+
+@pytest.mark.parametrize("deep", ["[", '{"a":', "[" * 9 + "1" + "]" * 9 + ",", '["\\"', '{"a'])
+def test_text_that_is_hard_to_cut_takes_time_in_step_with_its_length(deep: str) -> None:
+    """Were a pattern tried in two ways, this would never end."""
+    rows = read("[" + deep * (200_000 // len(deep)))
+    assert all(isinstance(row, BadRow) for row in rows)
+
+
 def test_bytes_that_are_not_utf8_are_shown_escaped() -> None:
     rows = read(b'{"a": "\xff"}\n{"a": 1}\n')
     assert reasons(rows) == ["invalid_utf8", None]

@@ -10,9 +10,22 @@ from typing import Literal, NamedTuple
 
 from siftline.pipelines.ingestion.rows import BrokenFileError, shown
 
-# A whole string, or a bracket, a comma or the quote that begins a string without an end.
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},"]', re.DOTALL)
-_INSIDE = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_INSIDE = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_LEVELS = 8  # of brackets that are passed at once
+
+
+def _balanced(levels: int) -> bytes:
+    """Return the pattern of a bracket and all up to the one that closes it."""
+    pattern = rb"[\[{](?:[^\"\[\]{}]++|" + _STRING + rb")*+[\]}]"
+    for _ in range(levels - 1):
+        pattern = rb"[\[{](?:[^\"\[\]{}]++|" + _STRING + rb"|" + pattern + rb")*+[\]}]"
+    return pattern
+
+
+# A list or an object, a string, or else a bracket, a comma, or the quote that begins a string
+# without an end. None of them is tried in two ways.
+_TOKEN = re.compile(_balanced(_LEVELS) + rb"|" + _STRING + rb'|[\[\]{},"]', re.DOTALL)
 
 Inside = Literal["array", "object", "nothing"]
 
@@ -97,6 +110,8 @@ class Cutter:
             self._scanned += 1
 
     def _ends_element(self, token: bytes) -> bool:
+        if len(token) > 1:  # a string, or a whole list or object
+            return not (self._closes or self._depth or token.startswith(b'"'))
         if token in (b"{", b"["):
             self._depth += 1
         elif self._depth and token in (b"}", b"]"):

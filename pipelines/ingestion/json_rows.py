@@ -125,11 +125,13 @@ class _Parser:
             border: What stands between two rows.
         """
         seen: set[frozenset[str]] = set()
+        last: list[str] = []
         for raw in raws:
             row = self.row(raw)
             if isinstance(row, dict):
-                if len(seen) < _KEY_SETS:
-                    seen.add(frozenset(row))
+                if len(seen) < _KEY_SETS and (keys := list(row)) != last:
+                    seen.add(frozenset(keys))
+                    last = keys
                 yield row
             elif row.reason == "invalid_json":
                 yield from map(self.row, self._swallowed(raw, seen, border))
