@@ -49,6 +49,24 @@ def test_both_sides_are_candidates_with_their_side_as_origin(record: dict[str, A
     assert not any({"chosen", "rejected"} & held(draft).keys() for draft in found)
 
 
+def test_transcripts_are_conversations() -> None:
+    before = "\n\nHuman: q\n\nAssistant: h\n\nHuman: q\n\nAssistant:"
+    record = {"chosen": before + " a", "rejected": before + " b"}
+    said = [(U, "q"), (A, "h"), (U, "q")]
+    assert [turns(draft) for draft in drafts(record, take="both")] == [
+        [*said, (A, "a")],
+        [*said, (A, "b")],
+    ]
+    stay = {"prompt": "q", "chosen": "a\n\nHuman: x", "rejected": "b"}
+    assert turns(only(stay)) == [(U, "q"), (A, "a\n\nHuman: x")]
+
+
+def test_the_chosen_conversation_that_stands_twice_is_kept_once() -> None:
+    whole = [*ASKED, CHOSEN]
+    draft = only({"messages": whole, "chosen": whole, "rejected": [*ASKED, REJECTED]})
+    assert (turns(draft), set(held(draft))) == (QUESTION, {"rejected"})
+
+
 def test_a_system_column_and_earlier_turns_stand_before() -> None:
     record = {
         "system": "s",

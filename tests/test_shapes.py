@@ -106,6 +106,12 @@ def test_every_shape(record: dict[str, Any], expected: list[tuple[str, str]]) ->
         ({"conversation": [{"input": "q", "output": "a"}] * 2}, QUESTION * 2),
         ({"data": ["q", "a", "q", "a"]}, QUESTION * 2),
         ({"conversation": ["q", "a"]}, QUESTION),
+        ({"conversation": [["q", "a"], ["q", "a"]]}, QUESTION * 2),
+        (
+            {"system": [{"type": "text", "text": "s"}], "messages": TURNS},
+            [(S, "s"), (U, "hi"), (A, "yo")],
+        ),
+        ({"context": ["c", "d"], "question": "q", "answer": "a"}, [(U, "q\n\nc\n\nd"), (A, "a")]),
         ({"conversations": {"from": ["human", "gpt"], "value": ["q", "a"]}}, QUESTION),
         ({"messages": {"role": [S, U, A], "content": ["s", "q", "a"]}}, [(S, "s"), *QUESTION]),
         (
@@ -129,6 +135,12 @@ def test_a_passage_of_another_name_joins_the_prompt_where_the_recipe_says_so() -
         record = {prompt: "q", response: "a", "hint": "h"}
         assert turns(only(record, columns={"input": "hint"})) == [(U, "q\n\nh"), (A, "a")]
         assert turns(only(record)) == QUESTION
+
+
+def test_a_context_that_is_no_text_stays_in_the_metadata() -> None:
+    facts = {"title": ["t"], "sentences": [["s"]]}
+    draft = only({"context": facts, "question": "q", "answer": "a"})
+    assert (turns(draft), held(draft)) == (QUESTION, {"context": facts})
 
 
 def test_the_answers_of_squad_are_candidates_once_each() -> None:
@@ -316,6 +328,7 @@ def test_metadata_is_json() -> None:
         ("missing_field", {"question": "q", "answer": None}),
         ("missing_field", {"question": "q", "answer": float("nan")}),
         ("missing_field", {"answer": "a"}),
+        ("missing_field", {"messages": [*TURNS[:1], {"role": A, "content": float("nan")}]}),
         ("missing_field", {"messages": None}),
         ("missing_field", {"messages": [{"content": "q"}]}),
         ("missing_field", {"messages": [{"role": U}, {"role": A, "content": "a"}]}),

@@ -177,8 +177,9 @@ def test_two_thoughts_that_differ_are_both_kept() -> None:
     ],
 )
 def test_weights_of_turns(field: dict[str, Any], weight: float | None) -> None:
-    message = only(answered({"role": A, "content": "a", **field})).messages[-1]
-    assert message.get("weight") == weight
+    draft = only(answered({"role": A, "content": "a", **field}))
+    assert draft.messages[-1].get("weight") == weight
+    assert held(draft) == {}
 
 
 def test_a_loss_that_was_measured_is_no_weight() -> None:
@@ -300,6 +301,16 @@ def test_what_parts_say_besides_their_text_is_kept() -> None:
     draft = only(answered({"role": A, "content": [part, {"type": "text", "text": "4"}]}))
     assert draft.messages[-1].get("reasoning") == "t"
     assert held(draft)["turn_parts"][1][0] == part
+
+
+def test_messages_of_langchain_tell_their_type() -> None:
+    said = [{"type": "human", "content": "q"}, {"type": "ai", "content": "a"}]
+    assert turns(only({"messages": said})) == [(U, "q"), (A, "a")]
+
+
+def test_a_refusal_is_what_is_said() -> None:
+    turn = {"role": A, "content": None, "refusal": "no"}
+    assert turns(only(answered(turn)))[-1] == (A, "no")
 
 
 def test_a_part_of_an_unknown_type_is_named() -> None:

@@ -41,6 +41,8 @@ def take_turns(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> 
     texts = name not in CONVERSATIONS["messages"] and bool(entries)
     if texts and all(isinstance(entry, str) and entry[:1] != "{" for entry in entries):
         return _alternating(entries)
+    if entries and all(_is_said_pair(entry) for entry in entries):
+        return _alternating([text for pair in entries for text in pair])
     if entries and all(_keys_of_pair(entry) for entry in entries):
         return _pairs(entries, name, notes)
     return read_turns(entries, name, notes)
@@ -49,6 +51,12 @@ def take_turns(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> 
 def _alternating(texts: list[str]) -> list[Turn]:
     """Read texts that the user and the assistant say in turn, as UltraChat has them."""
     return [said(_SPEAKERS[place % 2], text) for place, text in enumerate(texts)]
+
+
+def _is_said_pair(entry: Any) -> bool:
+    """Return whether an entry is what the user and the assistant say, without names."""
+    is_pair = isinstance(entry, list) and len(entry) == 2
+    return is_pair and all(isinstance(text, str) for text in entry)
 
 
 def _keys_of_pair(entry: Any) -> tuple[str, str] | None:

@@ -1,5 +1,6 @@
 """Preference pairs: a prompt, and the response that was chosen before one that was rejected."""
 
+import re
 from typing import Any
 
 from siftline.pipelines.ingestion.candidates import Candidate, read_responses
@@ -16,6 +17,8 @@ from siftline.pipelines.ingestion.turns import Turn
 from siftline.pipelines.ingestion.values import BadRecordError, plain
 
 SIDES = ("chosen", "rejected")
+_HUMAN = "\n\nHuman:"
+_SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 _CONTEXTS = tuple(name for names in CONVERSATIONS.values() for name in names)
 
 
@@ -36,6 +39,8 @@ def read_preference(
         BadRecordError: With the reason for quarantine.
     """
     sides = SIDES if both else SIDES[:1]
+    if fields.get("messages") is not None and fields["messages"] == fields.get("chosen"):
+        del fields["messages"]  # the same conversation once more
     responses = {side: _side(fields.pop(side, None), side, notes) for side in sides}
     found = {side: turns for side, turns in responses.items() if turns is not None}
     if not found:
@@ -51,13 +56,22 @@ def read_preference(
 
 
 def _side(value: Any, side: str, notes: Notes) -> list[Turn] | None:
-    value = as_turns(value) or value
+    value = as_turns(value) or _transcript(value) or value
     if value is None or value == []:
         return None
     candidates = read_responses(value, side, notes)
     if len(candidates) != 1:
         raise BadRecordError("wrong_type", f"'{side}' is a list of texts, expected one response")
     return candidates[0].turns
+
+
+def _transcript(value: Any) -> list[dict[str, str]] | None:
+    """Return the turns of a text as Anthropic's HH pairs are written; None for any other text."""
+    if not isinstance(value, str) or not value.startswith(_HUMAN):
+        return None
+    _, *pieces = re.split(r"\n\n(Human|Assistant):", value)
+    said = zip(pieces[::2], pieces[1::2], strict=True)
+    return [{"role": _SPEAKERS[name], "content": text.strip()} for name, text in said]
 
 
 def _prompt(fields: dict[str, Any], mapped: bool, notes: Notes) -> list[Turn]:

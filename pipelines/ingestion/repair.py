@@ -4,7 +4,7 @@ import json
 from typing import Any, Literal
 
 from siftline.contracts.config import Config
-from siftline.pipelines.ingestion.values import BadRecordError, kind_of
+from siftline.pipelines.ingestion.values import BadRecordError, is_nan, kind_of
 
 # What a row may lose and still be used; counted by source, and told wherever its rows are counted.
 SKIPPED = {
@@ -78,7 +78,7 @@ class Notes:
         """
         if isinstance(value, str):
             return value
-        if value is None:
+        if value is None or is_nan(value):
             raise BadRecordError("missing_field", f"no '{name}'")
         if not isinstance(value, bool | int | float):
             raise BadRecordError("wrong_type", f"'{name}' is {kind_of(value)}, expected a text")

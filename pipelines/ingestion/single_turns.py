@@ -136,9 +136,22 @@ def _first_filled(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) 
             continue
         if is_missing(value):
             notes.skipped.append("missing_marker")
+        elif isinstance(value, dict) and name == "context":  # facts that no text can be made of
+            fields[name] = value
         elif not isinstance(value, str) or (value.strip() and bare(value) not in _NO_INPUT):
-            return notes.text_of(value, name)
+            return notes.text_of(_in_one(value), name)
     return None
+
+
+def _in_one(value: Any) -> Any:
+    """Return a text that came in pieces: several passages, or blocks of a system turn."""
+    if not isinstance(value, list) or not value:
+        return value
+    if all(isinstance(piece, str) for piece in value):
+        return "\n\n".join(value)
+    if all(isinstance(piece, dict) and isinstance(piece.get("text"), str) for piece in value):
+        return "\n\n".join(piece["text"] for piece in value)
+    return value
 
 
 def _history(fields: dict[str, Any], notes: Notes) -> list[Turn]:

@@ -8,6 +8,7 @@ from siftline.pipelines.ingestion.parts import Piece, is_shown, read_parts
 from siftline.pipelines.ingestion.repair import Notes
 from siftline.pipelines.ingestion.values import (
     BadRecordError,
+    is_nan,
     json_text,
     json_value,
     kind_of,
@@ -44,7 +45,7 @@ ROLES = {
 }
 _CALLING = ("function_call", "tool_call", "tool_calls")  # roles whose content is a call
 SPEAKERS = ("role", "from")
-_CONTENTS = ("content", "value", "text")
+_CONTENTS = ("content", "value", "text", "refusal")
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _WEIGHTS = ("weight", "loss_scale")  # any number
 _SWITCHES = ("train", "loss")  # a boolean, or 1 and 0
@@ -131,11 +132,12 @@ def read_turn(turn: dict[str, Any], name: str, notes: Notes) -> list[Turn]:
     """
     if len(turn) == 2 and (plainly := _plainly_said(turn)) is not None:
         return [plainly]
-    rest = {key: value for key, value in turn.items() if value is not None}
-    role, calling = _role(_taken(rest, SPEAKERS), name)
+    rest = {key: v for key, v in turn.items() if v is not None and not is_nan(v)}
+    role, calling = _role(_speaker(rest), name)
     content = _taken(rest, _CONTENTS)
     called = rest.pop("tool_calls", None) or rest.pop("function_call", None)
     calls = read_calls(called) if called else []
+    weight = _weight(rest)
     if calling and content is not None:
         content, more = split_calls(content, name)
         calls += more
@@ -154,7 +156,7 @@ def read_turn(turn: dict[str, Any], name: str, notes: Notes) -> list[Turn]:
     last.calls += calls
     last.extras |= rest
     last.thoughts += [thought] if thought else []
-    return [_turn(piece, _weight(rest)) for piece in pieces]
+    return [_turn(piece, weight) for piece in pieces]
 
 
 def _plainly_said(turn: dict[str, Any]) -> Turn | None:
@@ -197,6 +199,14 @@ def _role(speaker: Any, name: str) -> tuple[str, bool]:
             "tool or another name of one",
         )
     return role, known in _CALLING
+
+
+def _speaker(fields: dict[str, Any]) -> Any:
+    """Take who speaks; LangChain calls it the message's type."""
+    found = _taken(fields, SPEAKERS)
+    if found is None and str(fields.get("type")).casefold() in ROLES:
+        return fields.pop("type")
+    return found
 
 
 def _taken(fields: dict[str, Any], names: tuple[str, ...]) -> Any:
