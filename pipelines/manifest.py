@@ -93,10 +93,12 @@ class ExportManifest(Config):
         format: Of the files, as the recipe names it.
         reasoning: `inline` where thoughts were written into the contents.
         files: The files, relative to the folder of the dataset.
+        digest: Of the files' bytes.
         rows: Rows in them.
         splits: Rows by split, in the order of training.
         turn_fields: Fields of turns, beside role and content, that some row has.
         tools: Some row offers tools.
+        json_fields: What is written as JSON, since it differs in shape from row to row.
         media: What some row has of images, sounds and files: `parts` of contents, and columns.
         revised: Some row has another response than was read.
         repeated: Some row is written several times.
@@ -106,10 +108,12 @@ class ExportManifest(Config):
     format: str
     reasoning: str = "field"
     files: tuple[str, ...]
+    digest: str
     rows: int
     splits: dict[str, int]
     turn_fields: tuple[str, ...] = ()
     tools: bool = False
+    json_fields: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
     revised: bool = False
     repeated: bool = False

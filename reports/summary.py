@@ -16,7 +16,7 @@ def markdown_summary(summary: Summary) -> str:
         f"# {summary.recipe} {summary.version}",
         "",
         f"{rows:,} rows read, {quarantined:,} quarantined, {repaired:,} repairs, "
-        f"**{summary.export.rows:,} curated**. "
+        f"**{summary.export.rows:,} curated** as {summary.export.format}. "
         f"{summary.model_calls:,} model calls, {summary.tokens:,} tokens, "
         f"{summary.cached:,} scores from the cache.",
         "",

@@ -171,7 +171,7 @@ def test_every_reader_opens_the_data_beside_the_card(tmp_path: Path) -> None:
     """A folder that holds nothing but Parquet; polars refuses any other file there too."""
     curated = curate(tmp_path, LENGTHS).folder / "curated"
     data = curated / "data"
-    assert {path.name for path in curated.iterdir()} == {"README.md", "data"}
+    assert {path.name for path in curated.iterdir()} == {"README.md", "data", "trainers"}
     assert [path.suffix for path in data.iterdir()] == [".parquet"]
     by_card = datasets.load_dataset(str(curated), split="train", cache_dir=str(tmp_path / "hf"))
     by_name = datasets.load_dataset(str(data), split="train", cache_dir=str(tmp_path / "hf2"))

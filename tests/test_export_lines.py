@@ -102,7 +102,6 @@ def test_sharegpt_of_each_kind() -> None:
         ([{"role": "system", "content": ""}, user("a"), assistant("b")], "system_empty"),
         ([user("a"), assistant("b", weight=0), user("c"), assistant("d")], "weights"),
         ([user("a"), assistant("<tool_call>", call("f", {}))], "marks"),
-        ([user("a"), assistant("<think>", call("f", {}))], "marks"),
     ],
 )  # fmt: skip
 def test_rows_that_sharegpt_cannot_hold(turns: list[Record], slug: str) -> None:

@@ -9,6 +9,7 @@ from siftline.pipelines.manifest import ExportManifest, Summary
 from siftline.pipelines.output.card_columns import column_lines
 from siftline.pipelines.output.card_head import card_head, rows_of_source
 from siftline.pipelines.output.formats.known import LINES
+from siftline.pipelines.output.trainers.known import guides
 
 _INTRODUCTION = """\
 Instruction data for supervised fine-tuning, curated by siftline {siftline} from {sources}.
@@ -51,6 +52,7 @@ def dataset_card(
         *column_lines(summary.export),
         "",
         *_training_order(summary.export, order),
+        *_trainers(summary),
         "## Sources",
         "",
         "| source | licence | rows read | quarantined | curated |",
@@ -78,6 +80,14 @@ def _training_order(export: ExportManifest, order: Mapping[str, Any] | None) -> 
     common = f"{order['overlap']['ids']} rows are in both. " if "overlap" in order else ""
     lines = ["## Training order", "", "| split | rows |", "|---|---:|", *rows, ""]
     return [*lines, common + order["note"], ""]
+
+
+def _trainers(summary: Summary) -> list[str]:
+    """Say how each trainer is started, or why it is not."""
+    rows = [f"| {name} | {guide.note} |" for name, guide in guides(summary).items()]
+    if not rows:
+        return []
+    return ["## Trainers", "", "| trainer | how |", "|---|---|", *rows, ""]
 
 
 def markdown_cell(text: str) -> str:

@@ -4,11 +4,11 @@ from siftline.contracts.examples import PARTS
 from siftline.pipelines.manifest import ExportManifest
 
 _FIELDS = {
-    "reasoning": "`reasoning_content`, the thought of a turn",
-    "tool_calls": "`tool_calls`, whose arguments are objects",
-    "tool_call_id": "`tool_call_id`, which call a result answers",
-    "name": "`name`, of the tool or the speaker",
-    "weight": "`weight`, 0 where the turn is not to be trained on",
+    "reasoning": "`reasoning_content` (its thought)",
+    "tool_calls": "`tool_calls` (arguments are objects)",
+    "tool_call_id": "`tool_call_id` (which call a result answers)",
+    "name": "`name` (of the tool, or the speaker)",
+    "weight": "`weight` (0: not to be trained on) and `loss` (the same, for ms-swift)",
 }
 _LINES = {
     "openai": "`messages` as OpenAI's fine-tuning takes them: arguments of calls are JSON texts. "
@@ -22,7 +22,7 @@ _LINES = {
     "before the completion, in a block `<think>`.",
 }
 _JSON = (
-    "{what} JSON: `datasets` from 4.7 on reads objects, pandas and polars read texts of JSON. "
+    "JSON: {what}. `datasets` from 4.7 on reads objects, pandas and polars read texts of JSON. "
     "An older `datasets` cannot open the files; the format `openai` or `sharegpt` can be read "
     "without it."
 )
@@ -36,29 +36,27 @@ def column_lines(export: ExportManifest) -> list[str]:
     """
     if export.format in _LINES:
         return [_LINES[export.format]]
-    fields = ["role", *(["`content` (a list of parts)"] if PARTS in export.media else ["content"])]
-    fields += [_FIELDS[name] for name in export.turn_fields]
-    lines = [
-        f"`messages` ({', '.join(fields)}), `id`, `prompt_id` (equal for responses to one prompt),",
-        "`source`, `task`, `origin` (who wrote the response), `file` and `row` of the input,",
-        "`metadata` (JSON of the columns left over).",
+    content = "`content`, a list of parts" if PARTS in export.media else "`content`"
+    fields = [_FIELDS[name] for name in export.turn_fields]
+    lines = [f"- `messages`: turns with `role` and {content}."]
+    if fields:
+        lines.append(f"  Where a turn has them: {', '.join(fields)}.")
+    lines += ["- `tools`: what the conversation may call."] if export.tools else []
+    lines += [
+        "- `id`; `prompt_id`, equal for responses to one prompt; `source`, `task`; `origin`, who",
+        "  wrote the response; `file` and `row` of the input; `metadata`, JSON of other columns.",
     ]
     columns = [name for name in export.media if name != PARTS]
     if columns:
-        lines.append(f"Of the input, as they were: {', '.join(f'`{name}`' for name in columns)}.")
+        named = ", ".join(f"`{name}`" for name in columns)
+        lines.append(
+            f"- {named}: as the input had them. Some trainers want them for models of images."
+        )
     if export.revised:
-        lines.append("`original_response` is what was read, where there is another response now.")
+        lines.append("- `original_response` is what was read, where there is another response now.")
     if export.repeated:
-        lines.append("`repeat` is 0 where a row stands for the first time, then 1, 2 and so on.")
-    if json := _in_json(export):
-        what = f"{', '.join(json)} {'are' if len(json) > 1 else 'is'}"
+        lines.append("- `repeat` is 0 where a row stands for the first time, then 1, 2 and so on.")
+    if export.json_fields:
+        what = ", ".join(f"`{name}`" for name in export.json_fields)
         lines += ["", _JSON.format(what=what)]
     return lines
-
-
-def _in_json(export: ExportManifest) -> list[str]:
-    """Return what differs in shape from row to row."""
-    found = ["`tool_calls`"] if "tool_calls" in export.turn_fields else []
-    found += ["`tools`"] if export.tools else []
-    found += ["the parts of a content"] if PARTS in export.media else []
-    return found

@@ -42,6 +42,9 @@ def card_head(summary: Summary, inputs: Sequence[Input]) -> str:
         "configs": [
             {
                 "config_name": "default",
+                # The cache of `datasets` tells folders of one name apart by this, not by their
+                # files: without it, it gives the rows of an earlier version for those of a later.
+                "description": f"{summary.recipe} {summary.version} {summary.export.digest}",
                 "data_files": [
                     {"split": name, "path": _path(name, summary.export.format)}
                     for name in summary.export.splits

@@ -4,6 +4,7 @@ They lie in a folder of their own, `data`, beside the card: pandas, Arrow and po
 of a folder that they are given for Parquet.
 """
 
+import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from siftline.contracts import progress
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.parquet import write_table
+from siftline.contracts.records import states_of
 from siftline.pipelines.output.formats.fitting import MisfitError, refusal
 from siftline.pipelines.output.formats.json_texts import dumped
 from siftline.pipelines.output.formats.known import LINES, Layout, suffix_of
@@ -30,12 +32,14 @@ class Written(NamedTuple):
 
     Attributes:
         files: By split, their paths in the folder of the dataset.
+        digest: Of the files' bytes.
         found: What the rows hold.
         revised: Some row has another response than was read.
         repeated: Some row is written several times.
     """
 
     files: dict[str, list[str]]
+    digest: str
     found: Survey
     revised: bool
     repeated: bool
@@ -62,7 +66,8 @@ def write_dataset(corpus: Corpus, splits: list[Split], layout: Layout, folder: P
     write = _write_lines if layout.format in LINES else _write_parquet
     files = write(corpus, splits, layout, found, folder)
     progress.finish()
-    return Written(files, found, _any_revised(corpus), _any_repeated(splits))
+    digest = _digest(folder)
+    return Written(files, digest, found, _any_revised(corpus), _any_repeated(splits))
 
 
 def _write_parquet(
@@ -101,6 +106,13 @@ def _read(corpus: Corpus, part: Split, layout: Layout) -> pa.Table:
 def _any_revised(corpus: Corpus) -> bool:
     ids = corpus.rows["id"]
     return bool(len(ids) and pc.any(pc.is_in(ids, value_set=corpus.revisions["id"])).as_py())
+
+
+def _digest(folder: Path) -> str:
+    """Return 16 hex digits for the names and the bytes of the files of a dataset."""
+    states = states_of(folder)
+    told = "\n".join(f"{name} {state.sha256}" for name, state in states.items())
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _any_repeated(splits: list[Split]) -> bool:

@@ -39,14 +39,15 @@ class Survey(NamedTuple):
     paths: frozenset[str] = frozenset()
 
     @property
-    def has_json(self) -> bool:
-        """Whether something differs in shape from row to row, so that it is written as JSON."""
-        return "tool_calls" in self.turn_fields or self.tools or self.parts or self.has_media_json
-
-    @property
-    def has_media_json(self) -> bool:
-        """Whether a column of media holds more than lists of texts."""
-        return bool(set(self.media) - self.paths)
+    def json_fields(self) -> tuple[str, ...]:
+        """What differs in shape from row to row, so that `messages` has it as JSON."""
+        found = {
+            "content": self.parts,
+            "tool_calls": "tool_calls" in self.turn_fields,
+            "tools": self.tools,
+            **{name: name not in self.paths for name in self.media},
+        }
+        return tuple(name for name, is_json in found.items() if is_json)
 
 
 def survey(corpus: Corpus) -> Survey:

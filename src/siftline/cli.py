@@ -1,4 +1,4 @@
-"""The command line: `siftline init`, `validate`, `plan`, `run`, `calibrate` and `verify`."""
+"""The command line: `siftline init`, `validate`, `plan`, `run`, `export` and the others."""
 
 import json
 import os
@@ -11,13 +11,17 @@ import typer
 
 from siftline import __version__
 from siftline.calibration_display import calibration_tables, verdict
-from siftline.contracts.errors import RunError
+from siftline.contracts.errors import RecipeError, RunError
 from siftline.contracts.interrupts import without_interrupts
 from siftline.contracts.printable import encodable
 from siftline.contracts.runtime import Runtime
 from siftline.endings import guarded
+from siftline.export_display import print_delivery
 from siftline.pipelines.calibration.calibrate import calibrate
 from siftline.pipelines.ingestion.inputs import resolve
+from siftline.pipelines.output.again import find_version
+from siftline.pipelines.output.delivery import deliver, layout_of
+from siftline.pipelines.output.formats.known import FormatName, ReasoningPlace
 from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import load_recipe
 from siftline.pipelines.run import RunResult, require_rows, run
@@ -131,6 +135,41 @@ def run_command(
         _print_json(result.model_dump(mode="json"))
     else:
         print_result(result, out)
+
+
+@app.command("export")
+def export_command(
+    run: Annotated[Path, typer.Argument(help="A version, a recipe's folder in runs, or its name.")],
+    format_: Annotated[
+        FormatName | None, typer.Option("--format", help="That of the run if left out.")
+    ] = None,
+    reasoning: Annotated[
+        ReasoningPlace | None,
+        typer.Option(help="In a field of its own, or inline: in the text. That of the run."),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="A new folder; <name>-<version>-<format> if left out.")
+    ] = None,
+    to_hub: Annotated[
+        str | None, typer.Option(metavar="ORG/NAME", help="Push it to the Hub, privately.")
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="With --to-hub: a new repository is public.")
+    ] = False,
+    runs: Annotated[Path, typer.Option(help="The run directory.")] = Path("runs"),
+    as_json: AsJson = False,
+) -> None:
+    """Write the dataset of a finished run again: in another format, or to the Hub."""
+    if public and to_hub is None:
+        raise RecipeError("Got --public without --to-hub; expected both, or neither.")
+    version = find_version(run, runs)
+    layout = layout_of(version, format_, reasoning)
+    with display(err):
+        delivery = deliver(version, layout, to, to_hub, public=public)
+    if as_json:
+        _print_json(delivery.model_dump(mode="json"))
+    else:
+        print_delivery(delivery, out)
 
 
 @app.command("calibrate")

@@ -47,7 +47,10 @@ def print_result(result: RunResult, out: Console) -> None:
         f"{result.scored:,} scores computed, {result.cached:,} from the cache."
     )
     _print_remarks(result, out)
-    out.print(f"dataset  {shown(result.folder / 'curated')}, Parquet in data/", soft_wrap=True)
+    folder = shown(result.folder / "curated")
+    out.print(
+        f"dataset  {folder}, {result.export.format}, {_kind(result)} in data/", soft_wrap=True
+    )
     out.print(f"reasons  {shown(result.folder / 'decisions.parquet')}", soft_wrap=True)
     out.print(f"report   {shown(result.folder / 'report.html')}", soft_wrap=True)
 
@@ -60,6 +63,10 @@ def _print_remarks(result: RunResult, out: Console) -> None:
     for stage in result.stages:
         for warning in stage.warnings:
             out.print(f"[yellow]warning[/]  {shown(stage.folder)}: {shown(warning)}")
+
+
+def _kind(result: RunResult) -> str:
+    return "JSON lines" if result.export.files[0].endswith(".jsonl") else "Parquet"
 
 
 def _reasons(counts: dict[str, int]) -> str:

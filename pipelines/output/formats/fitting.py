@@ -17,7 +17,7 @@ _IN_WORDS = {
     "media": "hold images, sounds or files",
     "columns": "have columns of images, sounds or files",
     "order": "have turns that do not alternate",
-    "marks": "hold marks of a call or a thought as a text",
+    "marks": "hold marks of a call among the words before one",
     "name": "call a tool without a name",
 }
 

@@ -18,8 +18,7 @@ from siftline.pipelines.output.formats.fitting import MisfitError
 from siftline.pipelines.output.formats.json_texts import dumped
 
 _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
-_CALL, _CALL_END = "<tool_call>", "</tool_call>"
-_MARKS = (_CALL, _CALL_END, "<think>", "</think>")
+_CALL, _CALL_END = _MARKS = "<tool_call>", "</tool_call>"
 _PERSON, _MODEL = ("human", "observation"), ("gpt", "function_call")
 
 
@@ -73,11 +72,7 @@ def _calling(message: Message, calls: Sequence[Mapping[str, Any]]) -> str:
     # Escaped, so that no argument is taken for a mark; JSON gives it back as it was.
     text = dumped(listed if len(listed) > 1 else listed[0]).replace("<", "\\u003c")
     said = with_thought(message)
-    if any(
-        mark in each
-        for each in (message["content"], message.get("reasoning") or "")
-        for mark in _MARKS
-    ):
+    if any(mark in said for mark in _MARKS):
         raise MisfitError("marks")
     if not said:
         return text
