@@ -86,7 +86,7 @@ def test_the_card_says_who_reads_calls_and_what_is_in_quarantine(tmp_path: Path)
     done = curate(tmp_path, {"agents": (rows, {})}, max_bad_rows="50%")
     _, text = card_of(done)
     assert "JSON: `tool_calls`, `tools`. `datasets` from 4.7 on" in text
-    assert "Rows in quarantine" in text
+    assert "In quarantine, since they could not be used: " in text
     assert "4.7" not in card_of(curate(tmp_path, {"facts": (PLAIN, {})}))[1]
 
 

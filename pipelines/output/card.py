@@ -124,14 +124,22 @@ def _written_rows(summary: Summary) -> list[str]:
 
 
 def _quarantined(summary: Summary) -> list[str]:
-    """Say why rows could not be used."""
+    """Say what was repaired as rows were read, and why others could not be used."""
     reasons: Counter[str] = Counter()
+    repairs: Counter[str] = Counter()
     for source in summary.ingest.summary.sources.values():
         reasons.update(source.quarantined)
-    if not reasons:
-        return []
-    told = ", ".join(f"{slug} {count}" for slug, count in sorted(reasons.items()))
-    return [f"Rows in quarantine, which could not be used: {told}.", ""]
+        repairs.update(source.repaired)
+    lines = []
+    if repairs:
+        lines.append(f"Repaired as the recipe says: {_counts(repairs)}.")
+    if reasons:
+        lines.append(f"In quarantine, since they could not be used: {_counts(reasons)}.")
+    return [*lines, ""] if lines else []
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{slug} {count}" for slug, count in sorted(counts.items()))
 
 
 def _stage_rows(summary: Summary) -> list[str]:

@@ -1,7 +1,7 @@
 """The formats of a dataset by name, and what their files are called."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from siftline.contracts.config import Config
 from siftline.pipelines.output.formats.openai import openai_row
@@ -9,6 +9,7 @@ from siftline.pipelines.output.formats.sharegpt import sharegpt_row
 from siftline.pipelines.output.formats.single_turn import alpaca_row, prompt_completion_row
 
 FormatName = Literal["messages", "openai", "sharegpt", "alpaca", "prompt_completion"]
+FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 ReasoningPlace = Literal["field", "inline"]
 
 
