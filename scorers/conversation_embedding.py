@@ -12,19 +12,21 @@ from typing import ClassVar
 import pyarrow as pa
 from pydantic import Field
 
-from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
+from siftline.models.likelihood import OK
 from siftline.models.loading import load_embedder
 from siftline.models.plain_rendering import render_plain
-from siftline.scorers.tables import vector_column
+from siftline.models.talks import of_each, talks_of
+from siftline.scorers.embedded_texts import embedded_texts
 
 
 class ConversationEmbedding(RunsModel, Scorer):
     """The embedding of each conversation.
 
-    Score column of the table `conversation_embedding`: `vector`, float32 of length one.
+    Score columns of the table `conversation_embedding`: `vector`, float32 of length one; `status`,
+    `ok` or, where images, sounds or files belong to it, `not_text_only` and no vector.
 
     Attributes:
         model: Role of a causal language model. An embedder of sentences reads the same text, pools
@@ -33,7 +35,7 @@ class ConversationEmbedding(RunsModel, Scorer):
     """
 
     table: ClassVar[str] = "conversation_embedding"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: tools; a status for what is not text alone
     local: ClassVar[bool] = True
 
     max_tokens: int = Field(default=2048, ge=1)
@@ -47,12 +49,9 @@ class ConversationEmbedding(RunsModel, Scorer):
         """
         model = load_embedder(runtime.spec(self.model), runtime.device)
         embedder = model.for_conversations(self.max_tokens)
-        pairs = [render_plain(turns) for turns in rows["messages"].to_pylist()]
-        embedded = embedder.embed(
-            [pair.prompt + pair.response for pair in pairs],
-            max_batch_tokens=runtime.max_batch_tokens,
-            on_batch=progress.advance,
-        )
-        vectors = vector_column(embedded.vectors)
-        table = pa.table({"content_hash": rows["content_hash"], "vector": vectors})
-        return Scored(table, embedded.usage)
+        pairs = of_each(talks_of(rows), lambda talk: render_plain(*talk))
+        made = [
+            (pair, "") if isinstance(pair, str) else (OK, pair.prompt + pair.response)
+            for pair in pairs
+        ]
+        return embedded_texts(rows, self.key, made, embedder, runtime)

@@ -4,26 +4,28 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from siftline.contracts import progress
 from siftline.contracts.computation import RunsModel
 from siftline.contracts.examples import prompt_text
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Key, Scored, Scorer
+from siftline.models.likelihood import OK
 from siftline.models.loading import load_embedder
-from siftline.scorers.tables import vector_column
+from siftline.models.talks import prompts_of
+from siftline.scorers.embedded_texts import embedded_texts
 
 
 class PromptEmbedding(RunsModel, Scorer):
     """The embedding of each prompt: its system and user turns.
 
-    Score column of the table `prompt_embedding`: `vector`, float32 of length one.
+    Score columns of the table `prompt_embedding`: `vector`, float32 of length one; `status`, `ok`
+    or, where a prompt has images, sounds or files, `not_text_only` and no vector.
 
     Attributes:
         model: Role of an embedder.
     """
 
     table: ClassVar[str] = "prompt_embedding"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2  # 2: a status for what is not text alone
     local: ClassVar[bool] = True
     key: ClassVar[Key] = "prompt_id"
 
@@ -35,10 +37,9 @@ class PromptEmbedding(RunsModel, Scorer):
             RecipeError: The recipe has no model of this role.
         """
         embedder = load_embedder(runtime.spec(self.model), runtime.device)
-        texts = [prompt_text(turns) for turns in rows["messages"].to_pylist()]
-        embedded = embedder.embed(
-            texts, max_batch_tokens=runtime.max_batch_tokens, on_batch=progress.advance
-        )
-        vectors = vector_column(embedded.vectors)
-        table = pa.table({"prompt_id": rows["prompt_id"], "vector": vectors})
-        return Scored(table, embedded.usage)
+        prompts = zip(prompts_of(rows), rows["messages"].to_pylist(), strict=True)
+        made = [
+            (prompt, "") if isinstance(prompt, str) else (OK, prompt_text(turns))
+            for prompt, turns in prompts
+        ]
+        return embedded_texts(rows, self.key, made, embedder, runtime)

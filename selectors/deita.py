@@ -27,7 +27,12 @@ from siftline.selectors.choices import best_order, random_order
 from siftline.selectors.ranking import places, rank_in, ranks_by_row
 from siftline.selectors.unscored import among_scored, scored_units, unscored_figures
 from siftline.selectors.vectors.breadth import diversity_figures
-from siftline.selectors.vectors.embeddings import On, embedding_scorers
+from siftline.selectors.vectors.embeddings import (
+    On,
+    embedding_scorers,
+    has_vector,
+    with_vectors,
+)
 from siftline.selectors.vectors.novelty import novel
 from siftline.selectors.vectors.prompt_map import prompt_map
 from siftline.selectors.vectors.units import best_of_units, embedded_units
@@ -37,9 +42,9 @@ class Deita(Budgeted, ChoosesByScore):
     """Keeps the rows of the highest score that are unlike all rows kept before them.
 
     Reasons: `selected`, `not_novel`, `over_budget` (the budget was reached before its turn),
-    `unscored` (no verdict). The gain is the score. Fewer are kept than the budget when the pool has
-    no more that are novel. With `on: prompt` the rows of a prompt have one vector, so at most one
-    is kept.
+    `unscored` (no verdict, for it has no score; or no vector, since it holds images, sounds or
+    files). The gain is the score. Fewer are kept than the budget when the pool has no more that are
+    novel. With `on: prompt` the rows of a prompt have one vector, so at most one is kept.
 
     Attributes:
         model: Role of the embedder.
@@ -91,7 +96,8 @@ class Deita(Budgeted, ChoosesByScore):
         if not len(corpus):
             return VERDICTS.empty_table()
         score = score_column(corpus, self.score, "deita.score")
-        return among_scored(self, corpus, scored_units(corpus, self.unit, score), self._choose)
+        scored = scored_units(corpus, self.unit, score) & has_vector(corpus, self.on)
+        return among_scored(self, corpus, scored, self._choose)
 
     def _choose(self, corpus: Corpus) -> pa.Table:
         """Go through units that all have a score."""
@@ -122,9 +128,15 @@ class Deita(Budgeted, ChoosesByScore):
         return {
             "mean_score": {name: mean(score[rows]) for name, rows in picks.items()},
             **unscored_figures(decided),
-            **diversity_figures(corpus, decided, unit=self.unit, on=self.on, seed=self.seed),
+            **self._breadth(*with_vectors(corpus, decided, self.on)),
         }
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Return the map of what was compared, for the report."""
+        corpus, decided = with_vectors(corpus, decided, self.on)
         return {"map": prompt_map(corpus, decided, seed=self.seed, on=self.on)}
+
+    def _breadth(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
+        if not len(corpus):
+            return {}
+        return diversity_figures(corpus, decided, unit=self.unit, on=self.on, seed=self.seed)

@@ -23,7 +23,7 @@ from siftline.contracts.method import Budgeted, ChoosesByScore, verdicts
 from siftline.contracts.scorer import Key, Scorer
 from siftline.contracts.share import Share
 from siftline.contracts.stable_hash import stable_hash
-from siftline.selectors.arrays import Float64s, Ints
+from siftline.selectors.arrays import Bools, Float32s, Float64s, Ints
 from siftline.selectors.budget import Budget, Unit, resolve_budget
 from siftline.selectors.choices import best_order
 from siftline.selectors.quotas.clusters import CellUnits, choose, quotas
@@ -41,7 +41,7 @@ from siftline.selectors.ranking import places, rank_within
 from siftline.selectors.unscored import among_scored, scored_units, unscored_figures
 from siftline.selectors.vectors.breadth import diversity_figures
 from siftline.selectors.vectors.clusters import Prompts, cluster_prompts, prompts_of
-from siftline.selectors.vectors.embeddings import embedding_scorers
+from siftline.selectors.vectors.embeddings import embedding_scorers, has_vector, with_vectors
 from siftline.selectors.vectors.novelty import novel_in_cells
 from siftline.selectors.vectors.prompt_map import MapKind, check_map, prompt_map
 
@@ -54,7 +54,8 @@ class Diversity(Budgeted, ChoosesByScore):
 
     Reasons: `selected`, `over_budget`, and `near_duplicate` for what `max_similarity` passes over;
     it stands for a kept row too, where the budget could not be met without it. `unscored`: a row
-    without the score that `prefer` names.
+    without the score that `prefer` names, or with images, sounds or files, which the embedder does
+    not see.
 
     Score columns of the table `diversity`: `cluster`, `similarity` (cosine to its centroid).
 
@@ -123,15 +124,25 @@ class Diversity(Budgeted, ChoosesByScore):
             ModelError: The map needs UMAP, which is not installed.
         """
         check_map(self.map)
-        prompts = prompts_of(corpus)
+        seen = has_vector(corpus, "prompt")
+        if not seen.any():
+            return {"diversity": self._clustered(seen, np.empty(0, int), np.empty(0, np.float32))}
+        prompts = prompts_of(corpus.filter(seen))
         clusters = cluster_prompts(
             prompts.vectors, self.seed, self.clusters, self.max_cluster_share
         )
+        of_row = prompts.of_row
+        table = self._clustered(seen, clusters.labels[of_row], clusters.similarity[of_row])
+        return {"diversity": table}
+
+    def _clustered(self, seen: Bools, labels: Ints, similarity: Float32s) -> pa.Table:
+        """Return the table of clusters, null for the rows that are in none."""
+        place = pa.array(np.cumsum(seen) - 1, mask=~seen)
         columns = {
-            "cluster": pa.array(clusters.labels[prompts.of_row], pa.int32()),
-            "similarity": pa.array(clusters.similarity[prompts.of_row], pa.float32()),
+            "cluster": pa.array(labels, pa.int32()).take(place),
+            "similarity": pa.array(similarity, pa.float32()).take(place),
         }
-        return {"diversity": pa.table(columns)}
+        return pa.table(columns)
 
     def score_columns(self) -> dict[str, str]:
         """Return the score that an earlier stage has measured."""
@@ -150,7 +161,8 @@ class Diversity(Budgeted, ChoosesByScore):
         if not len(corpus):
             return VERDICTS.empty_table()
         score = self._preference(corpus, self._clusters(corpus))
-        return among_scored(self, corpus, scored_units(corpus, self.unit, score), self._choose)
+        scored = scored_units(corpus, self.unit, score) & has_vector(corpus, "prompt")
+        return among_scored(self, corpus, scored, self._choose)
 
     def _choose(self, corpus: Corpus) -> pa.Table:
         """Allocate the budget to rows that can all be preferred."""
@@ -168,8 +180,12 @@ class Diversity(Budgeted, ChoosesByScore):
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare the breadth of the pool, the selection and a random one."""
+        figures = unscored_figures(decided)
+        corpus, decided = with_vectors(corpus, decided, "prompt")
+        if not len(corpus):
+            return figures
         clusters = self._clusters(corpus)["cluster"].to_numpy()
-        figures = unscored_figures(decided) | diversity_figures(
+        figures |= diversity_figures(
             corpus, decided, unit=self.unit, seed=self.seed, clusters=clusters
         )
         if self.domains is None:
@@ -187,6 +203,7 @@ class Diversity(Budgeted, ChoosesByScore):
         """Return the map of the prompts, for the report."""
         if self.map is None:
             return {}
+        corpus, decided = with_vectors(corpus, decided, "prompt")
         return {"map": prompt_map(corpus, decided, self.map, self.seed)}
 
     def _clusters(self, corpus: Corpus) -> pa.Table:

@@ -28,8 +28,9 @@ from siftline.scorers.membership import Membership
 from siftline.selectors.arrays import Bools, Float32s
 from siftline.selectors.budget import Budget, Unit, resolve_budget
 from siftline.selectors.ranking import ranks_by_row
+from siftline.selectors.unscored import beside_unscored, unscored_figures
 from siftline.selectors.vectors.breadth import diversity_figures
-from siftline.selectors.vectors.embeddings import embedding_scorers
+from siftline.selectors.vectors.embeddings import embedding_scorers, has_vector, with_vectors
 from siftline.selectors.vectors.lazy_greedy import lazy_greedy, sample_size
 from siftline.selectors.vectors.prompt_map import prompt_map
 from siftline.selectors.vectors.units import (
@@ -47,7 +48,9 @@ DIAGNOSED = 10_000
 class FacilityLocation(Budgeted):
     """Keeps a budget of prompts such that the pool is as near to them as possible.
 
-    Reasons: `selected`, `initial_subset` (chosen already), `over_budget`. The gain of a chosen row
+    Reasons: `selected`, `initial_subset` (chosen already), `over_budget`, and `unscored` for a row
+    with images, sounds or files, which the embedder does not see; it is kept beside the budget. The
+    gain of a chosen row
     is what its prompt has added to the objective, in rows of full similarity (prompts, when they
     are the unit), and 0 for further rows of a prompt; the others have none.
 
@@ -87,6 +90,10 @@ class FacilityLocation(Budgeted):
         """
         if not len(corpus):
             return VERDICTS.empty_table()
+        return beside_unscored(corpus, has_vector(corpus, "prompt"), self._choose, keep=True)
+
+    def _choose(self, corpus: Corpus) -> pa.Table:
+        """Choose among prompts that all have a vector."""
         units = embedded_units(corpus, "prompt", "prompt", self.seed)
         member = self._members(corpus, units)
         held = np.unique(units.of_row[member])
@@ -105,6 +112,10 @@ class FacilityLocation(Budgeted):
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare how well the pool is covered with a random choice of as many prompts."""
+        figures = unscored_figures(decided)
+        corpus, decided = with_vectors(corpus, decided, "prompt")
+        if not len(corpus):
+            return figures
         units = embedded_units(corpus, "prompt", "prompt", self.seed)
         kept = np.unique(units.of_row[decided["keep"].to_numpy()])
         # Units are in random order; but the first ones are the sample that the choice was made on,
@@ -119,6 +130,7 @@ class FacilityLocation(Budgeted):
         }
         members = int((np.array(decided["reason"].to_pylist()) == "initial_subset").sum())
         return {
+            **figures,
             "prompts": len(units),
             "prompts_kept": len(kept),
             "rows_of_the_initial_subset": members,
@@ -129,7 +141,7 @@ class FacilityLocation(Budgeted):
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Return the map of the prompts, for the report."""
-        return {"map": prompt_map(corpus, decided, seed=self.seed)}
+        return {"map": prompt_map(*with_vectors(corpus, decided, "prompt"), seed=self.seed)}
 
     def _members(self, corpus: Corpus, units: VectorUnits) -> Bools:
         """Return [rows] true for rows that are chosen already, with all rows of their prompts."""

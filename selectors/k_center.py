@@ -23,8 +23,9 @@ from siftline.contracts.scorer import Scorer
 from siftline.selectors.arrays import Float32s, Float64s
 from siftline.selectors.budget import Budget, Unit, resolve_budget
 from siftline.selectors.ranking import ranks_by_row
+from siftline.selectors.unscored import beside_unscored, unscored_figures
 from siftline.selectors.vectors.breadth import diversity_figures
-from siftline.selectors.vectors.embeddings import embedding_scorers
+from siftline.selectors.vectors.embeddings import embedding_scorers, has_vector, with_vectors
 from siftline.selectors.vectors.farthest_first import farthest_first
 from siftline.selectors.vectors.prompt_map import prompt_map
 from siftline.selectors.vectors.units import (
@@ -38,9 +39,10 @@ from siftline.selectors.vectors.units import (
 class KCenter(Budgeted):
     """Keeps a budget of prompts that lie far from one another, each next one the farthest.
 
-    Reasons: `selected`, `over_budget`. The gain of a chosen row is the distance of its prompt to
-    those chosen before (null for the first, 0 for further rows of a prompt), that of the others
-    their distance to all that is kept.
+    Reasons: `selected`, `over_budget`, and `unscored` for a row with images, sounds or files, which
+    the embedder does not see; it is kept beside the budget. The gain of a chosen row is the
+    distance of its prompt to those chosen before (null for the first, 0 for further rows of a
+    prompt), that of the others their distance to all that is kept.
 
     Attributes:
         model: Role of the embedder.
@@ -65,6 +67,10 @@ class KCenter(Budgeted):
         """Choose prompts one by one, each the farthest from those chosen before it."""
         if not len(corpus):
             return VERDICTS.empty_table()
+        return beside_unscored(corpus, has_vector(corpus, "prompt"), self._choose, keep=True)
+
+    def _choose(self, corpus: Corpus) -> pa.Table:
+        """Choose among prompts that all have a vector."""
         units = embedded_units(corpus, "prompt", "prompt", self.seed)
         budget = resolve_budget(self.budget, len(units) if self.unit == "prompt" else len(corpus))
         centres = farthest_first(units.vectors, min(budget, len(units)))
@@ -80,6 +86,10 @@ class KCenter(Budgeted):
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare how far prompts are from what is kept with a random choice of as many."""
+        figures = unscored_figures(decided)
+        corpus, decided = with_vectors(corpus, decided, "prompt")
+        if not len(corpus):
+            return figures
         units = embedded_units(corpus, "prompt", "prompt", self.seed)
         kept = np.unique(units.of_row[decided["keep"].to_numpy()])
         # Units are in random order, so the first ones are a random choice.
@@ -89,6 +99,7 @@ class KCenter(Budgeted):
             for name, chosen in picks.items()
         }
         return {
+            **figures,
             "prompts": len(units),
             "prompts_kept": len(kept),
             "largest_distance": {
@@ -100,7 +111,7 @@ class KCenter(Budgeted):
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Return the map of the prompts, for the report."""
-        return {"map": prompt_map(corpus, decided, seed=self.seed)}
+        return {"map": prompt_map(*with_vectors(corpus, decided, "prompt"), seed=self.seed)}
 
 
 def _distance(similarity: Float32s) -> Float64s:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from siftline.contracts.columns import text_column
@@ -32,7 +33,9 @@ from siftline.scorers.text_statistics import ResponseStatistics
 from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.budget import Budget, Unit, resolve_budget
 from siftline.selectors.ranking import rank_in, ranks_by_row
+from siftline.selectors.unscored import beside_unscored, unscored_figures
 from siftline.selectors.vectors.breadth import diversity_figures
+from siftline.selectors.vectors.embeddings import has_vector, with_vectors
 from siftline.selectors.vectors.prompt_map import prompt_map
 from siftline.selectors.vectors.round_robin import TakenInTurns, round_robin, turns_by_score
 from siftline.selectors.vectors.units import (
@@ -46,7 +49,8 @@ from siftline.selectors.vectors.units import (
 class RdsPlus(Budgeted):
     """Keeps the rows that are nearest to those of target sources, which take turns.
 
-    Reasons: `selected`, `over_budget`, `target` (a row of a target, which is dropped). The gain of
+    Reasons: `selected`, `over_budget`, `target` (a row of a target, which is dropped), `unscored`
+    (with images, sounds or files, which the model does not see; it is kept). The gain of
     a chosen row is its cosine to the query that took it, or to the nearest query of the source that
     did; of a prompt it is that of the row that was taken.
 
@@ -93,6 +97,14 @@ class RdsPlus(Budgeted):
         """
         if not len(corpus):
             return VERDICTS.empty_table()
+        seen = has_vector(corpus, "conversation")
+        decided = beside_unscored(corpus, seen, self._choose, keep=True)
+        target = pa.array(~self.pool(corpus))  # dropped, whether a query can be made of it or not
+        decided = decided.set_column(1, "keep", pc.and_not(decided["keep"], target))
+        return decided.set_column(2, "reason", pc.if_else(target, "target", decided["reason"]))
+
+    def _choose(self, corpus: Corpus) -> pa.Table:
+        """Choose among rows that all have a vector."""
         rows = embedded_units(corpus, "row", "conversation", self.seed)
         source = self._sources(corpus)[rows.first_row]
         target = np.isin(source, self.targets)
@@ -109,6 +121,10 @@ class RdsPlus(Budgeted):
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Compare how near the choice is to the targets with a random one, and where it is from."""
+        figures = unscored_figures(decided)
+        corpus, decided = with_vectors(corpus, decided, "conversation")
+        if not len(corpus):
+            return figures
         rows = embedded_units(corpus, "row", "conversation", self.seed)
         sources = self._sources(corpus)
         target = np.isin(sources, self.targets)
@@ -121,6 +137,7 @@ class RdsPlus(Budgeted):
         prompts = np.array(corpus.rows["prompt_id"].to_pylist())
         asked = ~target & np.isin(prompts, prompts[target])
         return {
+            **figures,
             "queries": {name: int((sources == name).sum()) for name in self.targets},
             "mean_similarity_to_the_nearest_query": {
                 "pool": mean(similarity),
@@ -134,6 +151,7 @@ class RdsPlus(Budgeted):
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Return the map of the conversations, those of the target among the dropped."""
+        corpus, decided = with_vectors(corpus, decided, "conversation")
         return {"map": prompt_map(corpus, decided, seed=self.seed, on="conversation")}
 
     def _breadth(self, pool: Corpus, decided: pa.Table) -> dict[str, Any]:

@@ -29,9 +29,15 @@ from siftline.contracts.scorer import Scorer
 from siftline.selectors.arrays import Float32s, Float64s, Ints
 from siftline.selectors.budget import Unit, prompt_codes
 from siftline.selectors.choices import best_order
+from siftline.selectors.unscored import beside_unscored, unscored_figures
 from siftline.selectors.vectors.breadth import diversity_figures
 from siftline.selectors.vectors.clusters import nearest_centroid
-from siftline.selectors.vectors.embeddings import On, embedding_scorers
+from siftline.selectors.vectors.embeddings import (
+    On,
+    embedding_scorers,
+    has_vector,
+    with_vectors,
+)
 from siftline.selectors.vectors.novelty import NovelInCells, novel_in_cells
 from siftline.selectors.vectors.prompt_map import prompt_map
 from siftline.selectors.vectors.spherical_kmeans import spherical_kmeans
@@ -47,8 +53,9 @@ SHOWN = 5
 class SemanticDuplicates(Method):
     """Keeps the first of the prompts whose embeddings are nearly the same.
 
-    Reasons: `kept`, `semantic_duplicate`. The gain is the largest cosine to what was kept before,
-    for kept rows too (null where nothing was, or nothing in its cell).
+    Reasons: `kept`, `semantic_duplicate`, and `unscored` for a row with images, sounds or files,
+    which the embedder does not see; it is kept. The gain is the largest cosine to what was kept
+    before, for kept rows too (null where nothing was, or nothing in its cell).
 
     Attributes:
         model: Role of the embedder.
@@ -88,6 +95,10 @@ class SemanticDuplicates(Method):
         """
         if not len(corpus):
             return VERDICTS.empty_table()
+        return beside_unscored(corpus, has_vector(corpus, self.on), self._choose, keep=True)
+
+    def _choose(self, corpus: Corpus) -> pa.Table:
+        """Go through units that all have a vector."""
         units = self._units(corpus)
         novel = self._sift(corpus, units)
         keep = novel.keep[units.of_row]
@@ -97,6 +108,10 @@ class SemanticDuplicates(Method):
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Count duplicates by how near they are, and show the pairs next to the threshold."""
+        figures = unscored_figures(decided)
+        corpus, decided = with_vectors(corpus, decided, self.on)
+        if not len(corpus):
+            return figures
         units = self._units(corpus)
         keep = decided["keep"].to_numpy()[units.first_row]
         gain = decided["gain"].to_numpy()[units.first_row]
@@ -104,6 +119,7 @@ class SemanticDuplicates(Method):
         above, below = _next_to(self.threshold, gain)
         cells = self._cells(len(units))
         return {
+            **figures,
             "compared": "all pairs" if cells == 1 else f"pairs in one of {cells} cells",
             f"{self.on}s": len(units),
             f"{self.on}s_dropped": int((~keep).sum()),
@@ -120,6 +136,7 @@ class SemanticDuplicates(Method):
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Return the map of what was compared, for the report."""
+        corpus, decided = with_vectors(corpus, decided, self.on)
         return {"map": prompt_map(corpus, decided, seed=self.seed, on=self.on)}
 
     def _units(self, corpus: Corpus) -> VectorUnits:

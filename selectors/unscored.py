@@ -30,13 +30,27 @@ def among_scored(
         scored: [rows] True where a row, or another one of its unit, has a score.
         choose: Returns verdicts on a corpus of rows that are all scored.
     """
+    return beside_unscored(corpus, scored, choose, keep=method.unscored == "keep")
+
+
+def beside_unscored(
+    corpus: Corpus, scored: Bools, choose: Callable[[Corpus], pa.Table], *, keep: bool
+) -> pa.Table:
+    """Return the verdicts of a choice, and keep the other rows beside it, or leave them out.
+
+    Args:
+        corpus: All rows.
+        scored: [rows] True for those among which is chosen.
+        choose: Returns verdicts on a corpus of these.
+        keep: What becomes of the others.
+    """
     if scored.all():
         return choose(corpus)
     chosen = choose(corpus.filter(scored)) if scored.any() else VERDICTS.empty_table()
     place = pa.array(np.cumsum(scored) - 1, mask=~scored)
     columns = {name: chosen[name].combine_chunks().take(place) for name in chosen.column_names}
     columns["id"] = corpus.rows["id"]
-    columns["keep"] = pc.fill_null(columns["keep"], method.unscored == "keep")
+    columns["keep"] = pc.fill_null(columns["keep"], keep)
     columns["reason"] = pc.fill_null(columns["reason"], UNSCORED)
     return pa.table(columns, schema=VERDICTS)
 

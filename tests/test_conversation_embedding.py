@@ -31,7 +31,7 @@ TALKS = {
 def vectors_of(scorer: ConversationEmbedding, runtime: Runtime, names: list[str]) -> Any:
     rows = table_of({name: TALKS[name] for name in names})
     found = scorer.score(rows, runtime).table
-    assert found.column_names == ["content_hash", "vector"]
+    assert found.column_names == ["content_hash", "status", "vector"]
     assert found["content_hash"].to_pylist() == [f"h-{name}" for name in names]
     return np.stack(found["vector"].to_numpy())
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import agent_rows
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -180,10 +181,10 @@ class Counting(progress.Silent):
 class Bench:
     """Examples on disk, and the scores of every method on them, computed once."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, rows: Sequence[dict[str, Any]] | None = None) -> None:
         self.folder = folder
         (folder / "examples").mkdir(parents=True)
-        table = pa.Table.from_pylist(examples(), schema=EXAMPLES)
+        table = pa.Table.from_pylist(examples() if rows is None else rows, schema=EXAMPLES)
         for number, start in enumerate(range(0, len(table), 12)):
             write_table(table.slice(start, 12), folder / "examples" / shard_name(number))
         losses = [[3.0 - 0.01 * n, 2.0 - 0.05 * (n % 6)] for n in range(len(table))]
@@ -232,6 +233,13 @@ def writer(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tmp_path_factory.mktemp("bench"))
+
+
+@pytest.fixture(scope="module")
+def agents(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Rows with calls, results, thoughts, weights and images among plain ones."""
+    rows = [*examples()[:12], *agent_rows.examples()]
+    return Bench(tmp_path_factory.mktemp("agents"), rows)
 
 
 every_kind = pytest.mark.parametrize("kind", sorted(METHODS))
@@ -291,6 +299,45 @@ def test_every_reason_is_documented(kind: str, bench: Bench) -> None:
     for reason in set(decided["reason"].to_pylist()):
         assert re.fullmatch(r"[a-z][a-z0-9_]*", reason)
         assert any(re.fullmatch(pattern, reason) for pattern in known), reason
+
+
+@every_kind
+def test_rows_of_agents_are_dropped_for_no_fault_of_the_method(kind: str, agents: Bench) -> None:
+    """Calls are no empty responses, two thoughts no copies, and images no equal prompts.
+
+    What no model here can see is kept, and the scores say why there are none.
+    """
+    fields = METHODS[kind].model_fields
+    changes = {"budget": "100%", "threshold": 1.0} if kind in KEEPS_FEWER else {"budget": "100%"}
+    method = method_of(kind, **{name: each for name, each in changes.items() if name in fields})
+    corpus = agents.measured(method)
+    decided = method.decide(corpus)
+    plain(method.diagnose(corpus, decided))
+    plain(method.picture(corpus, decided))
+    dropped = decided.filter(pc.invert(decided["keep"]))
+    assert not set(dropped["id"].to_pylist()) & set(agent_rows.OPENAI)
+    statuses = [
+        table["status"].to_pylist()
+        for table in corpus.tables.values()
+        if "status" in table.column_names
+    ]
+    if roles_of(method):
+        assert max(each.count("not_text_only") for each in statuses) == 2
+
+
+@every_kind
+def test_rows_with_images_alone(kind: str, tmp_path: Path) -> None:
+    rows = agent_rows.examples(["image_parts", "image_column"])
+    bench = Bench(tmp_path, [*rows, {**rows[0], "id": "t", "source": "target"}])
+    method = method_of(kind, **({"budget": 1} if "budget" in METHODS[kind].model_fields else {}))
+    corpus = bench.measured(method)
+    decided = method.decide(corpus)
+    plain(method.diagnose(corpus, decided))
+    plain(method.picture(corpus, decided))
+    assert decided["id"].to_pylist() == corpus.rows["id"].to_pylist()
+    if roles_of(method):
+        kept = dict(zip(decided["id"].to_pylist(), decided["keep"].to_pylist(), strict=True))
+        assert kept["image_column"]
 
 
 @every_kind

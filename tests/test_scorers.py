@@ -27,6 +27,8 @@ def rows(*turns: tuple[str, str]) -> pa.Table:
             "content_hash": [f"c{number}" for number in range(len(turns))],
             "prompt_id": [f"p{number}" for number in range(len(turns))],
             "messages": pa.array(talks, MESSAGES),
+            "tools": pa.array([None] * len(turns), pa.string()),
+            "media": pa.array([None] * len(turns), pa.string()),
             "metadata": ["{}"] * len(turns),
         }
     )
@@ -73,7 +75,8 @@ def test_the_embedding_of_a_prompt_does_not_see_the_response(
     table, usage = PromptEmbedding(model="target").score(
         rows(("Say hi", "a"), ("Say hi", "b"), ("Integrate x squared", "c")), RUNTIME
     )
-    assert table.column_names == ["prompt_id", "vector"]
+    assert table.column_names == ["prompt_id", "status", "vector"]
+    assert table["status"].to_pylist() == ["ok"] * 3
     assert table["prompt_id"].to_pylist() == ["p0", "p1", "p2"]
     assert table["vector"].type == pa.large_list(pa.float32())
     vectors = np.array(table["vector"].to_pylist())

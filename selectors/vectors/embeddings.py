@@ -2,13 +2,16 @@
 
 from typing import Literal
 
+import numpy as np
+import pyarrow as pa
+
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.scorer import Scorer
 from siftline.scorers.conversation_embedding import ConversationEmbedding
 from siftline.scorers.prompt_embedding import PromptEmbedding
 from siftline.scorers.tables import matrix_of
 from siftline.scorers.text_statistics import ResponseStatistics
-from siftline.selectors.arrays import Float32s
+from siftline.selectors.arrays import Bools, Float32s
 
 On = Literal["prompt", "conversation"]
 
@@ -24,11 +27,28 @@ def embedding_scorers(model: str, on: On = "prompt") -> tuple[Scorer, ...]:
     return (embedding(model=model), ResponseStatistics())
 
 
+def has_vector(corpus: Corpus, on: On) -> Bools:
+    """Return [rows] true where a row has a vector: the others are not text alone.
+
+    Args:
+        corpus: As for :func:`vectors_of`.
+        on: Whose vectors.
+    """
+    column = corpus.column(f"{on}_embedding.vector")
+    return np.asarray(column.is_valid().to_numpy(zero_copy_only=False), dtype=bool)
+
+
+def with_vectors(corpus: Corpus, decided: pa.Table, on: On) -> tuple[Corpus, pa.Table]:
+    """Return the rows that have a vector, and the verdicts on them, for figures and pictures."""
+    seen = has_vector(corpus, on)
+    return corpus.filter(seen), decided.filter(pa.array(seen))
+
+
 def vectors_of(corpus: Corpus, on: On) -> Float32s:
     """Return [rows, dimensions] the embeddings, of length one.
 
     Args:
-        corpus: Has the score `prompt_embedding`, or `conversation_embedding`.
+        corpus: Has the score `prompt_embedding`, or `conversation_embedding`, for every row.
         on: Which of them.
     """
     return matrix_of(corpus.column(f"{on}_embedding.vector"))

@@ -47,7 +47,8 @@ def prompt_map(
     sample, in which the rarer of kept and dropped ones have 300 places, if they are so many.
 
     Args:
-        corpus: The pool, not empty, with the score `prompt_embedding`, or the one of conversations.
+        corpus: The pool, with the score `prompt_embedding`, or the one of conversations, for every
+            row.
         decided: The verdicts on it.
         how: The projection, made of the prompts that are drawn.
         seed: Seeds the sample and UMAP.
@@ -56,6 +57,8 @@ def prompt_map(
     Raises:
         ModelError: UMAP is not installed.
     """
+    if not len(corpus):
+        return {}
     prompts = prompts_of(corpus, on)
     kept = np.zeros(len(prompts.keys), dtype=bool)
     kept[prompts.of_row[decided["keep"].to_numpy()]] = True
