@@ -108,7 +108,8 @@ def ingest(
                     quarantine.add(item.source, name, number, outcome)
                     continue
                 count["used"] += 1
-                count.update(notes.taken())
+                if noted := notes.taken():
+                    count.update(noted)
                 unused.see(notes, outcome[0].messages)
                 for draft in outcome:
                     count["examples"] += 1

@@ -14,7 +14,6 @@ from siftline.pipelines.ingestion.single_turns import SINGLE_TURNS, read_single_
 from siftline.pipelines.ingestion.trees import is_tree, read_tree
 from siftline.pipelines.ingestion.turns import Turn, unzip
 from siftline.pipelines.ingestion.values import (
-    is_nan,
     json_text,
     plain,
     scalar_of,
@@ -26,7 +25,7 @@ from siftline.pipelines.ingestion.values import (
 _SHAPES = ("preference", *CONVERSATIONS, "tree", *SINGLE_TURNS)
 _ANYTHING = "data"  # is turns where it is a list, and nothing else in the record is a prompt
 _TASK = ("task", "category")
-_MEDIA = ("images", "image", "videos", "video", "audios", "audio", "files")
+_MEDIA = frozenset(("images", "image", "videos", "video", "audios", "audio", "files"))
 
 
 class Draft(NamedTuple):
@@ -95,7 +94,10 @@ def to_drafts(
         BadRecordError: With the reason for quarantine.
     """
     notes = notes or Notes(item.repair)
-    fields = {name: None if is_nan(value) else value for name, value in record.items()}
+    fields = {
+        name: None if type(value) is float and value != value else value  # as pandas has no value
+        for name, value in record.items()
+    }
     if item.columns:
         fields = _mapped(fields, item.columns)
     row_id = _id(fields.pop("id", None), notes)
@@ -103,7 +105,7 @@ def to_drafts(
     origin = item.origin or take_first(fields, ORIGINS)
     candidates = _read(fields, shape, item, notes)
     tools = json_text(take_tools(fields))
-    media = {name: plain(fields.pop(name)) for name in _MEDIA if _is_media(fields.get(name))}
+    media = {} if _MEDIA.isdisjoint(fields) else _media(fields)
     rest = {name: plain(value) for name, value in fields.items() if value is not None}
     notes.rest = rest
     drafts = []
@@ -150,6 +152,12 @@ def _id(value: Any, notes: Notes) -> str | None:
     if found is None and value not in (None, ""):
         notes.skipped.append("id")
     return found
+
+
+def _media(fields: dict[str, Any]) -> dict[str, Any]:
+    """Take the columns of images and sounds."""
+    names = sorted(name for name in _MEDIA if _is_media(fields.get(name)))
+    return {name: plain(fields.pop(name)) for name in names}
 
 
 def _is_media(value: Any) -> bool:

@@ -64,7 +64,10 @@ def read_single_turn(
     """
     before = read_prompt(fields, shape, mapped, notes)
     responses = take_responses(fields, SINGLE_TURNS[shape].responses, notes)
-    return [each._replace(turns=before + each.turns) for each in responses]
+    return [
+        Candidate(before + turns, origin, metadata, id_)
+        for turns, origin, metadata, id_ in responses
+    ]
 
 
 def read_prompt(fields: dict[str, Any], shape: str, mapped: bool, notes: Notes) -> list[Turn]:
