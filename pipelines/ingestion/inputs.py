@@ -251,8 +251,9 @@ def _check(path: Place, item: Input) -> None:
     elif kind not in SUFFIXES:
         known = ", ".join(SUFFIXES)
         raise RecipeError(
-            f"Input '{path.name}' has an unknown type; expected {known}, plain, .gz or .zst. Write a "
-            "glob that leaves it out, such as '*.jsonl', or give it the suffix of what it holds."
+            f"Input '{path.name}' has an unknown type; expected {known}, plain, .gz or .zst. "
+            "Write a glob that leaves it out, such as '*.jsonl', or give it the suffix of what it "
+            "holds."
         )
     elif isinstance(path, Path) and not path.is_file():
         raise InputError(f"Input '{path.name}' is no file, or leads to none. Take it out.")
