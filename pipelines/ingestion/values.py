@@ -45,6 +45,11 @@ def kind_of(value: Any) -> str:
     return _KINDS.get(type(value), f"of type {type(value).__name__}")
 
 
+def is_nan(value: Any) -> bool:
+    """Return whether a cell is missing the way that pandas writes it."""
+    return isinstance(value, float) and value != value
+
+
 def unless_blank(value: Any) -> Any:
     """Return None for a text without content."""
     return None if isinstance(value, str) and not value.strip() else value
