@@ -24,7 +24,7 @@ def read_calls(value: Any) -> list[dict[str, Any]]:
     """
     value = json_value(value)
     calls = value if isinstance(value, list) else [] if value is None else [value]
-    return [_call(json_value(call)) for call in calls]
+    return [_call(json_value(call) if isinstance(call, str) else call) for call in calls]
 
 
 def split_calls(value: Any, name: str) -> tuple[str, list[dict[str, Any]]]:
@@ -102,8 +102,8 @@ def _arguments(value: Any) -> Any:
     """Return arguments as an object; what is none stays as it is, to be found later."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return {}
-    found = json_value(value)
-    return found if isinstance(found, dict) or not isinstance(value, str) else value
+    found = json_value(value) if isinstance(value, str) else value
+    return found if isinstance(found, dict) else value
 
 
 def take_tools(fields: dict[str, Any]) -> list[Any]:
@@ -129,5 +129,6 @@ def _objects(value: Any) -> list[Any] | None:
     if value is None:
         return None
     value = [] if isinstance(value, str) and not value.strip() else json_value(value)
-    found = [json_value(each) for each in (value if isinstance(value, list) else [value])]
+    entries = value if isinstance(value, list) else [value]
+    found = [json_value(each) if isinstance(each, str) else each for each in entries]
     return found if all(isinstance(each, dict) for each in found) else None

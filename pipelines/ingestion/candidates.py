@@ -23,6 +23,7 @@ from siftline.pipelines.ingestion.values import (
 ORIGINS = ("origin", "generator", "model", "model_name")
 _MANY = ("responses", "outputs", "completions", "answers", "generations")
 _TEXTS = ("text", "content", "response", "output", "completion", "answer", "generation", "value")
+_THOUGHTS = frozenset(THOUGHTS)
 # Lists beside a list of responses, with one entry for each: what a single one is called.
 _BESIDE = {
     "scores": "score",
@@ -63,15 +64,17 @@ def take_responses(fields: dict[str, Any], names: tuple[str, ...], notes: Notes)
     Raises:
         BadRecordError: With the reason for quarantine.
     """
-    there = [name for name in names if fields.get(name) is not None]
+    there = [name for name in names if name in fields and fields[name] is not None]
     if not there:
         expected = " or ".join(f"'{name}'" for name in names[:2])
         raise BadRecordError("missing_field", f"no {expected}")
-    name = next((each for each in there if _is_filled(fields[each])), there[0])
+    name = there[0]
+    if len(there) > 1:
+        name = next((each for each in there if _is_filled(fields[each])), name)
+        for other in there:  # it says as little as nothing
+            if other != name and not _is_filled(fields[other]):
+                del fields[other]
     value = fields.pop(name)
-    for other in there:  # it said as little as nothing
-        if other != name and not _is_filled(fields[other]):
-            del fields[other]
     if isinstance(value, str):
         return _thought_of([_one_text(value, fields)], fields)
     beside = _beside(value, fields) if name in _MANY else []
@@ -107,6 +110,8 @@ def _beside(value: Any, fields: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _thought_of(candidates: list[Candidate], fields: dict[str, Any]) -> list[Candidate]:
     """Give the response the thought that stands in a column of its own."""
+    if _THOUGHTS.isdisjoint(fields):
+        return candidates
     for name in THOUGHTS:
         value = fields.get(name)
         thoughts = [value] if isinstance(value, str) else value

@@ -7,7 +7,7 @@ assistant's, since it is the response.
 
 from siftline.pipelines.ingestion.repair import Notes
 from siftline.pipelines.ingestion.turns import Turn
-from siftline.pipelines.ingestion.values import BadRecordError, check_text
+from siftline.pipelines.ingestion.values import BadRecordError, check_text, unless_blank
 
 # Which role may follow which, after the system turns.
 _FOLLOWERS = {
@@ -32,18 +32,20 @@ def in_order(turns: list[Turn], notes: Notes) -> list[Turn]:
             `lone_surrogate`.
     """
     if [turn.message["role"] for turn in turns] != _USUAL:
-        turns = _repaired(turns, notes)
+        turns = _repaired(turns, notes) if notes.mends_order else turns
         _check_roles([turn.message["role"] for turn in turns])
-    if not any(
-        turn.message["role"] == "user" and (turn.message["content"].strip() or turn.parts)
-        for turn in turns
-    ):
+    if not any([_asks(turn) for turn in turns]):
         raise BadRecordError("empty_prompt", "no user turn has any text")
     for turn in turns:
         for text in turn.message.values():
-            if isinstance(text, str):
+            if isinstance(text, str) and not text.isascii():
                 check_text(text)
     return turns
+
+
+def _asks(turn: Turn) -> bool:
+    message = turn.message
+    return message["role"] == "user" and bool(turn.parts or unless_blank(message["content"]))
 
 
 def _repaired(turns: list[Turn], notes: Notes) -> list[Turn]:

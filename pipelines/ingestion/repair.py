@@ -31,12 +31,18 @@ class Repair(Config):
     same_role: Literal["merge"] | None = None
     scalars: Literal["text"] | None = None
 
+    @property
+    def mends_order(self) -> bool:
+        """Whether turns may be dropped or merged."""
+        return bool(self.leading_assistant or self.trailing_user or self.same_role)
+
 
 class Notes:
     """What may be repaired of an input's rows, and what was done to the one at hand.
 
     Attributes:
         repair: What may be.
+        mends_order: The order of turns is among it.
         repaired: Fields of it that were made use of.
         skipped: What the row has lost: keys of :data:`SKIPPED`.
         rest: The columns of the row that no example holds but in its metadata.
@@ -45,7 +51,7 @@ class Notes:
     """
 
     def __init__(self, repair: Repair) -> None:
-        self.repair = repair
+        self.repair, self.mends_order = repair, repair.mends_order
         self.repaired: set[str] = set()
         self.skipped: list[str] = []
         self.rest: dict[str, Any] = {}

@@ -26,6 +26,7 @@ _SHAPES = ("preference", *CONVERSATIONS, "tree", *SINGLE_TURNS)
 _ANYTHING = "data"  # is turns where it is a list, and nothing else in the record is a prompt
 _TASK = ("task", "category")
 _MEDIA = frozenset(("images", "image", "videos", "video", "audios", "audio", "files"))
+_TOOLS = frozenset(("tools", "functions"))
 
 
 class Draft(NamedTuple):
@@ -94,8 +95,9 @@ def to_drafts(
         BadRecordError: With the reason for quarantine.
     """
     notes = notes or Notes(item.repair)
+    # A float that is not itself is what pandas writes for a missing cell.
     fields = {
-        name: None if type(value) is float and value != value else value  # as pandas has no value
+        name: None if type(value) is float and value != value else value
         for name, value in record.items()
     }
     if item.columns:
@@ -104,8 +106,8 @@ def to_drafts(
     task = item.task or take_first(fields, _TASK)
     origin = item.origin or take_first(fields, ORIGINS)
     candidates = _read(fields, shape, item, notes)
-    tools = json_text(take_tools(fields))
-    media = {} if _MEDIA.isdisjoint(fields) else _media(fields)
+    tools = None if _TOOLS.isdisjoint(fields) else json_text(take_tools(fields))
+    media = {} if _MEDIA.isdisjoint(fields) else _take_media(fields)
     rest = {name: plain(value) for name, value in fields.items() if value is not None}
     notes.rest = rest
     drafts = []
@@ -154,15 +156,14 @@ def _id(value: Any, notes: Notes) -> str | None:
     return found
 
 
-def _media(fields: dict[str, Any]) -> dict[str, Any]:
-    """Take the columns of images and sounds."""
-    names = sorted(name for name in _MEDIA if _is_media(fields.get(name)))
-    return {name: plain(fields.pop(name)) for name in names}
-
-
-def _is_media(value: Any) -> bool:
-    """Return whether a column that is called like images or sounds holds some."""
-    return isinstance(value, str | bytes | dict | list) and bool(value)
+def _take_media(fields: dict[str, Any]) -> dict[str, Any]:
+    """Take the columns that hold images, sounds or files."""
+    found = {name: fields[name] for name in sorted(_MEDIA & fields.keys())}
+    return {
+        name: plain(fields.pop(name))
+        for name, value in found.items()
+        if isinstance(value, str | bytes | dict | list) and value
+    }
 
 
 def _parts(turns: list[Turn]) -> dict[str, Any]:

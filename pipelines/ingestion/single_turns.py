@@ -1,5 +1,6 @@
 """Shapes with one prompt and its responses: which columns hold them, and how they are read."""
 
+import re
 from typing import Any, NamedTuple
 
 from siftline.contracts.examples import Message
@@ -18,6 +19,7 @@ from siftline.scorers.text_statistics import bare
 # Inputs of Alpaca that say that there is none. "N/A" and "none" may be the thing asked about.
 _NO_INPUT = frozenset(("noinput", "no input", "no input required", "no input needed"))
 
+_IN_BRACKETS = re.compile(r"\s*\[\s*\{")
 _SYSTEM = ("system", "system_prompt", "system_message")
 # The passage that a prompt asks about: Alpaca's name, then Dolly's and SQuAD's.
 _PASSAGES = ("input", "context")
@@ -65,8 +67,8 @@ def read_single_turn(
     before = read_prompt(fields, shape, mapped, notes)
     responses = take_responses(fields, SINGLE_TURNS[shape].responses, notes)
     return [
-        Candidate(before + turns, origin, metadata, id_)
-        for turns, origin, metadata, id_ in responses
+        Candidate(before + turns, origin, metadata, row_id)
+        for turns, origin, metadata, row_id in responses
     ]
 
 
@@ -83,7 +85,7 @@ def read_prompt(fields: dict[str, Any], shape: str, mapped: bool, notes: Notes) 
         BadRecordError: With the reason for quarantine.
     """
     name, passages, _ = SINGLE_TURNS[shape]
-    before = [*take_system(fields, notes), *_history(fields, notes)]
+    before = take_system(fields, notes) + (_history(fields, notes) if "history" in fields else [])
     prompt = fields.pop(name, None)
     turns = as_turns(prompt)
     if turns is not None:
@@ -104,7 +106,7 @@ def as_turns(value: Any) -> list[Any] | None:
     """Return a prompt that is a list of turns, or the JSON of one; None for any other."""
     if isinstance(value, list):
         return value
-    if not isinstance(value, str) or not value.lstrip().startswith("[") or '"' not in value:
+    if not isinstance(value, str) or not _IN_BRACKETS.match(value):
         return None
     found = json_value(value)
     if not isinstance(found, list) or not found:
@@ -134,7 +136,9 @@ def _is_same_system(one: Message, two: Message) -> bool:
 def _first_filled(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> str | None:
     """Take the first of some columns that holds a text, and those before it that hold none."""
     for name in names:
-        value = fields.pop(name, None)
+        if name not in fields:
+            continue
+        value = fields.pop(name)
         if value is None:
             continue
         if is_missing(value):

@@ -243,9 +243,9 @@ def _weight(fields: dict[str, Any]) -> float | None:
 def unzip(turns: list[Turn]) -> tuple[list[Message], dict[str, list[Any]]]:
     """Split turns into messages, and lists of the extras with one entry per message."""
     messages = [turn.message for turn in turns]
-    names = {name for turn in turns for name in turn.extras}
-    if not names:
+    if not any([turn.extras for turn in turns]):
         return messages, {}
+    names = {name for turn in turns for name in turn.extras}
     return messages, {
         f"turn_{name}": [turn.extras.get(name) for turn in turns] for name in sorted(names)
     }

@@ -15,6 +15,7 @@ _MISSING = frozenset(("nan", "NaN", "None", "null", "<NA>", "NaT"))
 
 _KINDS = {str: "a text", bool: "a boolean", dict: "an object", list: "a list", tuple: "a list"}
 _NUMBERS = (int, float)
+_AS_THEY_ARE = frozenset((str, int, bool, type(None)))
 
 
 class BadRecordError(Exception):
@@ -118,16 +119,26 @@ def json_value(value: Any) -> Any:
 
 def plain(value: Any) -> Any:
     """Return a value as JSON can hold it: dates in ISO form, bytes in base64."""
+    if type(value) in _AS_THEY_ARE:
+        return value
+    if isinstance(value, dict):
+        return {
+            key if type(key) is str else str(key): e if type(e) in _AS_THEY_ARE else plain(e)
+            for key, e in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [e if type(e) in _AS_THEY_ARE else plain(e) for e in value]
+    return _plain_value(value)
+
+
+def _plain_value(value: Any) -> Any:
+    """Return a value that is neither a list nor an object as JSON can hold it."""
     if isinstance(value, StoredAsBytes):
         value = value.encode()
-    if value is None or isinstance(value, str | bool | int):
+    if isinstance(value, str | int):
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else str(value)
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, datetime.date | datetime.time):
