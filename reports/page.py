@@ -79,6 +79,7 @@ class _Prepared(NamedTuple):
     reported: dict[str, list[str]]
     revised: dict[str, list[str]]
     scores: dict[str, list[tuple[str, str]]]  # by id, of what is dropped or reported
+    own: frozenset[str]  # the scores that the stage has measured; what it keeps has later ones too
 
     @property
     def named(self) -> list[str]:
@@ -106,6 +107,7 @@ def _prepared(stage: StageRecord, decisions: pa.Table) -> _Prepared:
         reported=reported,
         revised=_first_of_each_reason(verdicts.filter(is_revised)),
         scores={row["id"]: _scores(row) for row in scored},
+        own=frozenset(stage.scores),
     )
 
 
@@ -135,14 +137,24 @@ def _stage(stage: _Prepared, texts: dict[str, dict[str, Any]]) -> dict[str, Any]
         "map": stage.map,
         "texts": texts,
         "examples": [
-            {"of": of, "groups": _groups(ids, texts, stage.scores)}
-            for of, ids in (("dropped", stage.dropped), ("kept and reported", stage.reported))
+            {"of": of, "groups": _groups(ids, texts, scores)}
+            for of, ids, scores in (
+                ("dropped", stage.dropped, stage.scores),
+                ("kept and reported", stage.reported, _own_scores(stage)),
+            )
             if ids
         ],
         "rewritten": [
             {"reason": reason, "rows": [{**texts[i], **_rewritten(new[i])} for i in ids]}
             for reason, ids in sorted(stage.revised.items())
         ],
+    }
+
+
+def _own_scores(stage: _Prepared) -> dict[str, list[tuple[str, str]]]:
+    return {
+        row_id: [(name, value) for name, value in scores if name in stage.own]
+        for row_id, scores in stage.scores.items()
     }
 
 

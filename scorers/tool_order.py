@@ -6,6 +6,24 @@ from typing import Any
 
 from siftline.contracts.examples import Message, calls_of
 
+# Hermes and Qwen, Glaive, Llama, Mistral, Qwen-Agent, Anthropic's XML, ReAct, code in blocks.
+_MARKS = (
+    "<tool_call",
+    "<tool_use",
+    "<functioncall>",
+    "<function_call",
+    "<function=",
+    "<|python_tag|>",
+    "<|tool_call",
+    "[tool_call",
+    "\u273ffunction\u273f",
+    "<invoke",
+    "<execute",
+    "<code>",
+    "action:",
+    "```",
+)
+
 
 @dataclass(eq=False)
 class _Call:
@@ -23,7 +41,9 @@ def unmatched(messages: Sequence[Message]) -> Iterator[tuple[str, int, str]]:
     A result goes by the id of its call; where it has none, or no call has one, by the name of the
     tool; and else it answers the oldest open call of the newest turns that called. One without an
     id that stands alone answers all of them, as the observation after parallel calls does in
-    ShareGPT's form. Calls at the end need no result: they are the response.
+    ShareGPT's form. Calls at the end need no result: they are the response. Results without
+    an id after a turn whose text holds the marks of a call are passed over: it cannot be told which
+    call is whose.
 
     Yields:
         `call_without_result` or `result_without_call`, the number of the turn from 0, and the name
@@ -31,11 +51,14 @@ def unmatched(messages: Sequence[Message]) -> Iterator[tuple[str, int, str]]:
     """
     waiting: list[_Call] = []
     run = 0
+    in_text = False
     for number, message in enumerate(messages):
         run += message["role"] != "assistant"
+        if message["role"] == "assistant":
+            in_text = not calls_of(message) and calls_in_text(message["content"])
         if message["role"] == "tool":
             answered = _answered(message, waiting, alone=_alone(messages, number))
-            if not answered:
+            if not answered and not (in_text and message.get("tool_call_id") is None):
                 yield "result_without_call", number, _named(message)
             waiting = [call for call in waiting if call not in answered]
         waiting += [_call(call, number, run) for call in calls_of(message)]
@@ -43,6 +66,15 @@ def unmatched(messages: Sequence[Message]) -> Iterator[tuple[str, int, str]]:
     for call in waiting:
         if call.turn < end:
             yield "call_without_result", call.turn, call.name
+
+
+def calls_in_text(text: str) -> bool:
+    """Return whether a text may call a tool: by the marks of a model family, or as code to be run.
+
+    Such calls are no structure: they are left to whoever knows the family.
+    """
+    folded = text.casefold()
+    return any(mark in folded for mark in _MARKS)
 
 
 def _call(call: dict[str, Any], turn: int, run: int) -> _Call:

@@ -55,13 +55,13 @@ def test_a_turn_of_nothing_and_many_tools() -> None:
     )
 
 
-def ran(folder: Path, stage: dict[str, Any], *records: dict[str, Any]) -> RunResult:
+def ran(folder: Path, stages: Any, *records: dict[str, Any]) -> RunResult:
     text = "".join(json.dumps(row) + "\n" for row in records)
     (folder / "data.jsonl").write_text(text, encoding="utf-8")
     recipe = {
         "name": "r",
         "inputs": [{"path": "data.jsonl", "source": "agents"}],
-        "stages": [stage],
+        "stages": stages,
     }
     return run(parse_recipe(recipe, "recipe"), folder, folder / "runs")
 
@@ -74,8 +74,10 @@ def attacked() -> dict[str, Any]:
 
 
 def test_rows_that_are_kept_with_a_fault_are_shown_as_text(tmp_path: Path) -> None:
-    done = ran(tmp_path, {"kind": "structure"}, OPENAI["plain"], attacked())
+    stages = ({"kind": "structure"}, {"kind": "rules"})
+    done = ran(tmp_path, stages, OPENAI["plain"], attacked())
     page = report_page(RunRecord(done.folder))
+    assert "statistics.response_chars" not in page.split("<h2>02-rules")[0]  # a later score
     assert "Examples of what was kept and reported" in page
     assert "[call] watch {}" in page
     assert "structure.unknown_tool turn 2: watch" in page
@@ -85,7 +87,8 @@ def test_rows_that_are_kept_with_a_fault_are_shown_as_text(tmp_path: Path) -> No
 
 
 def test_where_a_fault_is_stands_in_the_decisions(tmp_path: Path) -> None:
-    done = ran(tmp_path, {"kind": "structure", "unknown_tool": "drop"}, OPENAI["plain"], attacked())
+    stages = ({"kind": "structure", "unknown_tool": "drop"},)
+    done = ran(tmp_path, stages, OPENAI["plain"], attacked())
     rows = pq.read_table(done.folder / "decisions.parquet").to_pylist()
     found = [(row["reason"], row["structure.unknown_tool"]) for row in rows]
     assert found == [("kept", None), ("unknown_tool", "turn 2: watch")]

@@ -142,6 +142,11 @@ FAULTY: dict[str, tuple[Record, str, str]] = {
         "result_without_call",
         "turn 4: call_2",
     ),
+    "an id, and no call but in a text": (
+        talk(assistant("<tool_call>{}</tool_call>"), result("31", 1), assistant("31.")),
+        "result_without_call",
+        "turn 3: call_1",
+    ),
     "two results for one call": (
         talk(
             assistant(None, call("weather", ROME, 1)),
@@ -306,6 +311,14 @@ SOUND: dict[str, Record] = {
     "calls at the end, in two turns": talk(
         assistant(None, call("weather", ROME, 1)), assistant(None, call("clock", {}, 2))
     ),
+    "Hermes's calls in the text": talk(
+        assistant('<tool_call>\n{"name": "clock", "arguments": {}}\n</tool_call>'),
+        result("09:30"),
+        result("10:30"),
+        assistant("Half past nine."),
+    ),
+    "ReAct": talk(assistant("Thought: hm\nAction: clock[CET]"), result("9"), assistant("Nine.")),
+    "code that is run": talk(assistant("```python\nprint(1)\n```"), result("1"), assistant("1.")),
     "a tool that says nothing": talk(
         assistant(None, call("clock", {}, 1)), result("", 1), assistant("Done.")
     ),
