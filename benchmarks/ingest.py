@@ -1,8 +1,10 @@
-"""Ingest five public sources in one go, and see that memory does not grow with a file.
+"""Ingest five public sources in one go, and conversations with tools; watch the memory.
 
     SIFTLINE_DATA=folder python benchmarks/ingest.py --out benchmarks/results/ingest.json
 
-Beside it the same files go through `json.loads` on whole files, the least that any reader does.
+Beside it the same files go through `json.loads`, the least that any reader does: arrays whole,
+lines one by one. Seconds are those of the processor. The conversations with tools are made here: two calls, their results, and the
+tools on offer.
 """
 
 import argparse
@@ -28,8 +30,10 @@ SOURCES = (
     "gpteacher_roleplay.json",
 )
 GROWTH = (20_000, 200_000)  # rows of the arrays whose memory is compared
+TOOL_ROWS = 100_000
 PEAK = """
 import sys
+import time
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from ingest import run
@@ -37,8 +41,9 @@ def peak():  # of this program; getrusage would count the one that started it
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(line.split()[1] for line in lines if line.startswith("VmHWM"))
 before = peak()
+started = time.process_time()
 run([Path(sys.argv[1])], Path(sys.argv[2]))
-print(before, peak())
+print(before, peak(), time.process_time() - started)
 """
 
 
@@ -56,34 +61,92 @@ def run(files: list[Path], folder: Path) -> IngestSummary:
 
 def whole_file_seconds(files: list[Path]) -> float:
     """Parse each file in one piece and keep nothing."""
-    started = time.perf_counter()
+    started = time.process_time()
     for path in files:
         text = path.read_text(encoding="utf-8")
         pieces = [text] if path.suffix == ".json" else text.splitlines()
         for piece in pieces:
             json.loads(piece)
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
-def peak_mebibytes(rows: int, folder: Path) -> dict[str, float]:
-    """Return the memory of a process before and at the peak of ingesting a made array."""
+def in_a_process(path: Path, rows: int) -> dict[str, float]:
+    """Ingest a file in a process of its own, and return its memory before and at the peak."""
+    out = path.with_suffix(".out")
+    out.mkdir()
+    script = PEAK.format(here=str(Path(__file__).parent))
+    command = [sys.executable, "-c", script, str(path), str(out)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    before, peak, seconds = done.stdout.split()
+    return {
+        "rows": rows,
+        "file_mb": round(path.stat().st_size / 1e6, 1),
+        "seconds": round(float(seconds), 2),
+        "before_mib": int(before) // 1024,
+        "peak_mib": int(peak) // 1024,
+    }
+
+
+def growth(rows: int, folder: Path) -> dict[str, float]:
+    """Ingest a made array of so many rows."""
     path = folder / f"{rows}.json"
     with path.open("w", encoding="utf-8") as file:
         for number in range(rows):
             row = {"instruction": f"Count to {number}. " + "x" * 300, "output": "one, two " * 60}
             file.write(("[" if number == 0 else ",\n") + json.dumps(row))
         file.write("]")
-    out = folder / f"out-{rows}"
-    out.mkdir()
-    script = PEAK.format(here=str(Path(__file__).parent))
-    command = [sys.executable, "-c", script, str(path), str(out)]
-    before, peak = subprocess.run(command, check=True, capture_output=True).stdout.split()
-    megabytes = path.stat().st_size / 1e6
+    return in_a_process(path, rows)
+
+
+def tool_conversation(number: int) -> dict[str, Any]:
+    """Return a conversation that calls two tools and answers."""
+    parameters = {"type": "object", "properties": {"city": {"type": "string"}, "day": {}}}
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": parameters}}
+        for name in ("weather", "trains")
+    ]
+    place = f"Town {number % 977}"
+    asked = json.dumps({"city": place, "day": None})
+    calls = [
+        {
+            "id": f"call_{number}_{name}",
+            "type": "function",
+            "function": {"name": name, "arguments": asked},
+        }
+        for name in ("weather", "trains")
+    ]
+    said = json.dumps({"degrees": number % 31})
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": said} for call in calls]
     return {
-        "rows": rows,
-        "file_mb": round(megabytes, 1),
-        "before_mib": int(before) // 1024,
-        "peak_mib": int(peak) // 1024,
+        "id": f"row-{number}",
+        "tools": tools,
+        "messages": [
+            {"role": "system", "content": "You plan days out, and look up what you do not know."},
+            {"role": "user", "content": f"Is {place} worth a visit on day {number}? " * 4},
+            {
+                "role": "assistant",
+                "content": "",
+                "reasoning_content": "The weather and the trains decide. " * 4,
+                "tool_calls": calls,
+            },
+            *results,
+            {"role": "assistant", "content": f"Yes: it is warm in {place}, and trains go. " * 6},
+        ],
+    }
+
+
+def with_tools(rows: int, folder: Path) -> dict[str, float]:
+    """Ingest made conversations with tools, as JSON lines."""
+    path = folder / "tools.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(rows):
+            file.write(json.dumps(tool_conversation(number)) + "\n")
+    figures = in_a_process(path, rows)
+    whole = min(whole_file_seconds([path]) for _ in range(3))
+    return {
+        **figures,
+        "microseconds_a_row": round(1e6 * figures["seconds"] / rows, 1),
+        "times_json_loads": round(figures["seconds"] / whole, 1),
     }
 
 
@@ -105,11 +168,12 @@ def measure(data: Path) -> dict[str, Any]:
         for turn in range(3):  # interleaved, since machines are noisy
             folder = Path(temporary) / str(turn)
             folder.mkdir()
-            started = time.perf_counter()
+            started = time.process_time()
             summary = run(files, folder)
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
             whole.append(whole_file_seconds(files))
-        growth = [peak_mebibytes(rows, Path(temporary)) for rows in GROWTH]
+        memory = [growth(rows, Path(temporary)) for rows in GROWTH]
+        tools = with_tools(TOOL_ROWS, Path(temporary))
     sources = {}
     for name, source in summary.sources.items():
         quarantined = sum(source.quarantined.values())
@@ -130,7 +194,9 @@ def measure(data: Path) -> dict[str, Any]:
         "seconds": [round(value, 2) for value in seconds],
         "rows_per_second": round(rows / min(seconds)),
         "times_json_loads": round(min(seconds) / min(whole), 1),
-        "memory": growth,
+        "microseconds_a_row": round(1e6 * min(seconds) / rows, 1),
+        "memory": memory,
+        "tool_conversations": tools,
     }
 
 
