@@ -1,5 +1,6 @@
 """Identity of an example: hashes of its content and of its prompt, and the text of the prompt."""
 
+import functools
 import hashlib
 import json
 import unicodedata
@@ -116,44 +117,45 @@ def normalise(text: str) -> str:
     return " ".join(text.split())
 
 
-def _turn(message: Message, content: str, *, of_prompt: bool = False) -> list[Any]:
+# What is hashed is the JSON of `[[[role, content, rest], ...], {"tools": ...}, null, media]`, its
+# keys in order; a turn without a rest, and a row without media, have none. It is put together from
+# its texts, since to encode a text by itself is far faster than a list around it.
+_PLAIN = len(("role", "content"))
+_IN_ORDER = tuple(sorted(TURN_FIELDS))
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+
+
+@functools.lru_cache(maxsize=16)  # both hashes of a row, and rows of the same tools
+def _canonical_json(text: str) -> str:
+    return _canonical(json.loads(text))
+
+
+def _turn(message: Message, content: str, *, of_prompt: bool = False) -> str:
     """Return what a turn is hashed as: role and content, and the rest where there is any."""
+    said = f"{_canonical(message['role'])}, {_canonical(content)}"
     if len(message) == _PLAIN:
-        return [message["role"], content]
-    rest: dict[str, Any] = {}
-    for field in TURN_FIELDS:
+        return f"[{said}]"
+    rest = []
+    for field in _IN_ORDER:
         value = message.get(field)
         if value is None or (of_prompt and field in _OF_TRAINING):
             continue
         if field == "tool_calls":
-            value = json.loads(str(value))
-        rest[field] = normalise(str(value)) if of_prompt and field in _OF_WORDS else value
-    return [message["role"], content, rest] if rest else [message["role"], content]
+            text = _canonical_json(str(value))
+        else:
+            text = _canonical(normalise(str(value)) if of_prompt and field in _OF_WORDS else value)
+        rest.append(f'"{field}": {text}')
+    return f"[{said}, {{{', '.join(rest)}}}]" if rest else f"[{said}]"
 
 
-_PLAIN = len(("role", "content"))
-_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
-
-
-def _hash(turns: list[list[Any]], tools: str | None, media: str | None) -> str:
-    # Of text alone the same canonical text is made several times as fast: a text by itself is
-    # encoded in C.
-    plain = [
-        f"[{_canonical(turn[0])}, {_canonical(turn[1])}]" for turn in turns if len(turn) == _PLAIN
-    ]
-    if tools or media or len(plain) < len(turns):
-        canonical = _canonical(_identity(turns, tools, media))
-    else:
-        canonical = f"[[{', '.join(plain)}], null, null]"
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
-
-
-def _identity(turns: list[list[Any]], tools: str | None, media: str | None) -> list[Any]:
+def _hash(turns: list[str], tools: str | None, media: str | None) -> str:
     # The null stands where the calls of all turns once did, so that rows of text alone keep theirs.
     # Tools are in an object, because the scores of the hashes that they had before were made of a
     # conversation without them.
-    identity = [turns, {"tools": json.loads(tools)} if tools else None, None]
-    return [*identity, json.loads(media)] if media else identity
+    offered = f'{{"tools": {_canonical_json(tools)}}}' if tools else "null"
+    shown = f", {_canonical(json.loads(media))}" if media else ""
+    canonical = f"[[{', '.join(turns)}], {offered}, null{shown}]"
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
 class UniqueIds:

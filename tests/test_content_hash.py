@@ -1,7 +1,8 @@
-"""The hash of a row of text alone is that of its canonical JSON, however it is come by."""
+"""The hashes of a row are those of its canonical JSON, however that is come by."""
 
 import hashlib
 import json
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,23 +10,61 @@ from hypothesis import strategies as st
 from siftline.contracts.examples import Message, content_hash, normalise, prompt_hash
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-turns = st.builds(Message, role=texts, content=texts)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=6,
+)
+calls = st.lists(st.dictionaries(texts, values, max_size=3), min_size=1, max_size=2)
+rests = st.fixed_dictionaries(
+    {},
+    optional={
+        "reasoning": st.none() | texts,
+        "tool_calls": st.none() | calls,
+        "tool_call_id": st.none() | texts,
+        "name": st.none() | texts,
+        "weight": st.none() | st.floats(0, 1),
+    },
+)
+turns = st.tuples(texts, texts, rests)
 
 
-def canonical(pairs: list[list[str]]) -> str:
-    text = json.dumps([pairs, None, None], ensure_ascii=False, sort_keys=True)
+def as_message(turn: tuple[str, str, dict[str, Any]]) -> Message:
+    role, content, rest = turn
+    called = {"tool_calls": json.dumps(rest["tool_calls"])} if rest.get("tool_calls") else {}
+    return Message(role=role, content=content, **{**rest, **called})  # type: ignore[typeddict-item]
+
+
+def canonical(pairs: list[list[Any]], tools: Any, media: Any) -> str:
+    identity = [pairs, {"tools": tools} if tools else None, None, *([media] if media else [])]
+    text = json.dumps(identity, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-@given(st.lists(turns, max_size=4))
-def test_text_alone_is_hashed_as_its_canonical_json(messages: list[Message]) -> None:
-    pairs = [[message["role"], message["content"]] for message in messages]
-    normal = [[role, normalise(content)] for role, content in pairs[:-1]]
-    assert content_hash(messages) == canonical(pairs)
-    assert prompt_hash(messages) == canonical(normal)
-    nulls = [Message(**message, reasoning=None, weight=None) for message in messages]
-    assert content_hash(nulls) == canonical(pairs)
-    assert prompt_hash(nulls) == canonical(normal)
+def there(rest: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in rest.items() if value is not None}
+
+
+def of_prompt(rest: dict[str, Any]) -> dict[str, Any]:
+    kept = {field: value for field, value in there(rest).items() if field != "weight"}
+    return kept | ({"reasoning": normalise(kept["reasoning"])} if "reasoning" in kept else {})
+
+
+@given(st.lists(turns, max_size=4), st.none() | calls, st.none() | st.just({"images": ["a"]}))
+def test_a_row_is_hashed_as_its_canonical_json(
+    row: list[tuple[str, str, dict[str, Any]]], tools: Any, media: Any
+) -> None:
+    messages = [as_message(turn) for turn in row]
+    held = (json.dumps(tools) if tools else None, json.dumps(media) if media else None)
+    whole = [
+        [role, said, rest] if (rest := there(all_)) else [role, said] for role, said, all_ in row
+    ]
+    prompt = [
+        [role, normalise(said), rest] if (rest := of_prompt(all_)) else [role, normalise(said)]
+        for role, said, all_ in row[:-1]
+    ]
+    assert content_hash(messages, *held) == canonical(whole, tools, media)
+    assert prompt_hash(messages, *held) == canonical(prompt, tools, media)
 
 
 def test_a_hash_stays_as_it_is() -> None:
