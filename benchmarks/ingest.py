@@ -3,8 +3,8 @@
     SIFTLINE_DATA=folder python benchmarks/ingest.py --out benchmarks/results/ingest.json
 
 Beside it the same files go through `json.loads`, the least that any reader does: arrays whole,
-lines one by one. Seconds are those of the processor. The conversations with tools are made here: two calls, their results, and the
-tools on offer.
+lines one by one. Seconds are the processor's. The conversations with tools are made here: two
+calls, their results, and the tools on offer.
 """
 
 import argparse

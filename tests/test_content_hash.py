@@ -50,19 +50,18 @@ def of_prompt(rest: dict[str, Any]) -> dict[str, Any]:
     return kept | ({"reasoning": normalise(kept["reasoning"])} if "reasoning" in kept else {})
 
 
+def turn_of(role: str, said: str, rest: dict[str, Any]) -> list[Any]:
+    return [role, said, rest] if rest else [role, said]
+
+
 @given(st.lists(turns, max_size=4), st.none() | calls, st.none() | st.just({"images": ["a"]}))
 def test_a_row_is_hashed_as_its_canonical_json(
     row: list[tuple[str, str, dict[str, Any]]], tools: Any, media: Any
 ) -> None:
     messages = [as_message(turn) for turn in row]
     held = (json.dumps(tools) if tools else None, json.dumps(media) if media else None)
-    whole = [
-        [role, said, rest] if (rest := there(all_)) else [role, said] for role, said, all_ in row
-    ]
-    prompt = [
-        [role, normalise(said), rest] if (rest := of_prompt(all_)) else [role, normalise(said)]
-        for role, said, all_ in row[:-1]
-    ]
+    whole = [turn_of(role, said, there(rest)) for role, said, rest in row]
+    prompt = [turn_of(role, normalise(said), of_prompt(rest)) for role, said, rest in row[:-1]]
     assert content_hash(messages, *held) == canonical(whole, tools, media)
     assert prompt_hash(messages, *held) == canonical(prompt, tools, media)
 
