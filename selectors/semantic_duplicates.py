@@ -11,6 +11,10 @@ prompts are put into k-means cells of about 8,192, and only pairs in one cell ar
 that a border parts are missed. Ours differs from SemDeDup, which goes from the outside of a cell
 to its centroid and drops what is near to any row before it, dropped or not.
 
+Prompts of agents are compared where they share what the embedding does not hold: the tools that are
+offered, the calls and the results (:mod:`siftline.scorers.prompt_context`). Steps of one task ask
+the same and are not the same, and what is right depends on the tools.
+
 Rows of one prompt, candidates for it, are no duplicates of one another: methods that need several
 responses to a prompt find them all.
 """
@@ -26,6 +30,7 @@ from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.figures import DECIMALS
 from siftline.contracts.method import Method, verdicts
 from siftline.contracts.scorer import Scorer
+from siftline.scorers.prompt_context import PromptContext
 from siftline.selectors.arrays import Float32s, Float64s, Ints
 from siftline.selectors.budget import Unit, prompt_codes
 from siftline.selectors.choices import best_order
@@ -69,7 +74,7 @@ class SemanticDuplicates(Method):
         seed: Seeds hashes and cells; the recipe's unless stated.
     """
 
-    revision: ClassVar[int] = 2  # 2: cells start on a sample
+    revision: ClassVar[int] = 3  # 2: cells start on a sample; 3: other tools, calls or results
 
     kind: Literal["semantic_duplicates"] = "semantic_duplicates"
     model: str
@@ -81,7 +86,8 @@ class SemanticDuplicates(Method):
 
     def scorers(self) -> tuple[Scorer, ...]:
         """Return the embedding of prompts or conversations, and lengths for the report."""
-        return embedding_scorers(self.model, self.on)
+        needed = embedding_scorers(self.model, self.on)
+        return (*needed, PromptContext()) if self.on == "prompt" else needed
 
     def score_columns(self) -> dict[str, str]:
         """Return the score that an earlier stage has measured."""
@@ -123,6 +129,7 @@ class SemanticDuplicates(Method):
             "compared": "all pairs" if cells == 1 else f"pairs in one of {cells} cells",
             f"{self.on}s": len(units),
             f"{self.on}s_dropped": int((~keep).sum()),
+            **self._shared(corpus),
             "dropped_by_similarity": _by_similarity(gain[~keep]),
             **{
                 name: {ids[units.first_row[n]]: round(float(gain[n]), DECIMALS) for n in numbers}
@@ -151,7 +158,21 @@ class SemanticDuplicates(Method):
             score = best_of_units(units, score_of_row)
         groups = None if self.on == "prompt" else prompt_codes(corpus)[units.first_row]
         cells = _cells_of(units.vectors, self._cells(len(units)), self.seed)
+        if self.on == "prompt":
+            context = self._contexts(corpus)[units.first_row]
+            cells = np.unique(cells * (context.max() + 1) + context, return_inverse=True)[1]
         return novel_in_cells(units.vectors, cells, best_order(score), self.threshold, groups)
+
+    def _shared(self, corpus: Corpus) -> dict[str, int]:
+        """Return how many sets of tools, calls and results part the prompts, for the report."""
+        sets = len(np.unique(self._contexts(corpus))) if self.on == "prompt" else 1
+        return {"compared_within_sets_of_tools_calls_and_results": sets} if sets > 1 else {}
+
+    def _contexts(self, corpus: Corpus) -> Ints:
+        """Return [rows] the number of each one's tools, calls and results, 0 for none."""
+        column = corpus.column("prompt_context.hash").dictionary_encode()
+        codes: Ints = column.indices.fill_null(-1).to_numpy().astype(np.int64) + 1
+        return codes
 
     def _cells(self, units: int) -> int:
         return 1 if units <= self.exact_up_to else -(-units // CELL_ROWS)

@@ -72,6 +72,7 @@ def pool(rows: int, seed: int = 0) -> Corpus:
             "likelihood": likelihood(means),
             "prompt_embedding": embedding(points),
             "conversation_embedding": embedding(talks),
+            "prompt_context": pa.table({"hash": pa.nulls(rows, pa.string())}),
         },
     )
 

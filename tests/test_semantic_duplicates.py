@@ -5,16 +5,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from agent_rows import CLOCK, TOOLS, assistant, call, example, result, user
 from corpora import corpus_of, embedding, kept, take
 
-from siftline.contracts.corpus import Corpus
+from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.errors import RecipeError
+from siftline.contracts.runtime import Runtime
+from siftline.scorers.prompt_context import PromptContext
 from siftline.selectors import semantic_duplicates as module
 from siftline.selectors.semantic_duplicates import SemanticDuplicates
 
 # cos 10 degrees is 0.985, cos 20 is 0.940: neighbours are duplicates, others are not.
 ANGLES = {"a": 0, "b": 10, "c": 20, "d": 90}
 PROMPTS = list("abcdda")
+
+
+def context(hashes: list[str | None]) -> pa.Table:
+    return pa.table({"hash": pa.array(hashes, pa.string())})
 
 
 def cosine(degrees: float) -> float:
@@ -24,7 +31,11 @@ def cosine(degrees: float) -> float:
 def corpus(scores: list[float | None] | None = None) -> Corpus:
     angles = np.deg2rad([ANGLES[name] for name in PROMPTS])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    tables = {"prompt_embedding": embedding(vectors), "conversation_embedding": embedding(vectors)}
+    tables = {
+        "prompt_embedding": embedding(vectors),
+        "conversation_embedding": embedding(vectors),
+        "prompt_context": context([None] * len(PROMPTS)),
+    }
     if scores:
         tables["quality"] = pa.table({"value": pa.array(scores, pa.float64())})
     return corpus_of(PROMPTS, tables=tables)
@@ -83,7 +94,8 @@ def many(rows: int) -> Corpus:
     first = random.normal(size=(rows // 2, 16))
     vectors = np.concatenate([first, first + 0.1 * random.normal(size=first.shape)])
     prompts = [f"p{number}" for number in range(len(vectors))]
-    return corpus_of(prompts, tables={"prompt_embedding": embedding(vectors)})
+    tables = {"prompt_embedding": embedding(vectors), "prompt_context": context([None] * rows)}
+    return corpus_of(prompts, tables=tables)
 
 
 def test_cells_find_almost_all_and_never_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,3 +134,43 @@ def test_diagnosis_by_hand() -> None:
     assert found["dropped_by_similarity"] == {"0.98": 2}
     assert set(found["next_above_threshold"]) == {"r0", "r2"}
     assert set(found["next_below_threshold"]) == {"r3"}
+
+
+def test_prompts_with_other_tools_are_no_duplicates() -> None:
+    pool = corpus([3.0, 2.0, 1.0, 0.0, 0.0, 3.0])
+    chosen = method(prefer="quality.value")
+    # a and b have other tools, and c has b's.
+    parted = pool.with_scores("prompt_context", context(["x", "y", "y", None, None, "x"]))
+    decided = chosen.decide(parted)
+    assert kept(parted, decided) == {"r0", "r5", "r1", "r3", "r4"}
+    figures = chosen.diagnose(parted, decided)
+    assert figures["compared_within_sets_of_tools_calls_and_results"] == 3
+    assert "compared_within" not in str(chosen.diagnose(pool, chosen.decide(pool)))
+
+
+def asked(*turns: dict[str, Any], tools: Any = None, question: str = "How warm?") -> dict[str, Any]:
+    return {"messages": [user(question), *turns, assistant("Hot.")], "tools": tools}
+
+
+def test_the_context_is_of_tools_calls_and_results() -> None:
+    def called(town: str, number: int, answer: str) -> list[dict[str, Any]]:
+        return [assistant(None, call("weather", {"town": town}, number)), result(answer, number)]
+
+    records = [
+        asked(),
+        asked(assistant("Where?"), user("Here.")),  # a conversation has no context of its own
+        asked(tools=TOOLS),
+        asked(tools=TOOLS, question="How cold?"),
+        asked(tools=[CLOCK]),
+        asked(*called("Rome", 1, "31"), tools=TOOLS),
+        asked(*called("Rome", 2, " 31 "), tools=TOOLS),  # ids and white space are form
+        asked(*called("Rome", 1, "32"), tools=TOOLS),
+        asked(*called("Oslo", 1, "31"), tools=TOOLS),
+    ]
+    rows = pa.Table.from_pylist(
+        [example(each, f"r{n}") for n, each in enumerate(records)], EXAMPLES
+    )
+    found = PromptContext().score(rows, Runtime()).table["hash"].to_pylist()
+    names = {value: name for name, value in reversed(list(enumerate(found)))}
+    assert found[0] is None
+    assert [names[each] for each in found] == [0, 0, 2, 2, 4, 5, 5, 7, 8]
