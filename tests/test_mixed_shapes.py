@@ -85,6 +85,11 @@ def test_what_only_values_tell_is_looked_at_in_each_row() -> None:
         ({"Question": "q", "Answer": "a"}, "'columns: {question: Question, response: Answer}'"),
         ({"PROMPT": "q", "Completion ": "a"}, "State 'format' and 'columns' for this input."),
         ({"Conversations": []}, "'columns: {conversations: Conversations}'"),
+        ({"problem": "q", "solution": "a"}, "'columns: {question: problem, response: solution}'"),
+        (
+            {"User": "q", "Context": "c", "Assistant": "a"},
+            "'columns: {question: User, input: Context, response: Assistant}'",
+        ),
         ({"a": 1, "b": 2}, "got the columns 'a', 'b'"),
         (
             {"message_id": "1", "parent_id": None, "text": "q", "role": "prompter"},

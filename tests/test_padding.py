@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from siftline.pipelines.ingestion.ingest import ingest
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.padding import without_padding
 from siftline.pipelines.ingestion.readers import read_input
@@ -58,3 +59,37 @@ def test_nulls_of_json_stay(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text(json.dumps(row), encoding="utf-8")
     ((_, records),) = read_input(Input(path="d.jsonl"), tmp_path, 1000)
     assert [record.value for record in records] == [row]
+
+
+def test_conversations_are_the_same_examples_from_json_and_from_parquet(tmp_path: Path) -> None:
+    called = [
+        {"role": "assistant", "tool_calls": [{"type": "function", "function": call}]}
+        for call in BARE
+    ]
+    asked = {"role": "user", "content": "q"}
+    answer = {"role": "assistant", "content": "a", "reasoning": "t", "weight": 1}
+    rows: list[dict[str, Any]] = [
+        {"messages": [asked, called[0], {"role": "tool", "content": "1", "name": "f"}, answer]},
+        {"messages": [asked, called[1]], "tools": [{"name": "f", "parameters": {"x": 1}}]},
+        {"messages": [asked, answer], "tools": [{"name": "g", "parameters": {"y": "z"}}]},
+        {"prompt": "q", "responses": [{"text": "a", "score": 1}, {"text": "b", "model": "m"}]},
+        {"prompt": "q", "chosen": "a", "rejected": "b", "note": {"k": 1}},
+    ]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist(padded(rows)), tmp_path / "d.parquet")
+    read = []
+    for name in ("d.jsonl", "d.parquet"):
+        out = tmp_path / f"{name}-out"
+        out.mkdir()
+        item = Input(path=name, source="s")
+        ingest([item], tmp_path, out, max_bad_rows=0, max_row_bytes=9999, shard_rows=99)
+        table = pq.read_table(out / "examples")
+        read.append(table.drop_columns(["file", "id"]).to_pylist())
+    assert len(read[0]) == 6
+    assert read[0] == read[1]
+
+
+def padded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows that all have the columns of each, since Arrow looks at the first alone."""
+    names = {name for row in rows for name in row}
+    return [{name: row.get(name) for name in sorted(names)} for row in rows]

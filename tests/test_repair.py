@@ -1,16 +1,20 @@
 """What a recipe lets be repaired: nothing by itself, and counted where it is done."""
 
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from records import A, S, T, U, chat, noted, refused
 from rich.console import Console
 
 from siftline.contracts.errors import RecipeError
 from siftline.pipelines.ingestion.ingest import SourceIngest, ingest
 from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.ingestion.values import BadRecordError
 from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run
@@ -126,6 +130,29 @@ def test_numbers_become_texts(record: dict[str, Any], text: str) -> None:
     drafts, notes = noted(record, repair={"scalars": "text"})
     assert drafts[0].messages[-1]["content"] == text
     assert notes == ["repaired scalars"]
+
+
+@given(st.lists(st.sampled_from([S, U, A, T]), max_size=7), st.booleans(), st.booleans())
+def test_any_order_is_legal_once_it_is_used(roles: list[str], drop: bool, merge: bool) -> None:
+    said = [{"role": role, "content": f"<{n}>"} for n, role in enumerate(roles)]
+    repair: dict[str, str] = {"leading_assistant": "drop", "trailing_user": "drop"} if drop else {}
+    repair |= {"same_role": "merge"} if merge else {}
+    try:
+        (draft,), notes = noted({"messages": said}, repair=repair)
+    except BadRecordError:
+        return
+    left = [message["role"] for message in draft.messages]
+    asked = [role for role in left if role != S]
+    assert left[: len(left) - len(asked)] == [S] * (len(left) - len(asked))
+    assert (asked[0], asked[-1]) == (U, A)
+    pairs = set(itertools.pairwise(asked))
+    assert not pairs & {(U, U), (U, T)}
+    assert not merge or (A, A) not in pairs
+    text = "".join(message["content"] for message in draft.messages)
+    kept = [number for number in range(len(roles)) if f"<{number}>" in text]
+    assert kept == sorted(kept)
+    assert len(kept) == len(roles) or {*notes} & {f"repaired {name}" for name in repair}
+    assert notes or left == roles
 
 
 def test_what_was_repaired_and_skipped_is_counted(tmp_path: Path) -> None:

@@ -43,6 +43,12 @@ def test_questions_without_an_answer_and_deleted_turns_are_counted() -> None:
     assert sorted(notes) == ["skipped deleted", "skipped unanswered", "skipped unanswered"]
 
 
+def test_a_system_column_stands_before_every_path() -> None:
+    root = asked("q", said("a"), said("b"))
+    found = drafts({"system": "s", "prompt": root})
+    assert [turns(draft)[0] for draft in found] == [("system", "s")] * 2
+
+
 def test_what_stands_beside_the_turns_is_kept() -> None:
     root = asked("q", said("a", lang="en", rank=0), lang="en")
     (draft,) = drafts({"prompt": root, "tree_state": "ready"})

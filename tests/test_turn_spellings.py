@@ -308,6 +308,10 @@ def test_messages_of_langchain_tell_their_type() -> None:
     assert turns(only({"messages": said})) == [(U, "q"), (A, "a")]
 
 
+def test_texts_in_a_list_are_parts() -> None:
+    assert turns(only(answered({"role": A, "content": ["one, ", "two"]})))[-1] == (A, "one, two")
+
+
 def test_a_refusal_is_what_is_said() -> None:
     turn = {"role": A, "content": None, "refusal": "no"}
     assert turns(only(answered(turn)))[-1] == (A, "no")

@@ -20,6 +20,15 @@ EXPECTED = (
 _HEAD_ROWS = 100
 _HEAD_CHARS = 8 << 20
 _MOST_SHAPES = 4096  # sets of columns whose shape is remembered
+# What columns are called that no shape has, and what they hold: offered, and never assumed.
+_OTHERS = {
+    **dict.fromkeys(("problem", "user", "human", "request"), "question"),
+    **dict.fromkeys(
+        ("solution", "assistant", "bot", "reply", "target", "ground_truth"), "response"
+    ),
+    **{"context": "input", "passage": "input", "system_prompt": "system"},
+    **{"conversation": "conversations", "dialog": "conversations", "dialogue": "conversations"},
+}
 _FLAT_TREE = {"message_id", "parent_id", "text", "role"}
 
 
@@ -120,7 +129,7 @@ def _remedy(row: dict[str, Any]) -> str:
 
 def _nearest_columns(row: dict[str, Any]) -> str:
     """Return the mapping that a record needs, where its columns are known in another spelling."""
-    known = {name: name for name in CANONICAL} | dict.fromkeys(RESPONSES, "response")
+    known = {name: name for name in CANONICAL} | dict.fromkeys(RESPONSES, "response") | _OTHERS
     fields: dict[str, str] = {}
     for column in row:
         spelt = re.sub(r"[\W_]+", "_", column.strip().casefold()).strip("_")

@@ -60,7 +60,8 @@ def read_parts(parts: list[Any], role: str, name: str) -> list[Piece]:
     """
     pieces: list[Piece] = []
     held: list[Any] = []  # the parts of the piece at hand
-    for part in parts:
+    for given in parts:
+        part = {"type": "text", "text": given} if isinstance(given, str) else given
         kind = _kind(part, name)
         if kind == "result":
             held = []

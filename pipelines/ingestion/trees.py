@@ -4,6 +4,7 @@ from typing import Any
 
 from siftline.pipelines.ingestion.candidates import Candidate
 from siftline.pipelines.ingestion.repair import Notes
+from siftline.pipelines.ingestion.single_turns import take_system
 from siftline.pipelines.ingestion.turns import Turn, read_turn
 from siftline.pipelines.ingestion.values import BadRecordError, kind_of, plain, scalar_of
 
@@ -28,7 +29,7 @@ def read_tree(fields: dict[str, Any], notes: Notes) -> list[Candidate]:
     root = fields.pop("prompt", None)
     if not is_tree(root):
         raise BadRecordError("wrong_type", f"'prompt' is {kind_of(root)}, expected a tree")
-    found = _paths(root, [], notes)
+    found = _paths(root, take_system(fields, notes), notes)
     if not found:
         raise BadRecordError("no_assistant_turn", "the tree holds no answer")
     return found
@@ -48,7 +49,7 @@ def _paths(node: Any, before: list[Turn], notes: Notes) -> list[Candidate]:
         raise BadRecordError("wrong_type", f"'replies' is {kind_of(replies)}, expected a list")
     found = [path for reply in sorted(replies, key=_rank) for path in _paths(reply, turns, notes)]
     if found or turns[-1].message["role"] != "assistant":
-        if not found and before:
+        if not found and any(turn.message["role"] == "assistant" for turn in before):
             notes.skipped.append("unanswered")
         return found
     rank = {} if node.get("rank") is None else {"rank": plain(node["rank"])}
