@@ -80,7 +80,8 @@ def test_the_loss_is_put_on_the_answers(tmp_path: Path) -> None:
     assert "SPLITS = ['train']" in script
     settings = yaml.safe_load((trainers / "axolotl.yaml").read_text(encoding="utf-8"))
     (data,) = settings["datasets"]
-    assert (data["type"], data["split"]) == ("chat_template", "train")
+    assert data["type"] == "chat_template"
+    assert data["data_files"] == ["data/train-00000-of-00001.parquet"]
     assert data["roles_to_train"] == ["assistant"]
     settings = yaml.safe_load((trainers / "llamafactory.yaml").read_text(encoding="utf-8"))
     assert settings["dataset"] == "told_train"
@@ -105,6 +106,7 @@ def test_splits_are_trained_on_in_their_order(tmp_path: Path) -> None:
         for split in ("stage1", "stage2")
     )
     assert first["base_model"] == "your/model"
+    assert second["datasets"][0]["data_files"] == ["data/stage2-00000-of-00001.parquet"]
     assert second["base_model"] == first["output_dir"] == "tuned/stage1"
     shell = trainers / "ms-swift.sh"
     subprocess.run(["sh", "-n", str(shell)], check=True)

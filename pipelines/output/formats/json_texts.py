@@ -17,6 +17,8 @@ from typing import Any
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?|NaN|-?Infinity')
 _NUMBER = re.compile(r"(?P<sign>-?)(?P<whole>\d+)(?:\.(?P<part>\d+))?(?:[eE](?P<power>[-+]?\d+))?")
+# What every number has that may be read as another one; texts may have it too.
+_RISKY = re.compile(r"\d[.eE]|\d{19}|NaN|Infinity")
 _DECIMALS = 15  # that the parser looks at
 _LARGEST, _SMALLEST = 2**64 - 1, -(2**63)
 _ZEROS = 20  # that are tried after the digits of a number
@@ -43,6 +45,8 @@ def json_text(value: Any) -> str | None:
         None if it holds a number that `datasets` cannot read, whatever its spelling.
     """
     text = dumped(value)
+    if not _RISKY.search(text):
+        return text
     tokens = [match for match in _TOKEN.finditer(text) if match[0][0] != '"']
     parts, end = [], 0
     for match in tokens:

@@ -6,6 +6,7 @@ sees objects, with their own keys and nulls and no others. As Arrow structs, the
 tool would appear as nulls in every other. A set without such things has plain types only.
 """
 
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -70,7 +71,7 @@ def messages_table(
             columns[name] = _messages(rows[name], field.type, media)
         elif name == "tools":
             offered = [_tools(text) for text in rows[name].to_pylist()]
-            columns[name] = _json_lists(offered, _offered)
+            columns[name] = _json_lists(offered, str)
         elif name == _ORIGINAL:
             columns[name] = [previous.get(row_id) for row_id in rows["id"].to_pylist()]
         elif name == _REPEAT:
@@ -127,8 +128,12 @@ def _in_parts(contents: pa.Array, ends: Ints, media: Sequence[Any]) -> list[list
     return parts
 
 
-def _tools(text: str | None) -> list[Any] | None:
-    return tools_of(text) if text else None
+@functools.lru_cache(maxsize=256)  # rows of one source often offer the same
+def _tools(text: str | None) -> list[str] | None:
+    """Return the JSON of each tool; one that `datasets` could not read is a text."""
+    if not text:
+        return None
+    return [json_text(tool) or dumped(dumped(tool)) for tool in tools_of(text)]
 
 
 def _media_column(kind: pa.DataType, values: list[Any]) -> pa.Array:
@@ -155,8 +160,3 @@ def _called(call: dict[str, Any]) -> str:
         return text
     function = call["function"]
     return dumped({**call, "function": {**function, "arguments": dumped(function["arguments"])}})
-
-
-def _offered(tool: Any) -> str:
-    """Return the JSON of a tool; one that `datasets` could not read is a text."""
-    return json_text(tool) or dumped(dumped(tool))

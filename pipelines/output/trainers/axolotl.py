@@ -5,8 +5,10 @@ from typing import Any
 import yaml
 
 from siftline.pipelines.manifest import ExportManifest, Summary
+from siftline.pipelines.output.formats.known import LINES
 from siftline.pipelines.output.trainers.guide import (
     Guide,
+    files_of,
     has_reasoning_field,
     has_weights,
     one_each,
@@ -51,7 +53,12 @@ def _commands(paths: list[str]) -> str:
 
 
 def _settings(export: ExportManifest, split: str, model: str) -> dict[str, Any]:
-    data: dict[str, Any] = {"path": ".", "split": split}
+    data: dict[str, Any] = {
+        "path": ".",
+        "data_files": files_of(export, split),
+        "ds_type": "json" if export.format in LINES else "parquet",
+        "split": "train",  # as the files alone, without the card, are called
+    }
     if export.format == "alpaca":
         data["type"] = "alpaca"
     else:
