@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_rows import TOOLS, agent_table
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
@@ -141,6 +142,28 @@ def model(url: str, **settings: Any) -> Any:
 
     place = ServerSpec(url=url, **settings)
     return ServerModel(ModelSpec(name="small", server=place), place)
+
+
+def test_calls_and_tools_go_to_the_server_as_its_protocol_has_them(server: Misbehaving) -> None:
+    (row,) = agent_table(["answers_a_result"]).to_pylist()
+    prompts = [row["messages"][:-1], *PROMPTS[:1]]
+    found = model(server.url).generate(prompts, SAMPLING, tools=[TOOLS, []])
+    assert found.rows[0] == [Sample('to {"degrees": 31} 0', 4, "stop")]
+    offering, plain = sorted(server.bodies, key=len, reverse=True)
+    assert offering["tools"] == TOOLS
+    assert offering["messages"][1]["tool_calls"][0]["function"]["arguments"] == '{"town": "Rome"}'
+    assert offering["messages"][2]["tool_call_id"] == "call_1"
+    assert "tools" not in plain
+    assert plain["messages"] == PROMPTS[0]
+
+
+def test_an_answer_that_calls_a_tool_has_a_status(server: Misbehaving) -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    for reason in ("tool_calls", "stop"):  # some servers say that it has stopped
+        server.faults = [{"choices": [{"finish_reason": reason, "message": message}]}]
+        asked = [[{"role": "user", "content": reason}]]
+        assert model(server.url).generate(asked, SAMPLING, tools=[TOOLS]).rows == ["tool_calls"]
 
 
 def test_answers_are_kept_and_never_asked_for_again(server: Misbehaving) -> None:

@@ -73,8 +73,8 @@ class Judgements(NamedTuple):
 def question_of(turns: Sequence[Message], tools: str | None = None) -> str:
     """Write what precedes a response as text: a lone question bare, a dialogue with its roles.
 
-    Calls stand below what their turn says, and the tools before all turns, as in the template
-    `plain`; thoughts are left out, which no answer has to agree with.
+    Thoughts stand before what their turn says, calls below it, and the tools before all turns, as
+    in the template `plain`.
 
     Args:
         turns: The turns before the response.
@@ -83,8 +83,7 @@ def question_of(turns: Sequence[Message], tools: str | None = None) -> str:
     offered = plain_tools(tools_of(tools))
     if len(turns) == 1 and not offered:
         return turns[0]["content"]
-    unspoken: list[Message] = [{**turn, "reasoning": None} for turn in turns]
-    return "\n".join([*offered, *(f"{turn['role']}: {plain_turn(turn)}" for turn in unspoken)])
+    return "\n".join([*offered, *(f"{turn['role']}: {plain_turn(turn)}" for turn in turns)])
 
 
 def ask(text: str) -> list[Message]:
