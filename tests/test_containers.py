@@ -19,7 +19,7 @@ from siftline.contracts.errors import InputError, RecipeError
 from siftline.pipelines.ingestion import charsets
 from siftline.pipelines.ingestion.ingest import ingest
 from siftline.pipelines.ingestion.inputs import Input, resolve
-from siftline.pipelines.ingestion.readers import read_file
+from siftline.pipelines.ingestion.readers import read_file, read_input
 from siftline.pipelines.ingestion.rows import BadRow
 
 ROWS = [{"question": f"Wie heißt {n}?", "answer": f"„{n}“, ça"} for n in range(3)]
@@ -235,11 +235,36 @@ def test_what_holds_no_rows_is_named(tmp_path: Path, what: str, name: str) -> No
         values(tmp_path / name)
 
 
-def test_json_under_a_columnar_name_is_named(tmp_path: Path) -> None:
-    for text in (LINES, json.dumps(ROWS)):
-        (tmp_path / "a.parquet").write_text(text, encoding="utf-8")
-        with pytest.raises(InputError, match=r"it is JSON, .*'\.parquet'\. Name it '\.json'"):
-            values(tmp_path / "a.parquet")
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow", ".csv", ".tsv"])
+def test_json_under_another_name_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    for text in (LINES, json.dumps(ROWS), "\ufeff" + json.dumps(ROWS, indent=1)):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=rf"it is JSON, .*'\{suffix}'\. Name it '\.json'"):
+            values(path)
+
+
+def test_a_header_may_begin_like_json(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for name in ("[id]", "{id}", '[{""id""}]'):
+        path.write_text(f'"{name}",question,answer\n1,q,a\n', encoding="utf-8")
+        assert [row["answer"] for row in values(path)] == ["a"]
+
+
+def test_a_dataset_folder_with_two_fields_of_one_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "folder").mkdir()
+    twice = pa.StructArray.from_arrays([pa.array(["x"])] * 2, names=["k", "k"])
+    table = pa.table({"question": ["q"], "answer": [b"a"], "meta": twice})
+    pq.write_table(table, tmp_path / "folder" / "a.parquet")
+    (_, records), *_ = read_input(Input(hub="folder"), tmp_path, 1 << 20)
+    with pytest.raises(InputError, match=r"in the column 'meta', .*'k', occurs twice"):
+        list(records)
+    pq.write_table(table.drop_columns("meta"), tmp_path / "folder" / "a.parquet")
+    (_, records), *_ = read_input(Input(hub="folder"), tmp_path, 1 << 20)
+    assert [record.value for record in records] == [{"question": "q", "answer": "a"}]
 
 
 @pytest.mark.parametrize("first", ["PAR1", "ORCID", "PARENT", "FEA1", "BZh9"])

@@ -67,23 +67,27 @@ def read_arrow(stream: IO[bytes], kind: str, limit: int) -> Iterator[dict[str, A
     """
     for batch in _parquet(stream) if kind == ".parquet" else map(_checked, _arrow(stream)):
         size = _rows_within(batch.nbytes, len(batch))
-        binary = [field.name for field in batch.schema if _holds_bytes(field.type)]
+        binary = binary_columns(batch.schema)
         for start in range(0, len(batch), size):
             for row in _rows(batch.slice(start, size)):
-                yield row if isinstance(row, BadRow) else within(_with_texts(row, binary), limit)
+                yield row if isinstance(row, BadRow) else within(with_texts(row, binary), limit)
+
+
+def binary_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns that hold bytes, which may be texts."""
+    return [field.name for field in schema if _holds_bytes(field.type)]
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
-    """Return whether there are bytes in a column, which may be texts."""
     inner = [kind.value_type] if pa.types.is_dictionary(kind) else []
     inner += [kind.field(place).type for place in range(kind.num_fields)]
     return any(is_bytes(kind) for is_bytes in _BYTES) or any(map(_holds_bytes, inner))
 
 
-def _with_texts(row: dict[str, Any], binary: list[str]) -> dict[str, Any]:
+def with_texts(row: dict[str, Any], binary: list[str]) -> dict[str, Any]:
     """Return a row whose columns of bytes are texts where they can be."""
     for name in binary:
-        value = _as_text(row[name])
+        value = _as_text(row.get(name))
         row[name] = StoredAsBytes(value) if isinstance(value, str) else value
     return row
 
@@ -96,6 +100,8 @@ def _as_text(value: Any) -> Any:
             return value
     if isinstance(value, dict):
         return {key: _as_text(entry) for key, entry in value.items()}
+    if isinstance(value, tuple):  # of a map
+        return tuple(map(_as_text, value))
     return [_as_text(entry) for entry in value] if isinstance(value, list) else value
 
 
@@ -109,7 +115,7 @@ def _parquet(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
     file = pq.ParquetFile(
         stream, pre_buffer=False, buffer_size=1 << 20, page_checksum_verification=True
     )
-    _check_schema(file.schema_arrow)
+    check_schema(file.schema_arrow)
     for number in range(file.num_row_groups):
         group = file.metadata.row_group(number)
         rows = _rows_within(group.total_byte_size, group.num_rows)
@@ -122,15 +128,20 @@ def _arrow(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
     except pa.ArrowInvalid:  # not the file format, so the stream format
         stream.seek(0)
         reader = pa.ipc.open_stream(stream)
-        _check_schema(reader.schema)
+        check_schema(reader.schema)
         yield from reader
         return
-    _check_schema(file.schema)
+    check_schema(file.schema)
     for index in range(file.num_record_batches):
         yield file.get_batch(index)
 
 
-def _check_schema(schema: pa.Schema) -> None:
+def check_schema(schema: pa.Schema) -> None:
+    """Check that each column, and each field of a struct in one, has a name of its own.
+
+    Raises:
+        BrokenFileError: Two have the same, or a name is not UTF-8.
+    """
     try:
         names = schema.names
     except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from siftline.pipelines.ingestion import signatures
 from siftline.pipelines.ingestion.charsets import UTF8, as_utf8
 from siftline.pipelines.ingestion.inputs import (
     COLUMNAR,
+    JSON,
     Input,
     Place,
     compression,
@@ -110,6 +111,6 @@ def _kind(head: bytes, named: str) -> str:
         return found
     if foreign := signatures.foreign(head):
         raise BrokenFileError(f"it is {foreign[0]}", foreign[1])
-    if named in COLUMNAR and signatures.is_json(head):
+    if named not in JSON and signatures.is_json(head):
         raise BrokenFileError(f"it is JSON, though its name ends in '{named}'", "Name it '.json'.")
     return named

@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from siftline.contracts.errors import InputError
 from siftline.contracts.printable import encodable, excerpt
-from siftline.pipelines.ingestion.arrow_rows import read_arrow
+from siftline.pipelines.ingestion.arrow_rows import (
+    binary_columns,
+    check_schema,
+    read_arrow,
+    with_texts,
+)
 from siftline.pipelines.ingestion.csv_rows import read_csv
 from siftline.pipelines.ingestion.inputs import (
     COLUMNAR,
@@ -117,6 +123,8 @@ def _dataset(item: Input, path: Path, max_row_bytes: int) -> Iterator[Record]:
     from datasets.exceptions import DatasetsError
 
     try:
+        for file in sorted(path.rglob("*.parquet")) if path.is_dir() else ():
+            check_schema(pq.read_schema(file))  # `datasets` takes one of two fields of one name
         if is_saved_dataset(path):
             data = datasets.load_from_disk(str(path))
             if isinstance(data, datasets.DatasetDict):
@@ -126,11 +134,11 @@ def _dataset(item: Input, path: Path, max_row_bytes: int) -> Iterator[Record]:
             data = datasets.load_dataset(
                 name, item.config, split=item.split, revision=item.revision, streaming=True
             )
-        schema = data.features.arrow_schema if data.features else None
-        for number, row in enumerate(data, start=1):
-            held = without_padding(row, schema) if schema else dict(row)
-            yield Record(number, within(held, max_row_bytes))
-    except (*_DAMAGED, pa.ArrowException, DatasetsError) as error:
+        schema = data.features.arrow_schema if data.features else pa.schema([])
+        binary = binary_columns(schema)
+        rows = (with_texts(without_padding(dict(row), schema), binary) for row in data)
+        yield from _numbered(within(row, max_row_bytes) for row in rows)
+    except (*_DAMAGED, BrokenFileError, pa.ArrowException, DatasetsError) as error:
         raise InputError(
             f"The dataset '{item.hub or item.path}' cannot be read: {_said(error)}. "
             "Check its name, 'config', 'split' and 'revision', and the network."

@@ -27,6 +27,7 @@ _UNMARKED = (
     ("utf-16-le", re.compile(rb"(?:[\x01-\x7f]\x00){2}")),
     ("utf-16-be", re.compile(rb"(?:\x00[\x01-\x7f]){2}")),
 )
+_JSON_ROWS = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"[^"]*"\s*:|\[\s*\{\s*")')
 
 # What is no rows, and what to do about it.
 _UNPACK = "Unpack it, and name the files in it."
@@ -107,5 +108,5 @@ def unmarked(head: bytes) -> str | None:
 
 
 def is_json(head: bytes) -> bool:
-    """Return whether a text begins as JSON does."""
-    return head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b"[")
+    """Return whether a text begins as rows in JSON do, and as no header of CSV does."""
+    return bool(_JSON_ROWS.match(head))
