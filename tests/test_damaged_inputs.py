@@ -117,7 +117,6 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path, suffix: str) -> Non
         (f'{{"messages": [{{"role": {HALF}, "content": "x"}}]}}', "wrong_role_order"),
         (f'{{"question": "q", "answer": {HALF}}}', "lone_surrogate"),
         (f'{{"question": "q", "answer": "a", {HALF}: 1}}', "lone_surrogate"),
-        (f'{{"question": "q", "answer": "a", "id": {HALF}}}', "lone_surrogate"),
         (f'{{"question": {{{HALF}: 1}}, "answer": "a"}}', "wrong_type"),
     ],
 )
@@ -143,13 +142,29 @@ def test_a_message_holds_no_half_of_a_surrogate_pair(tmp_path: Path) -> None:
 def test_deep_nesting_costs_its_row(tmp_path: Path, levels: int, column: str) -> None:
     """Also where Python could read it here, but not where it is read again."""
     deep = "[" * levels + "]" * levels
-    row = f'{{"question": "q", "answer": "a", "{column}": {deep}}}'
-    as_text = json.dumps({"question": "q", "answer": "a", "tools": deep})
-    rows = (row, as_text) if column == "tools" else (row,)
-    item = write(tmp_path / "a.jsonl", *rows)
+    item = write(tmp_path / "a.jsonl", f'{{"question": "q", "answer": "a", "{column}": {deep}}}')
     summary, _ = read(tmp_path, item.model_copy(update={"format": "question_answer"}))
     assert summary.sources["a"].quarantined.keys() <= {"wrong_type", "invalid_json"}
-    assert sum(summary.sources["a"].quarantined.values()) == len(rows)
+    assert sum(summary.sources["a"].quarantined.values()) == 1
+
+
+@pytest.mark.parametrize("levels", [101, 5000])
+def test_a_text_that_is_nested_too_deeply_to_be_tools_stays_a_text(
+    tmp_path: Path, levels: int
+) -> None:
+    deep = "[" * levels + "]" * levels
+    row = json.dumps({"question": "q", "answer": "a", "tools": deep})
+    summary, _ = read(tmp_path, write(tmp_path / "a.jsonl", row))
+    assert not summary.sources["a"].quarantined
+    shards = sorted((tmp_path / "out" / "examples").iterdir())
+    last = pq.read_table(shards[-1]).to_pylist()[-1]
+    assert (last["tools"], json.loads(last["metadata"])) == (None, {"tools": deep})
+
+
+def test_half_of_a_surrogate_pair_in_an_id_costs_the_id(tmp_path: Path) -> None:
+    row = f'{{"question": "q", "answer": "a", "id": {HALF}}}'
+    summary, _ = read(tmp_path, write(tmp_path / "a.jsonl", row))
+    assert (summary.sources["a"].quarantined, summary.sources["a"].skipped) == ({}, {"id": 1})
 
 
 @pytest.mark.pinned
