@@ -85,6 +85,7 @@ def corpus_of(vectors: Floats) -> Any:
     rows = {"id": ids, "content_hash": ids, "prompt_id": ids, "source": pa.array(source)}
     tables = {
         "prompt_embedding": table,
+        "prompt_context": pa.table({"hash": pa.nulls(len(vectors), pa.string())}),
         "conversation_embedding": table,
         "quality": pa.table({"value": quality}),
     }

@@ -108,7 +108,7 @@ def _errors(validator: Validator, instance: Any) -> list[str]:
     Raises:
         UnusableSchemaError: The schema cannot be followed to its end.
     """
-    if _too_deep(instance) or _too_deep(validator.schema):
+    if _too_deep(instance):
         raise UnusableSchemaError("goes too deep")
     token = _left.set([MOST_STEPS])
     try:
@@ -141,7 +141,9 @@ def _too_deep(value: Any) -> bool:
     layer = [value]
     for _ in range(MOST_LEVELS + 1):
         layer = [each for held in layer for each in _inside(held)]
-    return bool(layer)
+        if not layer:
+            return False
+    return True
 
 
 def _inside(value: Any) -> Iterable[Any]:

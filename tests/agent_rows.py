@@ -243,7 +243,7 @@ def _message(turn: Record) -> Message:
     message["reasoning"] = turn.get("reasoning_content")
     message["tool_call_id"] = turn.get("tool_call_id")
     message["name"] = turn.get("name")
-    message["weight"] = turn.get("weight")
+    message["weight"] = None if turn.get("weight") is None else float(turn["weight"])
     return message
 
 
