@@ -55,6 +55,23 @@ def test_a_passage_that_no_prompt_holds_is_named_with_its_rows(tmp_path: Path) -
     ]
 
 
+def test_inputs_of_one_source_are_counted_apart(tmp_path: Path) -> None:
+    for name, data in (("a", rows()), ("b", rows(10, hint=PASSAGE))):
+        lines = "\n".join(map(json.dumps, data))
+        (tmp_path / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    inputs = [Input(path=f"{name}.jsonl", source="s") for name in ("a", "b")]
+    read = ingest(
+        inputs,
+        tmp_path,
+        tmp_path / "out",
+        max_bad_rows=0,
+        max_row_bytes=1 << 20,
+        shard_rows=1000,
+    )
+    (said,) = read.sources["s"].warnings
+    assert said.startswith("'hint' (10 of 10 rows) is not part of the prompt")
+
+
 def test_the_remedy_removes_the_warning(tmp_path: Path) -> None:
     assert warnings(tmp_path, rows(hint=PASSAGE), columns={"input": "hint"}) == []
 
@@ -96,6 +113,8 @@ def test_a_name_is_written_as_a_recipe_can_hold_it(tmp_path: Path) -> None:
         {"model_output": PASSAGE},
         {"rendered": "Question: Who built number {0}? Answer: Company {0}. The end."},
         {"prompt_again": "Who built number {}?"},
+        {"text": "### Instruction:\nWho built number {0}?\n\n### Response:\nCompany {0}."},
+        {"prompt": "Below is a question. Answer it well.\n\nWho built number {}?"},
         {"numbers": [1, 2]},
         {"note": ""},
     ],

@@ -117,7 +117,7 @@ def ingest(
             files.append((name, count["rows"] - before))
         _check_rows(item, files)
         _check_columns(item, columns)
-        warnings.setdefault(item.source, []).extend(unused.warnings(count["used"]))
+        warnings.setdefault(item.source, []).extend(unused.warnings())
     shards.flush()
     quarantine.close()
     summary = IngestSummary(

@@ -108,25 +108,25 @@ def to_drafts(
     candidates = _read(fields, shape, item, notes)
     tools = None if _TOOLS.isdisjoint(fields) else json_text(take_tools(fields))
     media = {} if _MEDIA.isdisjoint(fields) else _take_media(fields)
-    rest = {name: plain(value) for name, value in fields.items() if value is not None}
-    notes.rest = rest
-    drafts = []
-    for candidate in candidates:
-        turns = in_order(candidate.turns, notes)
-        messages, extras = unzip(turns)
-        parts = _parts(turns)
-        drafts.append(
-            Draft(
-                candidate.id or row_id,
-                messages,
-                tools,
-                json_text({**parts, **media}) if parts or media else None,
-                task,
-                candidate.origin or origin,
-                sorted_json(_metadata(rest, {**candidate.metadata, **extras})),
-            )
-        )
-    return drafts
+    notes.rest = {name: plain(value) for name, value in fields.items() if value is not None}
+    shared = Draft(row_id, [], tools, None, task, origin, "")
+    return [_draft(candidate, shared, media, notes) for candidate in candidates]
+
+
+def _draft(candidate: Candidate, shared: Draft, media: dict[str, Any], notes: Notes) -> Draft:
+    """Make a draft of one candidate and of what all candidates of its row share."""
+    turns = in_order(candidate.turns, notes)
+    messages, extras = unzip(turns)
+    parts = _parts(turns)
+    return Draft(
+        candidate.id or shared.id,
+        messages,
+        shared.tools,
+        json_text({**parts, **media}) if parts or media else None,
+        shared.task,
+        candidate.origin or shared.origin,
+        sorted_json(_metadata(notes.rest, {**candidate.metadata, **extras})),
+    )
 
 
 def _mapped(fields: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:

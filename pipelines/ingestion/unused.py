@@ -16,6 +16,7 @@ _FEWEST_WORDS = 4  # of a value that is more than a category or a title
 _LONG_WORDS = 12  # of one that need not differ from row to row
 _SAMPLE = 200  # values of a column that are looked at
 _MOST_COLUMNS = 200
+_BEGINNING, _LEAST_BEGINNING = 40, 10  # characters of a turn by which a rendering of it is told
 _LEAST_SHARE = 0.01  # of the rows that have the column
 # Columns that say where a row is from, or what kind it is.
 _KINDS = re.compile(
@@ -58,7 +59,7 @@ class Unused:
     def __init__(self) -> None:
         self._columns: dict[str, _Column | None] = {}
         self._field = "input"
-        self._is_taken = False
+        self._rows, self._is_taken = 0, False
 
     def see(self, notes: Notes, messages: list[Message]) -> None:
         """Look at a row.
@@ -67,6 +68,7 @@ class Unused:
             notes: Of the row.
             messages: Of its first example.
         """
+        self._rows += 1
         for name, value in notes.rest.items():
             if type(value) is not str or (column := self._column(name)) is None:
                 continue
@@ -86,12 +88,9 @@ class Unused:
             self._columns[name] = None if is_passed else _Column()
         return self._columns.get(name)
 
-    def warnings(self, rows: int) -> tuple[str, ...]:
-        """Return a sentence for each column that may be missed.
-
-        Args:
-            rows: That are used.
-        """
+    def warnings(self) -> tuple[str, ...]:
+        """Return a sentence for each column that may be missed."""
+        rows = self._rows
         place = "prompt" if self._field == "input" else "conversation"
         effect = "put it in the place of the passage that is" if self._is_taken else "add it"
         return tuple(
@@ -103,12 +102,12 @@ class Unused:
 
 
 def _is_said(text: str, messages: list[Message]) -> bool:
-    """Return whether a text is in the conversation, or has its response in it."""
+    """Return whether a text is in the conversation, or a rendering of its prompt."""
     text = text.strip()
-    response = messages[-1]["content"].strip()
-    if len(response) > 1 and response in text and messages[0]["content"].strip() in text:
+    if any(text in message["content"] for message in messages):
         return True
-    return any(text in message["content"] for message in messages)
+    beginnings = [message["content"].strip()[:_BEGINNING] for message in messages[:-1]]
+    return any(len(each) >= _LEAST_BEGINNING and each in text for each in beginnings)
 
 
 def _written(name: str) -> str:
