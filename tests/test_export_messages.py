@@ -140,6 +140,16 @@ def test_contents_in_parts_are_lists_of_parts(tmp_path: Path) -> None:
 
 
 @reads_json
+@pytest.mark.parametrize(
+    "values", [["a.png", "b.png"], [["a"], ["b", "c"]], [["a"], {"path": "b", "size": 0.7}]]
+)
+def test_columns_of_images_are_as_they_were(tmp_path: Path, values: list[Any]) -> None:
+    rows = [example(OPENAI["plain"], media=json.dumps({"image": value})) for value in values]
+    export_rows(tmp_path, [*rows, example(OPENAI["plain"])])
+    assert load(tmp_path)["image"] == [*values, None]
+
+
+@reads_json
 def test_numbers_of_arguments_are_read_as_they_are(tmp_path: Path) -> None:
     arguments = {"temperature": 0.7, "top_p": 0.3, "n": 2**53 + 1, "many": [0.1 + 0.2, 1e-7, 5.0]}
 

@@ -54,11 +54,11 @@ CALL = '[{"function": {"name": "f"}}]'
         ),
         (
             [{"media": '{"images": ["a"]}'}, {"media": '{"images": [], "audios": "b"}'}],
-            {"media": ("audios", "images"), "paths": {"images"}},
+            {"media": {"audios": "text", "images": "texts"}},
         ),
         (
             [{"media": '{"images": ["a"]}'}, {"media": '{"images": [{"path": "a"}]}'}],
-            {"media": ("images",)},
+            {"media": {"images": "json"}},
         ),
     ],
 )
@@ -73,7 +73,7 @@ def test_fields_are_there_where_a_row_has_them(
         examples.append({"id": str(number), "messages": [asked, answer], "metadata": "{}", **held})
     write_table(pa.Table.from_pylist(examples, schema=EXAMPLES), tmp_path / shard_name(0))
     found = survey(Corpus.open(tmp_path))
-    plain = {"turn_fields": (), "tools": False, "parts": False, "media": (), "paths": frozenset()}
+    plain = {"turn_fields": (), "tools": False, "parts": False, "media": {}}
     assert {name: getattr(found, name) for name in plain} == {**plain, **expected}
 
 

@@ -72,7 +72,7 @@ def manifest_of(
         turn_fields=found.turn_fields,
         tools=found.tools,
         json_fields=found.json_fields if layout.format == "messages" else (),
-        media=((PARTS,) if found.parts else ()) + found.media,
+        media=((PARTS,) if found.parts else ()) + tuple(found.media),
         revised=written.revised,
         repeated=written.repeated,
         seconds=round(seconds, 3),

@@ -1,7 +1,7 @@
 """What the rows to be exported hold: how large they are, and which fields they use."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,16 +27,15 @@ class Survey(NamedTuple):
         turn_fields: Fields of turns, beside role and content, that some row has.
         tools: Some row offers tools.
         parts: The content of some turn came in parts, such as a text and an image.
-        media: Names of the columns of images, sounds and files, sorted.
-        paths: Those of them that hold nothing but lists of texts.
+        media: The columns of images, sounds and files, by name: they hold a `text` in each row,
+            `texts`, or something else, which is `json`.
     """
 
     sizes: npt.NDArray[np.int64]
     turn_fields: tuple[str, ...]
     tools: bool = False
     parts: bool = False
-    media: tuple[str, ...] = ()
-    paths: frozenset[str] = frozenset()
+    media: Mapping[str, str] = {}
 
     @property
     def json_fields(self) -> tuple[str, ...]:
@@ -45,7 +44,7 @@ class Survey(NamedTuple):
             "content": self.parts,
             "tool_calls": "tool_calls" in self.turn_fields,
             "tools": self.tools,
-            **{name: name not in self.paths for name in self.media},
+            **{name: kind == "json" for name, kind in self.media.items()},
         }
         return tuple(name for name, is_json in found.items() if is_json)
 
@@ -76,8 +75,7 @@ def survey(corpus: Corpus) -> Survey:
         tuple(name for name in TURN_FIELDS if name in fields),
         tools,
         media.parts,
-        tuple(sorted(media.columns)),
-        frozenset(media.columns - media.other),
+        dict(sorted(media.columns.items())),
     )
 
 
@@ -86,17 +84,23 @@ class _Media:
 
     def __init__(self) -> None:
         self.parts = False
-        self.columns: set[str] = set()
-        self.other: set[str] = set()  # columns that hold more than lists of texts
+        self.columns: dict[str, str] = {}
 
     def see(self, media: dict[str, Any]) -> None:
+        """Look at one row."""
         for name, value in media.items():
             if name == PARTS:
                 self.parts = True
-                continue
-            self.columns.add(name)
-            if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
-                self.other.add(name)
+            else:
+                kind = _kind(value)
+                self.columns[name] = kind if self.columns.get(name, kind) == kind else "json"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return "text"
+    texts = isinstance(value, list) and all(isinstance(each, str) for each in value)
+    return "texts" if texts else "json"
 
 
 def _bytes_of(messages: pa.ListArray) -> npt.NDArray[np.int64]:

@@ -18,7 +18,6 @@ _IN_WORDS = {
     "columns": "have columns of images, sounds or files",
     "order": "have turns that do not alternate",
     "marks": "hold marks of a call among the words before one",
-    "name": "call a tool without a name",
 }
 
 

@@ -39,7 +39,7 @@ def json_text(value: Any) -> str | None:
     """Return JSON that `datasets` reads as the same value.
 
     Args:
-        value: An object or a list.
+        value: What JSON can hold.
 
     Returns:
         None if it holds a number that `datasets` cannot read, whatever its spelling.

@@ -27,6 +27,7 @@ _REPEAT = "repeat"
 _LOSS = "loss"  # what ms-swift reads of a weight
 _JSON = pa.json_(pa.string())
 _JSONS = pa.list_(_JSON)
+_MEDIA = {"text": pa.string(), "texts": pa.list_(pa.string()), "json": _JSON}
 _NAMES = {"reasoning": "reasoning_content"}  # as the chat templates of models call it
 _READ = {new: old for old, new in _NAMES.items()}
 
@@ -43,9 +44,7 @@ def messages_schema(found: Survey, *, revised: bool, repeated: bool) -> pa.Schem
     """
     columns: list[tuple[str, Any]] = [("messages", pa.list_(_turn_type(found)))]
     columns += [("tools", _JSONS)] if found.tools else []
-    columns += [
-        (name, pa.list_(pa.string()) if name in found.paths else _JSON) for name in found.media
-    ]
+    columns += [(name, _MEDIA[kind]) for name, kind in found.media.items()]
     columns += [(_ORIGINAL, pa.string())] if revised else []
     columns += [(_REPEAT, pa.int32())] if repeated else []
     columns += [(name, pa.int64() if name == "row" else pa.string()) for name in _PROVENANCE]
@@ -114,7 +113,7 @@ def _field(turns: pa.StructArray, field: pa.Field, ends: Ints, media: Sequence[A
         calls = [json.loads(text) if text else None for text in values.to_pylist()]
         return _json_lists(calls, _called)
     if field.type == _JSONS:
-        return _json_lists(_in_parts(values, ends, media), dumped)
+        return _json_lists(_in_parts(values, ends, media), _readable)
     return values
 
 
@@ -130,16 +129,16 @@ def _in_parts(contents: pa.Array, ends: Ints, media: Sequence[Any]) -> list[list
 
 @functools.lru_cache(maxsize=256)  # rows of one source often offer the same
 def _tools(text: str | None) -> list[str] | None:
-    """Return the JSON of each tool; one that `datasets` could not read is a text."""
+    """Return the JSON of each tool."""
     if not text:
         return None
-    return [json_text(tool) or dumped(dumped(tool)) for tool in tools_of(text)]
+    return [_readable(tool) for tool in tools_of(text)]
 
 
 def _media_column(kind: pa.DataType, values: list[Any]) -> pa.Array:
     if kind != _JSON:
         return pa.array(values, kind)
-    texts = [None if value is None else dumped(value) for value in values]
+    texts = [None if value is None else _readable(value) for value in values]
     return pa.ExtensionArray.from_storage(_JSON, pa.array(texts, pa.string()))
 
 
@@ -160,3 +159,8 @@ def _called(call: dict[str, Any]) -> str:
         return text
     function = call["function"]
     return dumped({**call, "function": {**function, "arguments": dumped(function["arguments"])}})
+
+
+def _readable(value: Any) -> str:
+    """Return the JSON of a value; one that `datasets` could not read is a text."""
+    return json_text(value) or dumped(dumped(value))

@@ -63,8 +63,6 @@ def _turn(message: Message) -> dict[str, str]:
 def _calling(message: Message, calls: Sequence[Mapping[str, Any]]) -> str:
     """Return the text of a turn that calls: a thought and words if there are any, then JSON."""
     functions = [call["function"] for call in calls]
-    if not all(isinstance(each.get("name"), str) for each in functions):
-        raise MisfitError("name")
     listed = [
         {"name": each["name"], "arguments": _arguments(each.get("arguments", {}))}
         for each in functions

@@ -61,6 +61,8 @@ def trl(summary: Summary) -> Guide:
     if export.format == "messages":
         note += " The chat template of the model must be one that TRL knows, or mark its own words"
         note += " with `{% generation %}`."
+    if export.media:
+        note += " Rows with images need a model that sees them."
     return Guide(note, {_PATH: _script(export)})
 
 
