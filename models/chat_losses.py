@@ -44,14 +44,15 @@ class Chat(NamedTuple):
 def lost_in(response: str, turn: Message) -> str | None:
     """Return the status of a response that lacks a part of its turn; None where all is there."""
     calls = calls_of(turn)
-    reasoning = turn.get("reasoning") or ""
-    if not holds_text(response, reasoning):
+    said = [turn.get("reasoning") or "", turn["content"]]
+    if not holds_text(response, said[0]):
         return REASONING_NOT_RENDERED
-    if any(not holds_text(response, call["function"]["name"]) for call in calls):
+    if not in_order(response, said):
+        return TEMPLATE_MISMATCH
+    # A name in what is said before is none of a call.
+    if any(not in_order(response, [*said, call["function"]["name"]]) for call in calls):
         return TOOLS_NOT_RENDERED
-    parts = [reasoning, turn["content"], *(call["function"]["name"] for call in calls[:1])]
-    whole = in_order(response, parts) and holds_calls(response, calls)
-    return None if whole else TEMPLATE_MISMATCH
+    return None if holds_calls(response, calls) else TEMPLATE_MISMATCH
 
 
 def lost_before(prompt: str, turns: Sequence[Message], chat: Chat) -> str | None:
@@ -63,7 +64,7 @@ def lost_before(prompt: str, turns: Sequence[Message], chat: Chat) -> str | None
     calls = [call for turn in turns for call in calls_of(turn)]
     if chat.tools and not _offers(chat, turns, prompt):
         return TOOLS_NOT_RENDERED
-    if any(not holds_text(prompt, call["function"]["name"]) for call in calls):
+    if calls and not _writes_calls(chat, turns):
         return TOOLS_NOT_RENDERED
     if not holds_calls(prompt, calls):
         return TEMPLATE_MISMATCH
@@ -79,6 +80,15 @@ def _offers(chat: Chat, turns: Sequence[Message], prompt: str) -> bool:
     try:
         return chat._replace(tools=()).text(turns, True) != chat.text(turns, True)
     except ValueError:  # it refuses a conversation without tools
+        return True
+
+
+def _writes_calls(chat: Chat, turns: Sequence[Message]) -> bool:
+    """Return whether the template writes calls; their words may stand in the tools, too."""
+    silent: list[Message] = [{**turn, "tool_calls": None} for turn in turns]
+    try:
+        return chat.text(silent, True) != chat.text(turns, True)
+    except ValueError:  # it refuses turns that say and call nothing
         return True
 
 

@@ -212,6 +212,21 @@ def test_the_forms_of_calls_are_tried_in_one_order() -> None:
     assert [form.text for form in CALL_FORMS] == [False, False, True, True]
 
 
+def test_what_tools_and_questions_say_is_no_call() -> None:
+    """A template that lists tools and leaves calls out has all the words of a call somewhere."""
+    tokenizer = tokenizer_of("chatml")
+    tokenizer.chat_template = (
+        "{% if tools %}<|im_start|>system\n{{ tools | tojson }}<|im_end|>{% endif %}"
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    model = TransformerModel(weights(), tokenizer, "made")
+    answered = ROWS["call, result, answer"]
+    asked: Message = {"role": "user", "content": "The weather: town Rome, days 1 and 2, unit null?"}
+    for turns in ([asked, *answered[1:]], [asked, ROWS["says and calls"][-1]]):
+        assert render(turns, "chat", model, tools_of("call")) == "tools_not_rendered"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -219,7 +234,7 @@ def test_the_forms_of_calls_are_tried_in_one_order() -> None:
         ("{{ '' + call.arguments }}", '{"town": "Rome"}'),
         ("{{ call.arguments | tojson }}", '{"town": "Rome"}'),
         ("{{ call.arguments | tojson | upper }}", None),
-        ("", None),
+        ("{{ call.arguments.keys() | list }}", None),
     ],
 )
 def test_arguments_are_json_or_there_is_no_score(arguments: str, expected: str | None) -> None:
