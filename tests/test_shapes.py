@@ -102,6 +102,16 @@ def test_every_shape(record: dict[str, Any], expected: list[tuple[str, str]]) ->
         ({"input": "q", "response": "a", "system": "s"}, [(S, "s"), *QUESTION]),
         ({"prompt": "q", "answer": "a"}, QUESTION),
         ({"prompt": json.dumps(TURNS[:1]), "completion": "a"}, [(U, "hi"), (A, "a")]),
+        (
+            {"prompt": json.dumps(TURNS[:1]), "completion": json.dumps(TURNS[1:])},
+            [(U, "hi"), (A, "yo")],
+        ),
+        ({"prompt": "q", "completion": "[{'a': 1}]"}, [(U, "q"), (A, "[{'a': 1}]")]),
+        ({"prompt": "[{'a': 1}]", "completion": "a"}, [(U, "[{'a': 1}]"), (A, "a")]),
+        (
+            {"prompt": "[{'role': 'x'}] Which role?", "completion": "a"},
+            [(U, "[{'role': 'x'}] Which role?"), (A, "a")],
+        ),
         ({"prompt": '["no", "turns"]', "completion": "a"}, [(U, '["no", "turns"]'), (A, "a")]),
         ({"conversation": [{"input": "q", "output": "a"}] * 2}, QUESTION * 2),
         ({"data": ["q", "a", "q", "a"]}, QUESTION * 2),
@@ -203,6 +213,11 @@ def test_answers_that_are_calls_call() -> None:
         ({"conversations": "[{'from': 'human', 'value': 'q'}]"}, "Python's own notation"),
         ({"messages": "[{'role': 'user'}\n {'role': 'assistant'}]"}, "Python's own notation"),
         ({"messages": "hello"}, "a text that is no JSON"),
+        ({"prompt": "[{'role': 'user'}]", "completion": "a"}, "'prompt' is Python's own notation"),
+        (
+            {"prompt": "q", "chosen": "[{'content': 'a'}]", "rejected": "b"},
+            "'chosen' is Python's own notation",
+        ),
         (
             {"question": "q", "answer": 4},
             "a number (4), expected a text; `repair: {scalars: text}`",

@@ -115,7 +115,7 @@ def test_functions_are_tools_and_texts_are_none() -> None:
         *((name, A) for name in ("ai", "AI", "bot", "gpt", "model", "Assistant", " assistant ")),
         *((name, U) for name in ("human", "prompter", "User")),
         *((name, T) for name in ("ipython", "tool_response", "observation", "function")),
-        *((name, T) for name in ("function_response", "environment", "tool_result")),
+        *((name, T) for name in ("function_response", "environment", "tool_result", "Tool-Output")),
     ],
 )
 def test_roles_have_many_names(spoken: str, role: str) -> None:
@@ -137,6 +137,7 @@ def test_roles_have_many_names(spoken: str, role: str) -> None:
         {"content": [{"type": "reasoning", "text": "two and two"}, SAID]},
         {"content": [{"type": "thinking", "thinking": "two and two"}, SAID]},
         {"content": [SAID, {"type": "reasoning", "reasoning": "two and two"}]},
+        {"content": [{"type": "thinking", "thinking": [{**SAID, "text": "two and two"}]}, SAID]},
     ],
 )
 def test_a_thought_has_one_place(turn: dict[str, Any]) -> None:
@@ -172,6 +173,7 @@ def test_two_thoughts_that_differ_are_both_kept() -> None:
         ({"train": False}, 0.0),
         ({"train": True}, 1.0),
         ({"loss": False}, 0.0),
+        ({"trainable": False}, 0.0),
         ({"loss_scale": 0.0}, 0.0),
         ({"weight": None}, None),
     ],
@@ -195,6 +197,8 @@ def test_a_loss_that_was_measured_is_no_weight() -> None:
         ([{"hit": 1}], '[{"hit": 1}]'),
         ([{"type": "flight", "price": 3}], '[{"type": "flight", "price": 3}]'),
         ([], "[]"),
+        (42, "42"),
+        (False, "false"),
         (None, ""),
         ([{"type": "text", "text": "1"}], "1"),
     ],

@@ -11,7 +11,7 @@ from siftline.pipelines.ingestion.calls import read_calls
 from siftline.pipelines.ingestion.values import BadRecordError, json_text, kind_of, plain
 
 _TEXTS = ("text", "input_text", "output_text")
-_THOUGHTS = ("thinking", "reasoning")
+_THOUGHTS = ("thinking", "reasoning", "thought")
 _KINDS = {
     **dict.fromkeys((*_TEXTS, "refusal"), "text"),
     **dict.fromkeys(_THOUGHTS, "thought"),
@@ -120,7 +120,10 @@ def _is_media(kind: Any) -> bool:
 
 
 def _text(part: dict[str, Any], names: tuple[str, ...]) -> str:
-    text = next((part[name] for name in names if isinstance(part.get(name), str)), None)
+    given = next((part[name] for name in names if part.get(name) is not None), None)
+    if isinstance(given, list) and is_shown(given):  # Mistral's thoughts are parts of their own
+        given = "".join(_text(each, _TEXTS) for each in given)
+    text = given if isinstance(given, str) else None
     if text is None:
         raise BadRecordError("wrong_type", f"a part of type '{part.get('type')}' holds no text")
     return str(text)

@@ -56,7 +56,7 @@ def read_preference(
 
 
 def _side(value: Any, side: str, notes: Notes) -> list[Turn] | None:
-    value = as_turns(value) or _transcript(value) or value
+    value = as_turns(value, side) or _transcript(value) or value
     if value is None or value == []:
         return None
     candidates = read_responses(value, side, notes)

@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 from siftline.contracts.examples import Message
 from siftline.pipelines.ingestion.candidates import Candidate, take_responses
 from siftline.pipelines.ingestion.repair import Notes
-from siftline.pipelines.ingestion.turns import SPEAKERS, Turn, listed, read_turns, said
+from siftline.pipelines.ingestion.turns import (
+    SPEAKERS,
+    Turn,
+    check_notation,
+    listed,
+    read_turns,
+    said,
+)
 from siftline.pipelines.ingestion.values import (
     BadRecordError,
     is_missing,
@@ -65,6 +72,9 @@ def read_single_turn(
         BadRecordError: With the reason for quarantine.
     """
     before = read_prompt(fields, shape, mapped, notes)
+    if not notes.has_prompt:  # the prompt came as turns, so a response may be JSON of turns, too
+        for name in SINGLE_TURNS[shape].responses:
+            fields |= {name: turns} if (turns := as_turns(fields.get(name), name)) else {}
     responses = take_responses(fields, SINGLE_TURNS[shape].responses, notes)
     return [
         Candidate(before + turns, origin, metadata, row_id)
@@ -87,7 +97,7 @@ def read_prompt(fields: dict[str, Any], shape: str, mapped: bool, notes: Notes) 
     name, passages, _ = SINGLE_TURNS[shape]
     before = take_system(fields, notes) + (_history(fields, notes) if "history" in fields else [])
     prompt = fields.pop(name, None)
-    turns = as_turns(prompt)
+    turns = as_turns(prompt, name)
     if turns is not None:
         return with_system(before, read_turns(turns, name, notes))
     if mapped and name != "input":
@@ -102,12 +112,17 @@ def read_prompt(fields: dict[str, Any], shape: str, mapped: bool, notes: Notes) 
     return [*before, said("user", text)]
 
 
-def as_turns(value: Any) -> list[Any] | None:
-    """Return a prompt that is a list of turns, or the JSON of one; None for any other."""
+def as_turns(value: Any, name: str) -> list[Any] | None:
+    """Return a prompt that is a list of turns, or the JSON of one; None for any other.
+
+    Raises:
+        BadRecordError: It is a list as Python prints it.
+    """
     if isinstance(value, list):
         return value
     if not isinstance(value, str) or not _IN_BRACKETS.match(value):
         return None
+    check_notation(value, name)
     found = json_value(value)
     if not isinstance(found, list) or not found:
         return None

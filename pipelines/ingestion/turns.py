@@ -1,5 +1,7 @@
 """The turns of a conversation: one message from each of its spellings, or several from one."""
 
+import json
+import re
 from typing import Any, NamedTuple
 
 from siftline.contracts.examples import Message
@@ -36,6 +38,7 @@ ROLES = {
     "tool_response": "tool",
     "tool_result": "tool",
     "tool_results": "tool",
+    "tool_output": "tool",
     "function": "tool",
     "function_response": "tool",
     "function_result": "tool",
@@ -43,12 +46,15 @@ ROLES = {
     "ipython": "tool",
     "environment": "tool",
 }
+_PRINTED = re.compile(
+    r"\s*[\[{][\s\[{]*'(role|from|content|value|input|output)'\s*:.*[\]}]\s*\Z", re.DOTALL
+)
 _CALLING = ("function_call", "tool_call", "tool_calls")  # roles whose content is a call
 SPEAKERS = ("role", "from")
 _CONTENTS = ("content", "value", "text", "refusal")
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _WEIGHTS = ("weight", "loss_scale")  # any number
-_SWITCHES = ("train", "loss")  # a boolean, or 1 and 0
+_SWITCHES = ("train", "training", "trainable", "loss")  # a boolean, or 1 and 0
 
 
 class Turn(NamedTuple):
@@ -101,14 +107,23 @@ def listed(turns: Any, name: str) -> list[Any]:
     if found is None:
         raise BadRecordError("missing_field", f"no '{name}'")
     if isinstance(found, str):
-        raise BadRecordError("wrong_type", f"'{name}' is {_told(found)}")
+        check_notation(found, name)
+        raise BadRecordError("wrong_type", f"'{name}' is a text that is no JSON, expected a list")
     raise BadRecordError("wrong_type", f"'{name}' is {kind_of(found)}, expected a list")
 
 
-def _told(text: str) -> str:
-    if text.lstrip()[:2] in ("[{", "[[", "['", "{'") and "'" in text:
-        return "Python's own notation of a list, expected JSON: write it with `json.dumps`"
-    return "a text that is no JSON, expected a list"
+def check_notation(text: str, name: str) -> None:
+    """Check that a text is no list of turns as Python prints it, and as pandas writes it.
+
+    Raises:
+        BadRecordError: `wrong_type`.
+    """
+    if _PRINTED.match(text):
+        raise BadRecordError(
+            "wrong_type",
+            f"'{name}' is Python's own notation of a list, expected JSON: write it with "
+            "`json.dumps`",
+        )
 
 
 def _zipped(lists: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -146,8 +161,8 @@ def read_turn(turn: dict[str, Any], name: str, notes: Notes) -> list[Turn]:
         content = ""
     if isinstance(content, dict) and "type" in content:
         content = content if role == "tool" and not is_shown([content]) else [content]
-    if role == "tool" and isinstance(content, dict | list) and not is_shown(content):
-        content = json_text(plain(content)) or str(content)
+    if role == "tool" and not isinstance(content, str | None) and not is_shown(content):
+        content = json_text(plain(content)) or json.dumps(content)
     if isinstance(content, list) and content:
         pieces = read_parts(content, role, name)
     else:
@@ -190,7 +205,7 @@ def _role(speaker: Any, name: str) -> tuple[str, bool]:
     """Return who speaks, and whether the content is a call."""
     if speaker is None:
         raise BadRecordError("missing_field", f"a turn of '{name}' has no role")
-    known = str(speaker).strip().casefold()
+    known = re.sub(r"[\s-]+", "_", str(speaker).strip().casefold())
     role = ROLES.get(known)
     if role is None:
         raise BadRecordError(
