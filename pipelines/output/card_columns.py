@@ -12,7 +12,8 @@ _FIELDS = {
 }
 _LINES = {
     "openai": "`messages` as OpenAI's fine-tuning takes them: arguments of calls are JSON texts. "
-    "`tools` where a row offers any. Fields that a turn does not have are left out.",
+    "`tools` where a row offers any. Fields that a turn does not have are left out. `datasets` "
+    "before 4.8 gives each tool the keys of all others, as nulls: read the lines as JSON.",
     "sharegpt": "`conversations` (`from`, `value`), `system` and `tools` (JSON text) as "
     "LLaMA-Factory reads them. Calls are turns of `function_call`; a thought stands before the "
     "text or the call, in a block `<think>`.",

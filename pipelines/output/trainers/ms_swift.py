@@ -24,12 +24,10 @@ _INLINE = "ms-swift drops `reasoning_content`. Export with `--reasoning inline`.
 def ms_swift(summary: Summary) -> Guide:
     """Return what ms-swift is to be told."""
     export = summary.export
-    if export.format not in ("messages", "openai"):
+    if export.format != "messages":
         return Guide("Export the format `messages`.")
     if has_reasoning_field(export):
         return Guide(_INLINE)
-    if export.format == "openai" and "weight" in export.turn_fields:
-        return Guide("ms-swift reads no `weight`. Export the format `messages`.")
     note = f"`sh {_PATH} MODEL`. It joins turns of the model that follow one another."
     return Guide(note, {_PATH: _script(export)})
 
