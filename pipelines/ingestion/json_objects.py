@@ -15,7 +15,7 @@ from siftline.pipelines.ingestion.rows import BrokenFileError, shown
 Chunks = Iterator[bytes]
 IsRow = Callable[[dict[str, Any]], bool]
 
-_MEMBER = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*(\[\s*(?=\{))?', re.DOTALL)
+_MEMBER = re.compile(rb'\A\s*("(?:[^"\\]|\\.)*")\s*:\s*(\[\s*(?=\{))?', re.DOTALL)
 _MEMBER_BYTES = 1 << 14  # of a member that are looked at: its key, and how its value begins
 
 
