@@ -2,10 +2,12 @@
 
 import io
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from records import A, S, T, U, chat, noted, refused
@@ -14,6 +16,8 @@ from rich.console import Console
 from siftline.contracts.errors import RecipeError
 from siftline.pipelines.ingestion.ingest import SourceIngest, ingest
 from siftline.pipelines.ingestion.inputs import Input
+from siftline.pipelines.ingestion.remarks import remarks
+from siftline.pipelines.ingestion.repair import Repair, remedy
 from siftline.pipelines.ingestion.values import BadRecordError
 from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import parse_recipe
@@ -188,6 +192,29 @@ def test_a_repair_that_there_is_not_is_an_error_of_the_recipe() -> None:
         recipe = {"name": "n", "inputs": [{"path": "x.jsonl", "repair": repair}], "stages": []}
         with pytest.raises(RecipeError, match="trailing_us"):
             parse_recipe(recipe, "recipe")
+
+
+def test_what_could_be_repaired_is_told(tmp_path: Path) -> None:
+    rows = [chat(A, U, A), chat(U, A, U), chat(U, A), {"question": "q", "answer": 4}]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    read = ingest(
+        [Input(path="d.jsonl", source="s")],
+        tmp_path,
+        tmp_path,
+        max_bad_rows=1,
+        max_row_bytes=1000,
+        shard_rows=10,
+    )
+    assert read.sources["s"].repairable == {
+        "leading_assistant": 1,
+        "scalars": 1,
+        "trailing_user": 1,
+    }
+    (said,) = remarks(read)
+    assert said.startswith("s: rows in quarantine that could be used: `repair: {leading_assistant")
+    for field in read.sources["s"].repairable:
+        way = remedy(field).removeprefix("`repair: ").removesuffix("`")
+        assert Repair.model_validate(yaml.safe_load(way)) != Repair()
 
 
 def test_repairs_are_told_wherever_rows_are_counted(tmp_path: Path) -> None:

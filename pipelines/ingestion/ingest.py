@@ -14,7 +14,7 @@ from siftline.contracts.printable import encodable
 from siftline.pipelines.ingestion.detection import EXPECTED, Shapes, head_of
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.readers import read_input
-from siftline.pipelines.ingestion.repair import Notes
+from siftline.pipelines.ingestion.repair import Notes, remedies
 from siftline.pipelines.ingestion.rows import BadRow, Record, raw_of
 from siftline.pipelines.ingestion.shapes import Draft, is_shaped, to_drafts
 from siftline.pipelines.ingestion.unused import Unused
@@ -33,6 +33,7 @@ class SourceIngest(Config):
         used: Rows that became examples.
         examples: Made of them, one for each response.
         quarantined: Rows that cannot be used, by reason.
+        repairable: Rows of those that a `repair` would mend, by it.
         repaired: Rows that were used once they were repaired, by what the recipe's `repair` says.
         skipped: What rows that were used have lost, by :data:`siftline.pipelines.ingestion.repair.
             SKIPPED`.
@@ -44,6 +45,7 @@ class SourceIngest(Config):
     used: int
     examples: int
     quarantined: dict[str, int]
+    repairable: dict[str, int] = {}
     repaired: dict[str, int] = {}
     skipped: dict[str, int] = {}
     warnings: tuple[str, ...] = ()
@@ -105,6 +107,7 @@ def ingest(
                     on_progress(1)
                 if isinstance(outcome, BadRow):
                     count[f"bad {outcome.reason}"] += 1
+                    count.update(f"repairable {each}" for each in remedies(outcome.detail))
                     quarantine.add(item.source, name, number, outcome)
                     continue
                 count["used"] += 1
@@ -224,6 +227,7 @@ def _source(count: Counter[str], warnings: Sequence[str]) -> SourceIngest:
         used=count["used"],
         examples=count["examples"],
         quarantined=_named(count, "bad"),
+        repairable=_named(count, "repairable"),
         repaired=_named(count, "repaired"),
         skipped=_named(count, "skipped"),
         warnings=tuple(warnings),

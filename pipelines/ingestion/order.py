@@ -5,7 +5,7 @@ tools answer the assistant, and after them the assistant or the user goes on. Th
 assistant's, since it is the response.
 """
 
-from siftline.pipelines.ingestion.repair import Notes
+from siftline.pipelines.ingestion.repair import Notes, remedy
 from siftline.pipelines.ingestion.turns import Turn
 from siftline.pipelines.ingestion.values import BadRecordError, check_text, unless_blank
 
@@ -114,20 +114,19 @@ def _check_roles(roles: list[str]) -> None:
         if after not in _FOLLOWERS[before]:
             raise BadRecordError("wrong_role_order", _misplaced(before, after))
     if roles[-1] != "assistant":
-        remedy = _remedy("trailing_user: drop") if roles[-1] == "user" else ""
+        mended = _mended("trailing_user", "drop") if roles[-1] == "user" else ""
         raise BadRecordError(
-            "wrong_role_order", f"the last turn is by '{roles[-1]}', expected 'assistant'{remedy}"
+            "wrong_role_order", f"the last turn is by '{roles[-1]}', expected 'assistant'{mended}"
         )
 
 
 def _misplaced(before: str, after: str) -> str:
     if before == "start":
-        remedy = _remedy("leading_assistant: drop") if after == "assistant" else ""
-        return f"'{after}' opens the conversation, expected 'user'{remedy}"
-    remedy = _remedy("same_role: merge") if before == after == "user" else ""
-    return f"'{after}' follows '{before}'{remedy}"
+        mended = _mended("leading_assistant", "drop") if after == "assistant" else ""
+        return f"'{after}' opens the conversation, expected 'user'{mended}"
+    mended = _mended("same_role", "merge") if before == after == "user" else ""
+    return f"'{after}' follows '{before}'{mended}"
 
 
-def _remedy(repair: str) -> str:
-    verb = repair.partition(": ")[2]
-    return f"; `repair: {{{repair}}}` would {verb} it"
+def _mended(field: str, verb: str) -> str:
+    return f"; {remedy(field)} would {verb} it"

@@ -1,7 +1,7 @@
 """Sentences about what was read: what was repaired, and what rows that were used have lost."""
 
 from siftline.pipelines.ingestion.ingest import IngestSummary, SourceIngest
-from siftline.pipelines.ingestion.repair import SKIPPED
+from siftline.pipelines.ingestion.repair import SKIPPED, remedy
 
 
 def remarks(summary: IngestSummary) -> list[str]:
@@ -20,6 +20,9 @@ def repaired_rows(source: SourceIngest) -> str:
 
 def _sentences(source: SourceIngest) -> list[str]:
     sentences = []
+    if source.repairable:
+        ways = ", ".join(f"{remedy(name)} {rows:,}" for name, rows in source.repairable.items())
+        sentences.append(f"rows in quarantine that could be used: {ways}.")
     if source.repaired:
         sentences.append(f"rows used once they were repaired: {repaired_rows(source)}.")
     if source.skipped:

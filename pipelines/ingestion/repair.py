@@ -1,7 +1,7 @@
 """What a recipe lets ingestion repair in an input's rows, and what is noted of each row."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from siftline.contracts.config import Config
 from siftline.pipelines.ingestion.values import BadRecordError, is_nan, kind_of
@@ -35,6 +35,17 @@ class Repair(Config):
     def mends_order(self) -> bool:
         """Whether turns may be dropped or merged."""
         return bool(self.leading_assistant or self.trailing_user or self.same_role)
+
+
+def remedy(field: str) -> str:
+    """Return how a reason for quarantine names the repair that would mend the row."""
+    (way,) = get_args(get_args(Repair.model_fields[field].annotation)[0])
+    return f"`repair: {{{field}: {way}}}`"
+
+
+def remedies(detail: str) -> list[str]:
+    """Return the fields of :class:`Repair` that a reason for quarantine names."""
+    return [field for field in Repair.model_fields if remedy(field) in detail]
 
 
 class Notes:
@@ -91,8 +102,8 @@ class Notes:
         if self.repair.scalars is None:
             raise BadRecordError(
                 "wrong_type",
-                f"'{name}' is {kind_of(value)}, expected a text; `repair: {{scalars: text}}` "
-                "would take it for one",
+                f"'{name}' is {kind_of(value)}, expected a text; {remedy('scalars')} would take it "
+                "for one",
             )
         self.repaired.add("scalars")
         return json.dumps(value)
