@@ -5,6 +5,7 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
+from json.encoder import encode_basestring
 from typing import Any, NotRequired, TypedDict
 
 
@@ -87,6 +88,19 @@ def prompt_hash(
     return _hash(prompt, tools, media_of_prompt(messages, media))
 
 
+def hashes(
+    messages: Sequence[Message], tools: str | None = None, media: str | None = None
+) -> tuple[str, str]:
+    """Return :func:`content_hash` and :func:`prompt_hash`, for little more than one of them."""
+    whole = [_turn(message, message["content"]) for message in messages]
+    prompt = []
+    for message, turn in zip(messages[:-1], whole, strict=False):
+        normal = normalise(message["content"])
+        same = normal == message["content"] and len(message) == _PLAIN
+        prompt.append(turn if same else _turn(message, normal, of_prompt=True))
+    return _hash(whole, tools, media), _hash(prompt, tools, media_of_prompt(messages, media))
+
+
 def media_of_prompt(messages: Sequence[Message], media: str | None) -> str | None:
     """Return the images, sounds and files of a conversation without those of its last turn."""
     if not media:
@@ -132,7 +146,7 @@ def _canonical_json(text: str) -> str:
 
 def _turn(message: Message, content: str, *, of_prompt: bool = False) -> str:
     """Return what a turn is hashed as: role and content, and the rest where there is any."""
-    said = f"{_canonical(message['role'])}, {_canonical(content)}"
+    said = f"{encode_basestring(message['role'])}, {encode_basestring(content)}"
     if len(message) == _PLAIN:
         return f"[{said}]"
     rest = []

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from siftline.contracts.examples import Message, content_hash, normalise, prompt_hash
+from siftline.contracts.examples import Message, content_hash, hashes, normalise, prompt_hash
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 values = st.recursive(
@@ -62,6 +62,7 @@ def test_a_row_is_hashed_as_its_canonical_json(
     held = (json.dumps(tools) if tools else None, json.dumps(media) if media else None)
     whole = [turn_of(role, said, there(rest)) for role, said, rest in row]
     prompt = [turn_of(role, normalise(said), of_prompt(rest)) for role, said, rest in row[:-1]]
+    assert hashes(messages, *held) == (content_hash(messages, *held), prompt_hash(messages, *held))
     assert content_hash(messages, *held) == canonical(whole, tools, media)
     assert prompt_hash(messages, *held) == canonical(prompt, tools, media)
 

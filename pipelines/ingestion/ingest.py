@@ -9,7 +9,7 @@ from typing import Any
 from siftline.contracts import progress
 from siftline.contracts.config import Config
 from siftline.contracts.errors import InputError, RecipeError, nearest
-from siftline.contracts.examples import UniqueIds, content_hash, prompt_hash
+from siftline.contracts.examples import UniqueIds, hashes
 from siftline.contracts.printable import encodable
 from siftline.pipelines.ingestion.detection import EXPECTED, Shapes, head_of
 from siftline.pipelines.ingestion.inputs import Input
@@ -202,12 +202,11 @@ def _outcome(
 
 
 def _example(draft: Draft, ids: UniqueIds, source: str, name: str, number: int) -> dict[str, Any]:
-    held = (draft.messages, draft.tools, draft.media)
-    digest = content_hash(*held)
+    digest, prompt = hashes(draft.messages, draft.tools, draft.media)
     return {
         "id": ids.take(draft.id or digest),
         "content_hash": digest,
-        "prompt_id": prompt_hash(*held),
+        "prompt_id": prompt,
         "messages": draft.messages,
         "tools": draft.tools,
         "media": draft.media,
