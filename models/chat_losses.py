@@ -6,7 +6,7 @@ from typing import NamedTuple
 from siftline.contracts.examples import Message, calls_of
 from siftline.models.chat_messages import CallForm, Tools, name_of
 from siftline.models.likelihood import LanguageModel
-from siftline.models.rendered_parts import holds_calls, holds_text, in_order
+from siftline.models.rendered_parts import holds_calls, holds_text, in_order, squeezed
 
 TEMPLATE_MISMATCH = "template_mismatch"  # what the template makes of the row is not the row
 TOOLS_NOT_RENDERED = "tools_not_rendered"  # the template leaves tools, calls or results out
@@ -49,8 +49,10 @@ def lost_in(response: str, turn: Message) -> str | None:
         return REASONING_NOT_RENDERED
     if not in_order(response, said):
         return TEMPLATE_MISMATCH
-    # A name in what is said before is none of a call.
-    if any(not in_order(response, [*said, call["function"]["name"]]) for call in calls):
+    unsaid = squeezed(response)
+    for text in said:  # a name in there is none of a call
+        unsaid = unsaid.replace(squeezed(text), "", 1)
+    if any(not holds_text(unsaid, call["function"]["name"]) for call in calls):
         return TOOLS_NOT_RENDERED
     return None if holds_calls(response, calls) else TEMPLATE_MISMATCH
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from siftline.contracts.examples import Message
 from siftline.models.rendered_parts import squeezed
+from siftline.models.thoughts import without_opening
 
 
 class Parts(NamedTuple):
@@ -38,9 +39,9 @@ def parts_of_text(whole: str, opening: str, before: str, tail: str, content: str
     """
     if opening.startswith(before):  # it opens a thought as well, which no turn has once it is over
         opening = before
-    if not before.startswith(opening):
-        return None
-    if not whole.startswith(opening) or not whole.endswith(tail):
+    if not (before.startswith(opening) and whole.startswith(opening)):
+        opening = without_opening(opening)  # a begun or empty thought is written in another way
+    if not (before.startswith(opening) and whole.startswith(opening) and whole.endswith(tail)):
         return None
     body = whole[len(opening) : len(whole) - len(tail)]
     response = _response_in(body, content, opening, before[len(opening) :])
@@ -85,10 +86,12 @@ def parts_of_turn(
         turn: The response.
         control: The texts of the model's control tokens.
     """
-    if not whole.startswith(opening) and opening.startswith(before):
-        opening = before
-    if not whole.startswith(opening):
+    framed = before if opening.startswith(before) else opening
+    openings = (opening, framed, without_opening(opening))
+    found = next((each for each in openings if whole.startswith(each)), None)
+    if found is None:
         return None
+    opening = found
     if not whole.endswith(tail) or end_token(tail, control) is None:
         tail = _closing(whole, control) or (tail if whole.endswith(tail) else "")
     response = whole[len(opening) : len(whole) - len(tail)]

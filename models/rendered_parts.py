@@ -2,13 +2,16 @@
 
 Templates indent, strip and escape, so texts are compared without their white space, as they stand
 or as JSON writes them. The arguments of a call are found as JSON of the same value; templates that
-have a syntax of their own write keys and values one after the other.
+have a syntax of their own write keys and values one after the other, some in another order.
 """
 
 import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+# Templates that write values one by one may write these as Python does.
+_PYTHONS = {"null": "None", "true": "True", "false": "False"}
 
 
 def squeezed(text: str) -> str:
@@ -34,7 +37,7 @@ def holds_call(rendered: str, call: dict[str, Any]) -> bool:
         return holds_text(rendered, arguments)
     if any(value == arguments for value in objects_in(rendered)):
         return True
-    return repr(arguments) not in rendered and in_order(rendered, list(leaves_of(arguments)))
+    return repr(arguments) not in rendered and _in_any_order(rendered, list(leaves_of(arguments)))
 
 
 def holds_calls(rendered: str, calls: Sequence[dict[str, Any]]) -> bool:
@@ -97,7 +100,15 @@ def in_order(text: str, parts: Sequence[str]) -> bool:
     return True
 
 
+def _in_any_order(text: str, parts: Sequence[str]) -> bool:
+    there = squeezed(text)
+    return all(
+        any(there.count(squeezed(each)) >= parts.count(part) for each in _spellings(part))
+        for part in parts
+    )
+
+
 def _spellings(text: str) -> tuple[str, ...]:
-    """Return a text as it is, and as JSON writes it between its quotes, in both of its ways."""
+    """Return a text as it is, as JSON writes it between its quotes, and null, say, as None."""
     spelt = (json.dumps(text, ensure_ascii=way)[1:-1] for way in (False, True))
-    return (text, *spelt)
+    return (text, *spelt, _PYTHONS.get(text, text))

@@ -36,6 +36,21 @@ def leading_thought(text: str) -> tuple[str, str]:
     return "", text
 
 
+def without_opening(prompt: str) -> str:
+    """Return a prompt without the thought, begun or empty, in which it ends.
+
+    Args:
+        prompt: A rendered prompt, whose template may begin the thought of the answer, or write an
+            empty one for an answer without.
+    """
+    end = prompt.rstrip()
+    for opening, closing in THOUGHTS:
+        begun = end.removesuffix(closing).rstrip()
+        if begun.endswith(opening):
+            return begun.removesuffix(opening)
+    return prompt
+
+
 def open_thought(prompt: str) -> str:
     """Return the marker of the thought in which a prompt ends; '' where it ends in none.
 

@@ -235,6 +235,7 @@ def test_what_tools_and_questions_say_is_no_call() -> None:
         ("{{ call.arguments | tojson }}", '{"town": "Rome"}'),
         ("{{ call.arguments | tojson | upper }}", None),
         ("{{ call.arguments.keys() | list }}", None),
+        ("<{% for k, v in call.arguments | dictsort %}{{ k }}={{ v }}{% endfor %}>", "<town=Rome>"),
     ],
 )
 def test_arguments_are_json_or_there_is_no_score(arguments: str, expected: str | None) -> None:

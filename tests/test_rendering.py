@@ -160,6 +160,25 @@ def test_a_response_without_the_thought_that_the_opening_begins_is_scored_as_it_
     assert pair == Pair("<s>user\nHi</s>\n<s>assistant\n", "Yes", end="</s>", special=True)
 
 
+@pytest.mark.parametrize("opened", ["<think>\n", "<think>\n\n</think>\n\n", "<think>\n\n"])
+@pytest.mark.parametrize(
+    ("response", "scored"), [("Yes", "Yes"), ("<think>why</think>Yes", "<think>why</think>Yes")]
+)
+def test_a_prompt_may_write_a_thought_in_another_way_than_a_turn(
+    opened: str, response: str, scored: str
+) -> None:
+    written = CHATML.replace(
+        "m.content",
+        "('<think></think>' if m.role == 'assistant' and '</think>' not in m.content) ~ m.content",
+    )
+    opening = written.replace("<s>assistant\n{% endif %}", f"<s>assistant\n{opened}{{% endif %}}")
+    pair = rendered(talk("u Hi", f"a {response}"), "chat", Chat(opening))
+    assert pair.response == scored
+    assert pair.prompt + pair.response == "<s>user\nHi</s>\n<s>assistant\n" + (
+        response if "why" in response else "<think></think>Yes"
+    )
+
+
 @pytest.mark.parametrize("response", ["<think>why</think>Yes", "Yes Yes"])
 def test_a_template_that_takes_something_out_of_the_response_is_not_scored(response: str) -> None:
     forgetting = Chat(CHATML.replace("m.content", "m.content.split('</think>')[-1].split()[-1]"))
