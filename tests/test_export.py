@@ -21,16 +21,21 @@ from siftline.pipelines.run import RunResult, run
 
 
 def curate(
-    folder: Path, lengths: list[int], runs: str = "runs", shard_rows: int = 4, **output: Any
+    folder: Path,
+    lengths: list[int],
+    runs: str = "runs",
+    shard_rows: int = 4,
+    tools: bool = True,
+    **output: Any,
 ) -> RunResult:
-    """Run `rules` on answers of some lengths; every third row has tools."""
+    """Run `rules` on answers of some lengths; every third row has tools, if rows have any."""
     rows = [
         {
             "messages": [
                 {"role": "user", "content": f"Question {n}?"},
                 {"role": "assistant", "content": "x" * length},
             ],
-            **({"tools": [{"name": f"t{n}"}]} if n % 3 == 0 else {}),
+            **({"tools": [{"name": f"t{n}"}]} if tools and n % 3 == 0 else {}),
         }
         for n, length in enumerate(lengths)
     ]
@@ -169,9 +174,14 @@ def test_the_places_of_the_replay_depend_on_the_seed_alone() -> None:
 
 def test_every_reader_opens_the_data_beside_the_card(tmp_path: Path) -> None:
     """A folder that holds nothing but Parquet; polars refuses any other file there too."""
-    curated = curate(tmp_path, LENGTHS).folder / "curated"
+    curated = curate(tmp_path, LENGTHS, tools=False).folder / "curated"
     data = curated / "data"
-    assert {path.name for path in curated.iterdir()} == {"README.md", "data", "trainers"}
+    assert {path.name for path in curated.iterdir()} == {
+        "README.md",
+        "data",
+        "dataset_info.json",
+        "trainers",
+    }
     assert [path.suffix for path in data.iterdir()] == [".parquet"]
     by_card = datasets.load_dataset(str(curated), split="train", cache_dir=str(tmp_path / "hf"))
     by_name = datasets.load_dataset(str(data), split="train", cache_dir=str(tmp_path / "hf2"))

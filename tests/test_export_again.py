@@ -125,7 +125,7 @@ def test_folders_that_are_not_written_to(tmp_path: Path, inside: str) -> None:
 
 def test_a_refusal_leaves_nothing(tmp_path: Path) -> None:
     done = curate(tmp_path, AGENTS)
-    with pytest.raises(RunError, match=r"'alpaca' cannot hold 3 of 4 rows \(3 call tools"):
+    with pytest.raises(RunError, match=r"'alpaca' cannot hold 3 of 4 rows \(3 with calls of tools"):
         export_again(done.folder, Layout(format="alpaca"), tmp_path / "new" / "again")
     assert not list((tmp_path / "new").rglob("*"))
 

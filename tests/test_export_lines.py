@@ -206,7 +206,9 @@ def test_a_refusal_counts_the_rows_by_what_is_in_the_way(tmp_path: Path) -> None
     with pytest.raises(RunError) as caught:
         export_rows(tmp_path, examples(), "alpaca")
     message = str(caught.value)
-    assert message.startswith("The format 'alpaca' cannot hold 11 of 14 rows (8 call tools, or ")
-    assert "2 hold images, sounds or files, 1 have several turns" in message
+    assert message.startswith(
+        "The format 'alpaca' cannot hold 11 of 14 rows (8 with calls of tools"
+    )
+    assert "2 with images, sounds or files, 1 with several turns" in message
     assert "'messages'" in message
     assert "\n" not in message

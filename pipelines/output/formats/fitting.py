@@ -5,19 +5,18 @@ from collections.abc import Mapping
 from siftline.contracts.errors import RunError
 
 _IN_WORDS = {
-    "turns": "have several turns",
-    "system": "have a system turn",
-    "system_later": "have a system turn that is not the first",
-    "system_empty": "have an empty system turn",
-    "calls": "call tools, or hold their results",
-    "tools": "offer tools",
-    "reasoning": "have reasoning beside their text",
-    "weights": "have turns that are not to be trained on (weight 0)",
-    "weight": "have a weight that is neither 0 nor 1",
-    "media": "hold images, sounds or files",
-    "columns": "have columns of images, sounds or files",
-    "order": "have turns that do not alternate",
-    "marks": "hold marks of a call among the words before one",
+    "turns": "with several turns",
+    "system": "with a system turn",
+    "system_later": "with a system turn that is not the first",
+    "system_empty": "with an empty system turn",
+    "calls": "with calls of tools, or their results",
+    "tools": "with tools",
+    "weights": "with turns that are not to be trained on (weight 0)",
+    "weight": "with a weight that is neither 0 nor 1",
+    "media": "with images, sounds or files",
+    "columns": "with columns of images, sounds or files",
+    "order": "with turns that do not alternate",
+    "marks": "with marks of a call among the words before one",
 }
 
 
