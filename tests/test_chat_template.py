@@ -10,6 +10,7 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models import chat_rendering, fingerprint
+from siftline.models.likelihood import Pair
 
 TURNS: list[Message] = [
     {"role": "user", "content": "the cat"},
@@ -58,6 +59,19 @@ def test_templates_for_tools_alone_are_no_chat_template() -> None:
     model.tokenizer.chat_template = {"tool_use": DATED}
     with pytest.raises(ModelError, match="has no chat template"):
         model.render_chat(TURNS, True)
+
+
+def test_a_template_for_tools_renders_conversations_that_offer_some() -> None:
+    model = engine()
+    plain = "{% for m in messages %}{{ m.content }}<end>{% endfor %}"
+    offering = "{% for t in tools or [] %}{{ t.function.name }}<end>{% endfor %}" + plain
+    tool = {"type": "function", "function": {"name": "a cat"}}
+    model.tokenizer.chat_template = {"default": plain, "tool_use": offering}
+    assert model.render_chat(TURNS, True) == "the cat<end>sat on the mat.<end>"
+    assert model.render_chat(TURNS, True, [tool]) == "a cat<end>the cat<end>sat on the mat.<end>"
+    model.tokenizer.chat_template = {"default": plain}
+    assert chat_rendering.render_chat(TURNS, model, [tool]) == "tools_not_rendered"
+    assert isinstance(chat_rendering.render_chat(TURNS, model), Pair)
 
 
 def test_why_a_template_refuses_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
