@@ -7,13 +7,17 @@ export PREFECT_HOME ?= $(CURDIR)/.cache/prefect
 export PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS ?= 120
 export SIFTLINE_CACHE ?= $(CURDIR)/.cache/siftline
 
-.PHONY: demo test check clean
+.PHONY: demo test check trainers clean
 
 demo: .venv/installed  ## Curate data_samples/ with a real model, offline.
 	.venv/bin/siftline run data_samples/recipe.yaml --runs $(RUNS)
 
 test: .venv/installed  ## Run the whole test suite.
 	.venv/bin/python -m pytest -n auto --dist worksteal
+
+trainers: .venv/installed  ## Ask TRL, LLaMA-Factory, axolotl and ms-swift which tokens they train on.
+	tests/trainers/install.sh
+	.venv/bin/python -m pytest -m trainers
 
 check: .venv/installed  ## Lint, formatting and types.
 	.venv/bin/ruff check .
