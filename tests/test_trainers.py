@@ -229,7 +229,6 @@ def test_axolotl_trains_on_the_responses(tmp_path: Path) -> None:
 def test_ms_swift_trains_on_the_responses(tmp_path: Path) -> None:
     datasets = {
         "messages": export(tmp_path / "m", tuple(ROWS), reasoning="inline"),
-        "openai": export(tmp_path / "o", UNWEIGHTED, "openai", "inline"),
         "stages": export_stages(tmp_path / "s", reasoning="inline"),
     }
     found = read_by("ms_swift", datasets, tmp_path)
@@ -239,6 +238,8 @@ def test_ms_swift_trains_on_the_responses(tmp_path: Path) -> None:
         "thinks_aloud_and_calls": [f"<think>\nI need a tool.\n</think>\n\n{OSLO}"],
         "goes_on": [f"First.{OSLO}"],
     }
-    hold("ms_swift", found["messages"]["train"], tuple(ROWS), **joined)
-    hold("ms_swift", found["openai"]["train"], UNWEIGHTED, **joined)
-    hold_stages("ms_swift", found["stages"])
+    # It writes the calls anew, by a parser of `datasets` that is not exact.
+    calls, answer = RESPONSES["calls twice"]
+    inexact = {"calls_twice": [calls.replace("0.7", "0.7000000000000001"), answer]}
+    hold("ms_swift", found["messages"]["train"], tuple(ROWS), **joined, **inexact)
+    hold_stages("ms_swift", found["stages"], **inexact)
