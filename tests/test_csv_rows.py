@@ -87,3 +87,19 @@ def test_columns_need_names_of_their_own(header: str, message: str) -> None:
 
 def test_a_mark_inside_a_cell_belongs_to_it() -> None:
     assert read('question,answer\n"a\n\ufeffb",a\n')[0]["question"] == "a\n\ufeffb"
+
+
+@pytest.mark.parametrize("cell", ['"He said "hi" to me"', r'"a \"b\" c"', '"q" '])
+def test_a_quote_that_is_not_doubled_costs_its_row_and_no_letter(cell: str) -> None:
+    first, broken, last = read(f"question,answer\nq,a\n{cell},b\nq,a\n")
+    assert first == last == ROW
+    assert isinstance(broken, BadRow)
+    assert (broken.reason, broken.raw) == ("invalid_csv", f"{cell},b\n")
+    with pytest.raises(BrokenFileError, match="header has a quote inside"):
+        read(f"{cell},answer\nq,a\n")
+
+
+def test_many_columns_are_told_apart_in_a_time_that_is_theirs() -> None:
+    names = [f"c{number}" for number in range(100_000)]
+    with pytest.raises(BrokenFileError, match="'c9'"):
+        read(",".join([*names, "c9"]) + "\n")

@@ -180,3 +180,10 @@ def test_bytes_that_are_not_utf8_are_shown_escaped() -> None:
 
 def test_nesting_without_end_is_a_bad_row() -> None:
     assert reasons(read('{"a": ' + "[" * 100_000 + "\n")) == ["invalid_json"]
+
+
+def test_a_key_that_stands_twice_among_very_many_is_named() -> None:
+    pairs = ", ".join(f'"{number}": 1' for number in range(60_000))
+    (row,) = read_json(lambda: io.BytesIO(f'{{{pairs}, "7": 2}}'.encode()), 1 << 20)
+    assert isinstance(row, BadRow)
+    assert (row.reason, "'7'" in row.detail) == ("repeated_key", True)

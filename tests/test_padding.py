@@ -18,6 +18,8 @@ CALLS = [
     {"name": "f", "arguments": {"city": "Rome", "day": None}},
     {"name": "f", "arguments": {"city": None, "day": "mon"}},
 ]
+ARGUMENTS = pa.struct([("city", pa.string()), ("day", pa.string())])
+CALL = pa.struct([("name", pa.string()), ("arguments", ARGUMENTS)])
 BARE = [
     {"name": "f", "arguments": {"city": "Rome"}},
     {"name": "f", "arguments": {"day": "mon"}},
@@ -31,7 +33,10 @@ BARE = [
         ({"a": None, "b": [{"c": None, "d": 1}]}, None, {"b": [{"d": 1}]}),
         ([1, None], pa.list_(pa.int64()), [1, None]),
         ([[{"a": None}]], pa.list_(pa.list_(pa.struct([("a", pa.int64())]))), [[{}]]),
-        ([("k", None)], pa.map_(pa.string(), pa.int64()), [("k", None)]),
+        ([("k", None)], pa.map_(pa.string(), pa.int64()), {"k": None}),
+        ([("k", CALLS[:1])], pa.map_(pa.string(), pa.list_(CALL)), {"k": BARE[:1]}),
+        ([("k", 1), ("k", 2)], pa.map_(pa.string(), pa.int64()), [("k", 1), ("k", 2)]),
+        ([(1, "a")], pa.map_(pa.int64(), pa.string()), [(1, "a")]),
         (None, pa.struct([("a", pa.int64())]), None),
         ('{"a": null}', pa.string(), '{"a": null}'),
     ],
@@ -93,3 +98,25 @@ def padded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows that all have the columns of each, since Arrow looks at the first alone."""
     names = {name for row in rows for name in row}
     return [{name: row.get(name) for name in sorted(names)} for row in rows]
+
+
+def test_maps_are_objects_wherever_rows_hold_some(tmp_path: Path) -> None:
+    text = pa.map_(pa.string(), pa.string())
+    call = pa.struct([("name", pa.string()), ("arguments", text)])
+    turn = pa.struct([("role", pa.string()), ("content", pa.string()), ("calls", pa.list_(call))])
+    said = [
+        {"role": "user", "content": "q", "calls": None},
+        {"role": "assistant", "content": "", "calls": [{"name": "f", "arguments": [("a", None)]}]},
+    ]
+    table = pa.table(
+        {
+            "messages": pa.array([said], pa.list_(turn)),
+            "tools": pa.array([[[("name", "f")]]], pa.list_(text)),
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    ((_, records),) = read_input(Input(path="a.parquet"), tmp_path, 1 << 20)
+    ((_, row),) = records
+    assert isinstance(row, dict)
+    assert row["messages"][1]["calls"] == [{"name": "f", "arguments": {"a": None}}]
+    assert row["tools"] == [{"name": "f"}]

@@ -469,3 +469,44 @@ def test_any_record_is_used_or_refused(record: dict[str, Any], shape: str, mend:
         assert draft.messages[-1]["role"] == A
         extras = [held(draft)[k] for k in held(draft) if k.startswith("turn_")]
         assert all(len(values) == len(draft.messages) for values in extras)
+
+
+@pytest.mark.parametrize("names", [(S, U, A), ("System", "human", "ai")])
+@pytest.mark.parametrize("column", ["messages", "conversations"])
+def test_pairs_may_name_who_speaks(names: tuple[str, ...], column: str) -> None:
+    said = [list(pair) for pair in zip(names, ("s", "q", "a"), strict=True)]
+    assert turns(only({column: said})) == [(S, "s"), (U, "q"), (A, "a")]
+    row = {"query": "r", "response": "b", "history": said}
+    assert turns(only(row)) == [(S, "s"), (U, "q"), (A, "a"), (U, "r"), (A, "b")]
+    assert turns(only({column: [["user", "assistant?"], ["hm", "b"]]}))[0] == (U, "user")
+
+
+def test_the_first_pair_may_hold_the_system_turn_and_each_a_thought() -> None:
+    pairs = [
+        {"system": "s", "input": "q", "output": "a", "reasoning": "t"},
+        {"system": "", "input": "r", "output": "b", "score": 1},
+    ]
+    draft = only({"conversation": pairs})
+    assert turns(draft) == [(S, "s"), (U, "q"), (A, "a"), (U, "r"), (A, "b")]
+    assert draft.messages[2].get("reasoning") == "t"
+    assert held(draft) == {"turn_score": [None, None, None, None, 1]}
+
+
+def test_texts_that_are_said_in_turn_may_be_json_of_their_own() -> None:
+    assert turns(only({"data": ['{"a": 1} what?', "b"]})) == [(U, '{"a": 1} what?'), (A, "b")]
+    assert turns(only({"data": ['{"a": 1}', '{"b": 2}']})) == [(U, '{"a": 1}'), (A, '{"b": 2}')]
+    as_json = [json.dumps({"role": U, "content": "q"}), json.dumps({"role": A, "content": "a"})]
+    for column in ("messages", "conversations"):
+        assert turns(only({column: as_json})) == [(U, "q"), (A, "a")]
+
+
+def test_a_text_that_only_begins_like_json_is_a_text() -> None:
+    text = '[{"a": 1, "a": 2}] what is wrong?'
+    assert turns(only({"prompt": text, "completion": "a"}))[0] == (U, text)
+
+
+@pytest.mark.parametrize("nothing", [[], {}, None, ""])
+def test_a_passage_or_system_turn_of_nothing_is_none(nothing: Any) -> None:
+    for name in ("input", "context", "system"):
+        row = {"instruction": "q", name: nothing, "output": "a"}
+        assert turns(only(row)) == [(U, "q"), (A, "a")]

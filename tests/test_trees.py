@@ -72,3 +72,9 @@ def test_what_stands_beside_the_turns_is_kept() -> None:
 )
 def test_trees_that_hold_no_conversation(root: dict[str, Any], reason: str) -> None:
     assert refused({"prompt": root})[0] == reason
+
+
+def test_a_rank_may_be_any_number() -> None:
+    replies = [{"role": "assistant", "text": str(n), "rank": 10**n} for n in (400, 0)]
+    found = drafts({"prompt": {"role": "prompter", "text": "q", "replies": replies}})
+    assert [draft.messages[-1]["content"] for draft in found] == ["0", "400"]

@@ -334,3 +334,27 @@ def test_names_and_ids_of_turns() -> None:
     assert draft.messages[2] == {"role": T, "content": "1", "name": "f", "tool_call_id": "7"}
     assert "name" not in draft.messages[1]
     assert held(draft) == {"turn_mood": [None, None, None, "calm"]}
+
+
+@pytest.mark.parametrize("content", ["", [], None])
+@pytest.mark.parametrize("role", [A, "tool_call"])
+def test_a_turn_of_calls_alone_says_nothing(role: str, content: Any) -> None:
+    assert calls({"role": role, "content": content, "tool_calls": [CALL]}) == [WHOLE]
+
+
+def test_tools_may_stand_in_the_system_turn() -> None:
+    tools = [{"name": "f"}]
+    for spelt in (tools, json.dumps(tools)):
+        said = [{"role": S, "content": "s", "tools": spelt}, {"role": U, "content": "q"}]
+        row = {"messages": [*said, {"role": A, "content": "a"}]}
+        assert (tools_of(only(row).tools), held(only(row))) == (tools, {})
+        both = only({**row, "tools": [{"name": "g"}]})
+        assert tools_of(both.tools) == [{"name": "g"}]
+        assert held(both)["turn_tools"] == [spelt, None, None]
+
+
+@pytest.mark.parametrize("weight", [10**400, float("inf")])
+def test_a_number_that_weighs_nothing_is_kept_aside(weight: float) -> None:
+    draft = only(answered({"role": A, "content": "a", "weight": weight}))
+    assert "weight" not in draft.messages[-1]
+    assert "turn_weight" in held(draft)

@@ -5,14 +5,23 @@ from typing import Any
 from siftline.pipelines.ingestion.candidates import Candidate
 from siftline.pipelines.ingestion.repair import Notes
 from siftline.pipelines.ingestion.single_turns import take_system, with_system
-from siftline.pipelines.ingestion.turns import Turn, listed, read_turns, said
+from siftline.pipelines.ingestion.turns import (
+    SPEAKERS,
+    Turn,
+    listed,
+    read_turn,
+    read_turns,
+    said,
+    spoken,
+)
+from siftline.pipelines.ingestion.values import as_json, unless_blank
 
 CONVERSATIONS = {
     "messages": ("messages",),
     "sharegpt": ("conversations", "conversation", "data"),
 }
 _PAIR = (("input", "instruction", "prompt", "user", "human"), ("output", "response", "assistant"))
-_SPEAKERS = ("user", "assistant")
+_SIDES = ("user", "assistant")
 
 
 def read_conversation(fields: dict[str, Any], shape: str, notes: Notes) -> list[Candidate]:
@@ -39,8 +48,10 @@ def take_turns(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> 
     name = next((n for n in names if fields.get(n) is not None), names[0])
     entries = listed(fields.pop(name, None), name)
     texts = name not in CONVERSATIONS["messages"] and bool(entries)
-    if texts and all(isinstance(entry, str) and entry[:1] != "{" for entry in entries):
+    if texts and all(isinstance(entry, str) for entry in entries) and not _are_turns(entries):
         return _alternating(entries)
+    if (told := spoken(entries)) is not None:
+        return read_turns(told, name, notes)
     if entries and all(_is_said_pair(entry) for entry in entries):
         return _alternating([text for pair in entries for text in pair])
     if entries and all(_keys_of_pair(entry) for entry in entries):
@@ -48,9 +59,17 @@ def take_turns(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) -> 
     return read_turns(entries, name, notes)
 
 
+def _are_turns(texts: list[str]) -> bool:
+    """Return whether texts are the JSON of turns."""
+    if not all(text.lstrip().startswith("{") for text in texts):
+        return False
+    found = [as_json(text) for text in texts]
+    return all(isinstance(turn, dict) and not turn.keys().isdisjoint(SPEAKERS) for turn in found)
+
+
 def _alternating(texts: list[str]) -> list[Turn]:
     """Read texts that the user and the assistant say in turn, as UltraChat has them."""
-    return [said(_SPEAKERS[place % 2], text) for place, text in enumerate(texts)]
+    return [said(_SIDES[place % 2], text) for place, text in enumerate(texts)]
 
 
 def _is_said_pair(entry: Any) -> bool:
@@ -69,13 +88,17 @@ def _keys_of_pair(entry: Any) -> tuple[str, str] | None:
 
 def _pairs(entries: list[dict[str, Any]], name: str, notes: Notes) -> list[Turn]:
     """Read pairs of what the user and the assistant say, as Capybara has them."""
-    turns = []
+    turns: list[Turn] = []
+    systems: list[str] = []
     for entry in entries:
         keys = _keys_of_pair(entry)
         assert keys is not None
-        for role, key in zip(_SPEAKERS, keys, strict=True):
-            text = notes.text_of(entry[key], f"{name}[].{key}")
-            turns.append(said(role, text))
-        rest = {k: v for k, v in entry.items() if k not in keys and v is not None}
-        turns[-1].extras.update(rest)
+        user, assistant = (notes.text_of(entry[key], f"{name}[].{key}") for key in keys)
+        rest = {key: value for key, value in entry.items() if key not in keys}
+        system = unless_blank(rest.pop("system", None))
+        if system is not None and system not in systems:  # XTuner has it in the first pair
+            systems.append(notes.text_of(system, f"{name}[].system"))
+            turns.append(said("system", systems[-1]))
+        turns.append(said("user", user))
+        turns += read_turn({"role": "assistant", "content": assistant} | rest, name, notes)
     return turns

@@ -12,11 +12,13 @@ from siftline.pipelines.ingestion.rows import (
     BadRow,
     BrokenFileError,
     check_names,
+    shown,
     too_large,
 )
 
 _ROW_LIMITS = 16  # a row of more than so many row limits is taken for a quote left open
 _BOM = "\ufeff"
+_QUOTE = 'a quote inside a quoted cell, expected it twice ("")'
 _OTHER_DELIMITERS = {";": '";"', "\t": '"\\t"', "|": '"|"'}  # as YAML writes them
 
 
@@ -43,19 +45,28 @@ def read_csv(
     Raises:
         BrokenFileError: A quote is never closed, a row has no end, a column's name occurs twice or
             is missing, or the header cannot be read.
-        csv.Error: A cell has no end.
     """
     csv.field_size_limit(_ROW_LIMITS * limit)
     with io.TextIOWrapper(stream, "utf-8", errors="surrogateescape", newline="") as text:
         lines = _Lines(text, _ROW_LIMITS * limit)
         told = lines.separator()
         between = delimiter or told or _delimiter(lines.first(), is_row)
-        rows = csv.reader(lines, delimiter=between)
-        table = _Table(next(rows, []), between, encoding, limit)
+        rows = csv.reader(lines, delimiter=between, strict=True)
+        try:
+            table = _Table(next(rows, []), between, encoding, limit)
+        except csv.Error as error:
+            raise BrokenFileError(f"its header has {_QUOTE}", "Mend the header.") from error
         lines.begin_row()
-        for cells in rows:
-            if cells:
-                yield table.row(cells)
+        while True:
+            try:
+                cells = next(rows)
+            except StopIteration:
+                return
+            except csv.Error:  # the reader begins anew at the next line
+                yield table.broken(lines.row())
+            else:
+                if cells:
+                    yield table.row(cells)
             lines.begin_row()
 
 
@@ -85,6 +96,7 @@ class _Lines:
         self._text, self._most = text, most
         self._read = self._began = self._chars = 0
         self._ahead: str | None = None
+        self._row: list[str] = []
 
     def __iter__(self) -> "_Lines":
         return self
@@ -99,6 +111,7 @@ class _Lines:
                 )
             raise StopIteration
         self._read += 1
+        self._row.append(line)
         self._chars += len(line)
         if self._chars > self._most:
             raise BrokenFileError(
@@ -126,7 +139,11 @@ class _Lines:
 
     def begin_row(self) -> None:
         """Note that a row is complete."""
-        self._began, self._chars = self._read, 0
+        self._began, self._chars, self._row = self._read, 0, []
+
+    def row(self) -> str:
+        """Return what was read of the row at hand."""
+        return "".join(self._row)
 
 
 class _Table:
@@ -141,6 +158,13 @@ class _Table:
             names.pop()
         check_names(names)
         self._header, self._names = header, names
+
+    def broken(self, text: str) -> BadRow:
+        """Return what quarantine gets for a row whose cells cannot be told apart."""
+        raw = text.encode("utf-8", "surrogateescape")
+        if len(raw) > self._limit:
+            return too_large(self._limit, raw)
+        return BadRow("invalid_csv", _QUOTE, shown(raw))
 
     def row(self, cells: list[str]) -> dict[str, Any] | BadRow:
         """Return the cells of a row by column, those without any text as None."""

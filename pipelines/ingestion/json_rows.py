@@ -69,8 +69,8 @@ def _body(stream: IO[bytes]) -> Iterator[bytes]:
     chunks = iter(lambda: stream.read(CHUNK_BYTES), b"")
     head = body = b""
     for chunk in chunks:
-        head += chunk
-        body = head.lstrip().removeprefix(_BOM).lstrip()
+        head = (head + chunk).lstrip()
+        body = head.removeprefix(_BOM).lstrip()
         if body and not _BOM.startswith(body):  # the mark may be cut in two
             break
     return itertools.chain([body], chunks)

@@ -45,8 +45,7 @@ def _cleaner(kind: pa.DataType) -> Clean | None:
         entry = _cleaner(kind.value_type)
         return functools.partial(_clean_list, entry) if entry else None
     if pa.types.is_map(kind):
-        entry = _cleaner(kind.item_type)
-        return functools.partial(_clean_map, entry) if entry else None
+        return functools.partial(_clean_map, _cleaner(kind.item_type))
     return None
 
 
@@ -61,6 +60,15 @@ def _clean_list(entry: Clean, value: Any) -> Any:
     return [entry(each) for each in value] if isinstance(value, list) else value
 
 
-def _clean_map(entry: Clean, value: Any) -> Any:
-    # The keys of a map are data, and so are the nulls beside them; its objects are padded.
-    return [(key, entry(each)) for key, each in value] if isinstance(value, list) else value
+def _clean_map(entry: Clean | None, value: Any) -> Any:
+    """Return a map as an object, or as pairs where its keys are no texts or one stands twice.
+
+    The keys of a map are data, and so are the nulls beside them; its objects are padded.
+    """
+    if not isinstance(value, list):
+        return value
+    pairs = [(key, entry(each) if entry else each) for key, each in value]
+    if not all(isinstance(key, str) for key, _ in pairs):
+        return pairs
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else pairs

@@ -75,9 +75,11 @@ def check_names(names: Sequence[str]) -> None:
     Raises:
         BrokenFileError: Two have the same, so one would stand for the other.
     """
-    for place, name in enumerate(names):
-        if name in names[:place]:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
             twice = (
                 f"a column's name, '{name}', occurs twice" if name else "two columns have no name"
             )
             raise BrokenFileError(twice, "Give each column a name of its own.")
+        seen.add(name)

@@ -115,18 +115,30 @@ def to_drafts(
 
 def _draft(candidate: Candidate, shared: Draft, media: dict[str, Any], notes: Notes) -> Draft:
     """Make a draft of one candidate and of what all candidates of its row share."""
-    turns = in_order(candidate.turns, notes)
+    turns, tools = _offered(in_order(candidate.turns, notes), shared.tools)
     messages, extras = unzip(turns)
     parts = _parts(turns)
     return Draft(
         candidate.id or shared.id,
         messages,
-        shared.tools,
+        tools,
         json_text({**parts, **media}) if parts or media else None,
         shared.task,
         candidate.origin or shared.origin,
         sorted_json(_metadata(notes.rest, {**candidate.metadata, **extras})),
     )
+
+
+def _offered(turns: list[Turn], tools: str | None) -> tuple[list[Turn], str | None]:
+    """Return the turns, and the tools of the row or else those in its first turn.
+
+    ChatGLM and others have them in the system turn.
+    """
+    if tools is not None or _TOOLS.isdisjoint(turns[0].extras):
+        return turns, tools
+    extras = dict(turns[0].extras)
+    found = json_text(take_tools(extras))
+    return ([turns[0]._replace(extras=extras), *turns[1:]], found) if found else (turns, None)
 
 
 def _mapped(fields: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:

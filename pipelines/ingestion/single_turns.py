@@ -13,11 +13,12 @@ from siftline.pipelines.ingestion.turns import (
     listed,
     read_turns,
     said,
+    spoken,
 )
 from siftline.pipelines.ingestion.values import (
     BadRecordError,
+    as_json,
     is_missing,
-    json_value,
     kind_of,
     unless_blank,
 )
@@ -123,7 +124,7 @@ def as_turns(value: Any, name: str) -> list[Any] | None:
     if not isinstance(value, str) or not _IN_BRACKETS.match(value):
         return None
     check_notation(value, name)
-    found = json_value(value)
+    found = as_json(value)
     if not isinstance(found, list) or not found:
         return None
     is_turn = all(isinstance(each, dict) and any(s in each for s in SPEAKERS) for each in found)
@@ -154,7 +155,7 @@ def _first_filled(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) 
         if name not in fields:
             continue
         value = fields.pop(name)
-        if value is None:
+        if value is None or value in ([], {}):
             continue
         if is_missing(value):
             notes.skipped.append("missing_marker")
@@ -182,6 +183,7 @@ def _history(fields: dict[str, Any], notes: Notes) -> list[Turn]:
     if history is None or is_missing(history):
         return []
     pairs = listed(history, "history")
+    pairs = spoken(pairs) or pairs
     if pairs and all(isinstance(each, dict) for each in pairs):
         return read_turns(pairs, "history", notes)
     turns = []

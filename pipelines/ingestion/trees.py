@@ -59,4 +59,4 @@ def _paths(node: Any, before: list[Turn], notes: Notes) -> list[Candidate]:
 def _rank(node: Any) -> float:
     """Return the place of a reply among its siblings; those without one come last."""
     rank = node.get("rank") if isinstance(node, dict) else None
-    return float(rank) if isinstance(rank, int | float) and rank == rank else float("inf")
+    return rank if isinstance(rank, int | float) and rank == rank else float("inf")

@@ -54,6 +54,7 @@ SPEAKERS = ("role", "from")
 _CONTENTS = ("content", "value", "text", "refusal")
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 _WEIGHTS = ("weight", "loss_scale")  # any number
+_MOST_WEIGHT = 1e9  # what is more, infinity among it, is a number of another kind
 _SWITCHES = ("train", "training", "trainable", "loss")  # a boolean, or 1 and 0
 
 
@@ -86,6 +87,7 @@ def read_turns(turns: Any, name: str, notes: Notes) -> list[Turn]:
     """
     read: list[Turn] = []
     for turn in listed(turns, name):
+        turn = json_value(turn) if isinstance(turn, str) else turn
         if not isinstance(turn, dict):
             detail = f"a turn of '{name}' is {kind_of(turn)}, expected an object"
             raise BadRecordError("wrong_type", detail)
@@ -112,6 +114,19 @@ def listed(turns: Any, name: str) -> list[Any]:
     raise BadRecordError("wrong_type", f"'{name}' is {kind_of(found)}, expected a list")
 
 
+def spoken(entries: list[Any]) -> list[dict[str, Any]] | None:
+    """Return the turns of pairs such as `["human", "Hello"]`; None where others are among them.
+
+    Pairs of what the user and the assistant say look the same, but for their first text.
+    """
+    pairs = [each for each in entries if isinstance(each, list | tuple) and len(each) == 2]
+    if not pairs or len(pairs) < len(entries):
+        return None
+    if not all(isinstance(speaker, str) and _spelt(speaker) in ROLES for speaker, _ in entries):
+        return None
+    return [{"role": speaker, "content": content} for speaker, content in entries]
+
+
 def check_notation(text: str, name: str) -> None:
     """Check that a text is no list of turns as Python prints it, and as pandas writes it.
 
@@ -128,9 +143,10 @@ def check_notation(text: str, name: str) -> None:
 
 def _zipped(lists: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Turn an object of lists, as `datasets` makes it of a list of objects, back into one."""
-    held = {key: value for key, value in lists.items() if isinstance(value, list)}
-    if len(set(map(len, held.values()))) != 1:
-        raise BadRecordError("wrong_type", f"'{name}' has lists of different lengths")
+    held = {key: value for key, value in lists.items() if value is not None}
+    lists_only = all(isinstance(value, list) for value in held.values())
+    if not lists_only or len(set(map(len, held.values()))) != 1:
+        raise BadRecordError("wrong_type", f"'{name}' has lists of different lengths, or what is no list")
     return [dict(zip(held, turn, strict=True)) for turn in zip(*held.values(), strict=True)]
 
 
@@ -152,6 +168,8 @@ def read_turn(turn: dict[str, Any], name: str, notes: Notes) -> list[Turn]:
     content = _taken(rest, _CONTENTS)
     called = rest.pop("tool_calls", None) or rest.pop("function_call", None)
     calls = read_calls(called) if called else []
+    if calls and content in ("", []):
+        content = None
     weight = _weight(rest)
     if calling and content is not None:
         content, more = split_calls(content, name)
@@ -205,7 +223,7 @@ def _role(speaker: Any, name: str) -> tuple[str, bool]:
     """Return who speaks, and whether the content is a call."""
     if speaker is None:
         raise BadRecordError("missing_field", f"a turn of '{name}' has no role")
-    known = re.sub(r"[\s-]+", "_", str(speaker).strip().casefold())
+    known = _spelt(str(speaker))
     role = ROLES.get(known)
     if role is None:
         raise BadRecordError(
@@ -214,6 +232,11 @@ def _role(speaker: Any, name: str) -> tuple[str, bool]:
             "tool or another name of one",
         )
     return role, known in _CALLING
+
+
+def _spelt(speaker: str) -> str:
+    """Return the name of a role as :data:`ROLES` spells it."""
+    return re.sub(r"[\s-]+", "_", speaker.strip().casefold())
 
 
 def _speaker(fields: dict[str, Any]) -> Any:
@@ -247,7 +270,7 @@ def _weight(fields: dict[str, Any]) -> float | None:
     """Take how much a turn is trained on: 1 and 0 for true and false."""
     for name in (*_WEIGHTS, *_SWITCHES):
         value = fields.get(name)
-        if not isinstance(value, bool | int | float) or value != value:
+        if not isinstance(value, bool | int | float) or not abs(value) <= _MOST_WEIGHT:
             continue
         if name in _WEIGHTS or value in (0, 1):
             del fields[name]

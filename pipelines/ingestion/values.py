@@ -97,8 +97,11 @@ def parsed(text: str) -> Any:
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for place, key in enumerate(keys) if key in keys[:place])
+        seen: set[str] = set()
+        for twice, _ in pairs:
+            if twice in seen:
+                break
+            seen.add(twice)
         detail = f"the key '{twice}' stands twice in one object, and one value would be lost"
         raise BadRecordError("repeated_key", detail)
     return members
@@ -115,6 +118,24 @@ def json_value(value: Any) -> Any:
         return plain(parsed(value))
     except (ValueError, RecursionError):
         return value
+
+
+def as_json(text: str) -> Any:
+    """Return what a text is the JSON of; None for any other text, which nothing is wrong with.
+
+    Raises:
+        BadRecordError: `repeated_key`; it is JSON but for that.
+    """
+    try:
+        return plain(parsed(text))
+    except (ValueError, RecursionError):
+        return None
+    except BadRecordError:
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        raise
 
 
 def plain(value: Any) -> Any:
