@@ -146,7 +146,8 @@ def _zipped(lists: dict[str, Any], name: str) -> list[dict[str, Any]]:
     held = {key: value for key, value in lists.items() if value is not None}
     lists_only = all(isinstance(value, list) for value in held.values())
     if not lists_only or len(set(map(len, held.values()))) != 1:
-        raise BadRecordError("wrong_type", f"'{name}' has lists of different lengths, or what is no list")
+        detail = f"'{name}' has lists of different lengths, or what is no list"
+        raise BadRecordError("wrong_type", detail)
     return [dict(zip(held, turn, strict=True)) for turn in zip(*held.values(), strict=True)]
 
 
