@@ -29,7 +29,8 @@ class Structure(Method):
     Each fault is `report` or `drop`. The reason of a row is its first fault in this order that
     drops it, or else its first one, or `kept`: `unknown_tool`, `no_tools_offered`,
     `arguments_not_json`, `arguments_break_schema`, `schema_invalid`, `result_without_call`,
-    `call_without_result`, `empty_turn`, `broken_thought`, `unopened_thought`, `open_code_fence`.
+    `call_without_result`, `empty_turn`, `broken_thought`, `unopened_thought`,
+    `thought_without_answer`, `open_code_fence`.
 
     Attributes:
         unknown_tool: A call of a tool that the row does not offer.
@@ -44,10 +45,12 @@ class Structure(Method):
         broken_thought: A thought of the assistant that is not closed, or closed or opened twice.
         unopened_thought: A thought that only closes. It is right for models whose prompt ends in
             the opening mark, and wrong for others.
+        thought_without_answer: A turn of the assistant that thinks and then neither says nor calls
+            anything, as where a model reached its limit of tokens.
         open_code_fence: A code block of the assistant that is not closed; thoughts do not count.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     kind: Literal["structure"] = "structure"
     unknown_tool: Action = "report"
@@ -60,6 +63,7 @@ class Structure(Method):
     empty_turn: Action = "report"
     broken_thought: Action = "report"
     unopened_thought: Action = "report"
+    thought_without_answer: Action = "report"
     open_code_fence: Action = "report"
 
     def scorers(self) -> tuple[Scorer, ...]:

@@ -32,6 +32,7 @@ FAULTS = (
     "empty_turn",
     "broken_thought",
     "unopened_thought",
+    "thought_without_answer",
     "open_code_fence",
 )
 _DETAIL_CHARS = 120
@@ -47,7 +48,7 @@ class StructureFaults(Scorer):
     """
 
     table: ClassVar[str] = "structure"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Look at each conversation."""
@@ -117,6 +118,8 @@ def _faults_of_texts(messages: Sequence[Message], media: str | None) -> Iterator
         if _is_empty(message, number, media):
             yield "empty_turn", number, message["role"]
         if message["role"] == "assistant":
+            if _only_thinks(message, number, media) and not _goes_on(messages, number):
+                yield "thought_without_answer", number, "nothing is said after the thought"
             for slug, detail in _faults_of_marks(message):
                 yield slug, number, detail
 
@@ -130,6 +133,22 @@ def _is_empty(message: Message, number: int, media: str | None) -> bool:
     parts = held.pop(PARTS, {})
     # A column of images belongs to some turn of the user, without saying to which.
     return str(number) not in parts and not (held and message["role"] == "user")
+
+
+def _only_thinks(message: Message, number: int, media: str | None) -> bool:
+    """Return whether a turn ends with its thought; one that is not closed is another fault."""
+    content = message["content"]
+    if message.get("tool_calls") or not (content.strip() or message.get("reasoning")):
+        return False
+    said = after_thought(content)
+    if said is None or said.strip():
+        return False
+    return str(number) not in (json.loads(media).get(PARTS, {}) if media else {})
+
+
+def _goes_on(messages: Sequence[Message], number: int) -> bool:
+    """Return whether the assistant speaks in the next turn, too: what it says may stand there."""
+    return number + 1 < len(messages) and messages[number + 1]["role"] == "assistant"
 
 
 def _faults_of_marks(message: Message) -> Iterator[tuple[str, str]]:

@@ -87,7 +87,7 @@ PINNED = {
     "statistics": "98d6729868b0c39a",
     "phrases": "582f337ec51892b0",
     "signature": "35a2b2eb0df1db33",
-    "structure": "5ba05f6181ee3be7",
+    "structure": "8d6c20c38376d085",
     "likelihood": "5692aa80e27d8771",
     "prompt embedding": "ada7f55c9b50cf07",
     "prompt context": "8a6ba6bdc72c7671",

@@ -234,6 +234,21 @@ FAULTY: dict[str, tuple[Record, str, str]] = {
         "unopened_thought",
         "turn 2: </think> is not opened",
     ),
+    "a thought alone": (
+        said("", reasoning_content="Hot."),
+        "thought_without_answer",
+        "turn 2: nothing is said after the thought",
+    ),
+    "a thought in the text, and white space": (
+        said("<think>Hot.</think>\n\n"),
+        "thought_without_answer",
+        "turn 2: nothing is said after the thought",
+    ),
+    "a thought alone before a question": (
+        talk(assistant("", reasoning_content="Hot."), user("Well?"), assistant("31.")),
+        "thought_without_answer",
+        "turn 2: nothing is said after the thought",
+    ),
     "a block that is not closed": (
         said("See:\n```python\n31"),
         "open_code_fence",
@@ -322,7 +337,19 @@ SOUND: dict[str, Record] = {
     "a tool that says nothing": talk(
         assistant(None, call("clock", {}, 1)), result("", 1), assistant("Done.")
     ),
-    "a thought alone": said("", reasoning_content="Hot."),
+    "a thought, and then a call": talk(
+        assistant(None, call("clock", {}, 1), reasoning_content="Which time?")
+    ),
+    "a thought in the text, and then a call": talk(
+        assistant("<think>Which time?</think>", call("clock", {}, 1))
+    ),
+    "a thought, and then an image": said(
+        [{"type": "image_url", "image_url": {"url": PIXEL}}],  # type: ignore[arg-type]
+        reasoning_content="A chart is best.",
+    ),
+    "a thought in a turn of its own": talk(
+        assistant("", reasoning_content="Hot."), assistant("31.")
+    ),
     "an image alone": {
         "messages": [
             user([{"type": "image_url", "image_url": {"url": PIXEL}}]),
