@@ -124,6 +124,15 @@ def test_too_many_bad_rows_stop_the_run_with_quarantine_written(tmp_path: Path) 
     run(tmp_path, Input(path="a.jsonl"), limit=0.3, folder="enough")
 
 
+def test_too_many_bad_rows_name_the_repairs_that_would_do(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+    ends = {"messages": [*turns, turns[0]]}
+    lines(tmp_path / "a.jsonl", [{"messages": turns}, ends, ends, "{"])
+    said = r"mend the input, repair its rows \(`repair: {trailing_user: drop}` 2\) or raise"
+    with pytest.raises(InputError, match=said):
+        run(tmp_path, Input(path="a.jsonl"), limit=0.5)
+
+
 def test_more_bad_rows_than_are_held_in_memory(tmp_path: Path) -> None:
     lines(tmp_path / "a.jsonl", [GOOD[0], *["{"] * 1000])
     _, _, quarantine = run(tmp_path, Input(path="a.jsonl"))

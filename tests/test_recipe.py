@@ -41,6 +41,18 @@ def test_the_seed_reaches_stages_that_state_none() -> None:
         ({"stage": []}, "r.yaml: stage: unknown field. Did you mean 'stages'?"),
         ({"stages": [{"kind": "grap"}]}, "stages[0]: unknown kind 'grap'. Did you mean 'grape'?"),
         ({"stages": [{"kind": "rules", "min_char": 3}]}, "stages[0].min_char: unknown field."),
+        (
+            {"inputs": [{"path": "a.csv", "columns": {"answer": "A"}}]},
+            "inputs[0]: columns: unknown field 'answer'. Did you mean 'response'?",
+        ),
+        (
+            {"inputs": [{"path": "a.csv", "columns": {"questin": "Q"}}]},
+            "inputs[0]: columns: unknown field 'questin'. Did you mean 'question'?",
+        ),
+        (
+            {"inputs": [{"path": "a.csv", "columns": {"xyz": "A"}}]},
+            "inputs[0]: columns: unknown field 'xyz'. Known: instruction, input, response, ",
+        ),
         ({"stages": [{"kind": "random"}]}, "stages[0].budget: missing"),
         ({"stages": [{"kind": "random", "budget": -1}]}, "a share such as '50%'"),
         ({"stages": [{"kind": "grape", "model": "m"}]}, "no model named 'm'"),

@@ -14,7 +14,7 @@ from siftline.contracts.printable import encodable
 from siftline.pipelines.ingestion.detection import EXPECTED, Shapes, head_of
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.readers import read_input
-from siftline.pipelines.ingestion.repair import Notes, remedies
+from siftline.pipelines.ingestion.repair import Notes, remedies, remedy
 from siftline.pipelines.ingestion.rows import BadRow, Record, raw_of
 from siftline.pipelines.ingestion.shapes import Draft, is_shaped, to_drafts
 from siftline.pipelines.ingestion.unused import Unused
@@ -249,9 +249,13 @@ def _check_share(summary: IngestSummary, first: dict[str, Any], limit: float, fo
     if bad <= limit * rows and bad < rows:
         return
     top = ", ".join(f"{slug} {count}" for slug, count in reasons.most_common(3))
+    ways: Counter[str] = Counter()
+    for source in sources:
+        ways.update(source.repairable)
+    mended = ", ".join(f"{remedy(field)} {count}" for field, count in ways.most_common())
     raise InputError(
         f"{bad} of {rows} rows ({bad / rows:.1%}) cannot be used, more than the "
         f"{limit:.1%} of 'max_bad_rows': {top}; the first is row {first['row']} of "
         f"'{first['file']}' ({first['detail']}). See '{folder / 'quarantine.parquet'}', then mend "
-        "the input or raise the limit."
+        f"the input{f', repair its rows ({mended})' if mended else ''} or raise the limit."
     )

@@ -149,8 +149,15 @@ class Input(Config):
             check_address(self.path)
         for field in self.columns:
             if field not in CANONICAL:
-                raise ValueError(f"columns: unknown field '{field}'.{nearest(field, CANONICAL)}")
+                raise ValueError(f"columns: unknown field '{field}'. {_meant(field)}")
         return self
+
+
+def _meant(field: str) -> str:
+    """Return which field a mapping of columns could mean, or all that there are."""
+    if field.removesuffix("s") in ("output", "completion", "answer", "generation", "response"):
+        return "Did you mean 'response'?"
+    return nearest(field, CANONICAL).strip() or f"Known: {', '.join(CANONICAL)}."
 
 
 Place = Path | StoredFile

@@ -19,9 +19,12 @@ def print_result(result: RunResult, out: Console) -> None:
         ("seconds", "right"),
         ("tokens", "right"),
     ):
-        table.add_column(name, justify=justify, no_wrap=name != "dropped")  # type: ignore[arg-type]
+        # A reason is a name to look up: a long one goes on in the next line, and is never cut.
+        wraps = name == "dropped"
+        table.add_column(name, justify=justify, no_wrap=not wraps, overflow="fold")  # type: ignore[arg-type]
     sources = result.ingest.summary.sources.values()
     rows = sum(source.rows for source in sources)
+    used = sum(source.used for source in sources)
     examples = sum(source.examples for source in sources)
     bad: dict[str, int] = {}
     for source in sources:
@@ -46,6 +49,8 @@ def print_result(result: RunResult, out: Console) -> None:
         f"{result.export.rows:,} rows curated; {result.model_calls:,} model calls, "
         f"{result.scored:,} scores computed, {result.cached:,} from the cache."
     )
+    if examples != used:
+        out.print(f"input    {used:,} rows gave {examples:,} examples, one for each response.")
     _print_remarks(result, out)
     folder = shown(result.folder / "curated")
     out.print(
@@ -62,7 +67,9 @@ def _print_remarks(result: RunResult, out: Console) -> None:
         out.print(f"[yellow]warning[/]  {shown(warning)}", soft_wrap=True)
     for stage in result.stages:
         for warning in stage.warnings:
-            out.print(f"[yellow]warning[/]  {shown(stage.folder)}: {shown(warning)}")
+            out.print(
+                f"[yellow]warning[/]  {shown(stage.folder)}: {shown(warning)}", soft_wrap=True
+            )
 
 
 def _kind(result: RunResult) -> str:

@@ -1,0 +1,64 @@
+"""What a run says on a narrow terminal and on its page: names whole, every row accounted for."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from siftline.pipelines.recipe import parse_recipe
+from siftline.pipelines.record import RunRecord
+from siftline.pipelines.run import RunResult, run
+from siftline.reports.page import report_page
+from siftline.result_display import print_result
+
+CALL = {"id": "1", "type": "function", "function": {"name": "clock", "arguments": "{}"}}
+CUT = [
+    {"role": "user", "content": "What time is it?"},
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "user", "content": "Well?"},
+    {"role": "assistant", "content": "Nine."},
+]
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    folder = tmp_path_factory.mktemp("run")
+    rows = [{"messages": CUT}, {"prompt": "Greet.", "responses": ["Hello.", "Good day.", "```\na"]}]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "d.jsonl").write_text(text, encoding="utf-8")
+    recipe = {
+        "name": "r",
+        "inputs": [{"path": "d.jsonl", "source": "s"}],
+        "stages": [{"kind": "structure", "call_without_result": "drop"}],
+    }
+    return run(parse_recipe(recipe, "recipe"), folder, folder / "runs")
+
+
+def printed(result: RunResult, width: int) -> str:
+    out = Console(width=width, record=True, file=io.StringIO())
+    print_result(result, out)
+    return out.export_text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_no_reason_is_cut(result: RunResult, width: int) -> None:
+    text = printed(result, width)
+    assert "…" not in text
+    cells = [line.split("│")[4].strip() for line in text.splitlines() if line.count("│") == 7]
+    assert "call_without_result" in "".join(cells)
+
+
+def test_rows_that_are_several_examples_are_accounted_for(result: RunResult) -> None:
+    assert "2 rows gave 4 examples, one for each response." in printed(result, 80)
+
+
+def test_a_warning_is_one_line_as_a_log_wants_it(result: RunResult) -> None:
+    (warning,) = result.stages[0].warnings
+    assert f"01-structure: {warning}\n" in printed(result, 80)
+
+
+def test_the_page_spells_names_of_the_data_as_they_are(result: RunResult) -> None:
+    page = report_page(RunRecord(result.folder))
+    assert "<th>rows by fault</th>" in page
+    assert "<th>open_code_fence</th>" in page
