@@ -497,7 +497,9 @@ def test_texts_that_are_said_in_turn_may_be_json_of_their_own() -> None:
     assert turns(only({"data": ['{"a": 1}', '{"b": 2}']})) == [(U, '{"a": 1}'), (A, '{"b": 2}')]
     as_json = [json.dumps({"role": U, "content": "q"}), json.dumps({"role": A, "content": "a"})]
     for column in ("messages", "conversations"):
-        assert turns(only({column: as_json})) == [(U, "q"), (A, "a")]
+        with pytest.raises(BadRecordError, match="is a text, expected an object") as refused:
+            only({column: as_json})
+        assert refused.value.reason == "wrong_type"
 
 
 def test_a_text_that_only_begins_like_json_is_a_text() -> None:

@@ -87,7 +87,6 @@ def read_turns(turns: Any, name: str, notes: Notes) -> list[Turn]:
     """
     read: list[Turn] = []
     for turn in listed(turns, name):
-        turn = json_value(turn) if isinstance(turn, str) else turn
         if not isinstance(turn, dict):
             detail = f"a turn of '{name}' is {kind_of(turn)}, expected an object"
             raise BadRecordError("wrong_type", detail)
