@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from siftline.contracts import progress
 from siftline.contracts.errors import DamagedError, RecipeError, RunError, UndigestedError
 from siftline.contracts.printable import encodable
@@ -256,8 +258,18 @@ def read_summary(version: Path) -> Summary:
 
     Raises:
         DamagedError: It is not as it was written.
+        RunError: It was written by a siftline whose reports hold something else.
     """
-    return Summary.model_validate(read_record(version / REPORT))
+    path = version / REPORT
+    found = read_record(path)
+    try:
+        return Summary.model_validate(found)
+    except ValidationError as error:
+        writer = found.get("siftline", "of another release")
+        raise RunError(
+            f"'{path}' was written by another siftline ({writer}); expected a report of this one. "
+            "Run its recipe again: that makes a new version, and the scores are in the cache."
+        ) from error
 
 
 def write_summary(version: Path, summary: Summary) -> None:

@@ -12,7 +12,7 @@ from commands import exit_code
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RecipeError, RunError
 from siftline.contracts.parquet import read_table
-from siftline.contracts.records import states_of
+from siftline.contracts.records import read_record, states_of, write_record
 from siftline.filters.rules import Rules
 from siftline.pipelines.output.again import export_again, find_version
 from siftline.pipelines.output.delivery import layout_of
@@ -121,6 +121,38 @@ def test_folders_that_are_not_written_to(tmp_path: Path, inside: str) -> None:
     with pytest.raises(RecipeError, match="Name another with --to"):
         export_again(done.folder, Layout(), tmp_path / "runs" / "again" / inside)
     assert states_of(tmp_path / "runs") == before
+
+
+def test_the_working_directory_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = curate(tmp_path, PLAIN)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for named in (Path(), tmp_path / "here", Path("..", "here")):
+        with pytest.raises(RecipeError, match="Name a new folder with --to"):
+            export_again(done.folder, Layout(), named)
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_link_to_an_empty_folder_is_followed(tmp_path: Path) -> None:
+    done = curate(tmp_path, PLAIN)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    export_again(done.folder, Layout(), tmp_path / "link")
+    assert states_of(tmp_path / "empty") == states_of(done.folder / "curated")
+
+
+def test_a_run_of_another_siftline_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = curate(tmp_path, PLAIN)
+    report = read_record(done.folder / "report.json")
+    del report["export"]["format"]
+    write_record(done.folder / "report.json", report | {"siftline": "0.0.1"})
+    monkeypatch.chdir(tmp_path)
+    assert exit_code("export", "again", "--to", "new") == 1
+    assert "was written by another siftline (0.0.1)" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_refusal_leaves_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The format `messages`: who reads it, and that what comes out is what went in."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,24 @@ import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from agent_rows import OPENAI, PIXEL, TOOLS, altered, example, examples
+from agent_rows import (
+    OPENAI,
+    PIXEL,
+    TOOLS,
+    altered,
+    assistant,
+    call,
+    example,
+    examples,
+    result,
+)
 from exports import export_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from siftline.contracts.parquet import check_file
+from siftline.pipelines.ingestion.ingest import ingest
+from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.output.formats.known import FormatName
 
 TEXT_ONLY = [name for name in OPENAI if not name.startswith("image")]
@@ -215,3 +228,53 @@ def test_the_same_rows_leave_the_same_bytes(tmp_path: Path, name: FormatName) ->
     for path in first:
         one, two = ((tmp_path / run / "dataset" / path).read_bytes() for run in "ab")
         assert one == two
+
+
+TEXTS = st.sampled_from(["", " ", "x", "<think>\ny\n</think>\n\nz", "null", "[]", '{"a": 1}'])
+NUMBERS = st.sampled_from([0, -0.0, 0.1 + 0.2, 0.7, 2**70, 2**64 - 1, 1e-320, 1e16, None, True])
+ARGUMENTS = st.dictionaries(TEXTS, NUMBERS | TEXTS | st.lists(NUMBERS, max_size=2), max_size=2)
+
+
+@st.composite
+def conversations(draw: Any) -> dict[str, Any]:
+    """A conversation with whatever the format has a place for, some of its texts empty."""
+    asked: Any = f"q{draw(TEXTS)}"
+    if draw(st.booleans()):
+        image = {"type": "image_url", "image_url": {"url": draw(TEXTS)}}
+        asked = [{"type": "text", "text": asked}, image]
+    called = call("f", draw(ARGUMENTS), 1)
+    thought = {"reasoning_content": draw(TEXTS)} if draw(st.booleans()) else {}
+    turns = [
+        {"role": "user", "content": asked, "name": draw(TEXTS)},
+        assistant(draw(TEXTS), called, **thought),
+        result(draw(TEXTS), draw(st.sampled_from([None, 1]))),
+        assistant(draw(TEXTS), weight=draw(st.sampled_from([0, 1]))),
+    ]
+    turns = turns[: draw(st.sampled_from([2, 4]))]
+    images = {"images": ["a.png"]} if draw(st.booleans()) else {}
+    return {"messages": turns, "tools": [{"name": "f", "parameters": draw(ARGUMENTS)}], **images}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(conversations(), min_size=1, max_size=3))
+def test_a_dataset_is_read_again_as_the_rows_that_were_written(rows: list[dict[str, Any]]) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "rows.jsonl").write_text(lines, encoding="utf-8")
+        first = ingested(folder / "rows.jsonl", folder / "first")
+        export_rows(folder, first)
+        (file,) = (folder / "dataset" / "data").iterdir()
+        again = ingested(file, folder / "again")
+    names = ("id", "messages", "tools", "media", "content_hash", "prompt_id")
+    held = [[{name: row[name] for name in names} for row in each] for each in (first, again)]
+    assert held[0] == held[1]
+
+
+def ingested(path: Path, into: Path) -> list[dict[str, Any]]:
+    """Return the examples that a file holds."""
+    into.mkdir()
+    item = Input(path=path.name, source="s")
+    ingest([item], path.parent, into, max_bad_rows=0, max_row_bytes=1 << 20, shard_rows=99)
+    rows: list[dict[str, Any]] = pq.read_table(into / "examples").to_pylist()
+    return rows

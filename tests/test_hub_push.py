@@ -136,6 +136,10 @@ def test_a_hub_that_is_not_there(
     assert "The Hub has not taken 'org/name':" in told(capsys)
 
 
-def test_a_name_that_is_none(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code("export", "pushed", "--to-hub", "a/b/c") == 1
-    assert "The Hub has not taken 'a/b/c':" in told(capsys)
+@pytest.mark.parametrize("name", ["a/b/c", "a b", "", "-a/b", "https://hub.example/a/b"])
+def test_a_name_that_is_none_costs_nothing(
+    finished: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert exit_code("export", "pushed", "--to-hub", name, "--to", "kept") == 2
+    assert f"Got --to-hub '{name}'; expected the name of a dataset on the Hub" in told(capsys)
+    assert not (finished / "kept").exists()

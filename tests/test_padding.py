@@ -39,6 +39,7 @@ BARE = [
         ([(1, "a")], pa.map_(pa.int64(), pa.string()), [(1, "a")]),
         (None, pa.struct([("a", pa.int64())]), None),
         ('{"a": null}', pa.string(), '{"a": null}'),
+        ('{"a": null}', pa.json_(), {"a": None}),
     ],
 )
 def test_padding_of_every_type(value: Any, kind: pa.DataType | None, clean: Any) -> None:

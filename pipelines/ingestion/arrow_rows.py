@@ -18,7 +18,7 @@ from siftline.pipelines.ingestion.rows import (
     shown,
     within,
 )
-from siftline.pipelines.ingestion.values import TOO_DEEP, StoredAsBytes
+from siftline.pipelines.ingestion.values import TOO_DEEP, BadRecordError, StoredAsBytes
 
 # Bounds what rows that share a large value come to: a dictionary stores once what each row holds.
 _BATCH_ROWS = 16
@@ -171,7 +171,14 @@ def _rows(piece: pa.RecordBatch) -> list[dict[str, Any] | BadRow]:
         rows = [_row(piece.slice(index, 1)) for index in range(len(piece))]
     if not cleaners_of(piece.schema):
         return rows
-    return [row if isinstance(row, BadRow) else without_padding(row, piece.schema) for row in rows]
+    return [row if isinstance(row, BadRow) else _cleaned(row, piece.schema) for row in rows]
+
+
+def _cleaned(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any] | BadRow:
+    try:
+        return without_padding(row, schema)
+    except BadRecordError as error:
+        return BadRow(error.reason, str(error), raw_of(row))
 
 
 def _row(piece: pa.RecordBatch) -> dict[str, Any] | BadRow:

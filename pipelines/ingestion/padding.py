@@ -1,7 +1,8 @@
-"""Nulls that a columnar file pads its rows with, and that no row had.
+"""Objects of a columnar file as the data had them: padding goes, and JSON is what it stands for.
 
 All objects of an Arrow column have the same fields, so a call without the argument `city` comes
-back with `city: null`. JSON says what it means: there a null was written by somebody, and stays.
+back with `city: null`. JSON says what it means: there a null was written by somebody, and stays,
+also in a column of the type `arrow.json`, which is how our own datasets hold calls and parts.
 """
 
 import functools
@@ -9,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pyarrow as pa
+
+from siftline.pipelines.ingestion.values import json_value
 
 Clean = Callable[[Any], Any]
 
@@ -19,11 +22,14 @@ _LISTS = (
 
 
 def without_padding(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
-    """Return a row without the nulls inside its objects.
+    """Return a row without the nulls inside its objects, and with the objects of its JSON.
 
     Args:
         row: Of a columnar file, as Python has it.
         schema: Of the file.
+
+    Raises:
+        BadRecordError: `repeated_key`, in some JSON.
     """
     cleaners = cleaners_of(schema)
     return row | {name: clean(row[name]) for name, clean in cleaners if name in row}
@@ -31,13 +37,15 @@ def without_padding(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
 
 @functools.lru_cache(maxsize=64)
 def cleaners_of(schema: pa.Schema) -> tuple[tuple[str, Clean], ...]:
-    """Return what takes the padding out of each column that may have some, by its name."""
+    """Return what makes the values of each column those of the data, by its name."""
     found = ((field.name, _cleaner(field.type)) for field in schema)
     return tuple((name, clean) for name, clean in found if clean)
 
 
 def _cleaner(kind: pa.DataType) -> Clean | None:
-    """Return what takes the padding out of values of a type; None where there can be none."""
+    """Return what makes values of a type those of the data; None where they are."""
+    if isinstance(kind, pa.JsonType):
+        return json_value
     if pa.types.is_struct(kind):
         inner = {field.name: _cleaner(field.type) for field in kind}
         return functools.partial(_clean_object, {k: clean for k, clean in inner.items() if clean})

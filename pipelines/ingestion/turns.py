@@ -175,7 +175,8 @@ def read_turn(turn: dict[str, Any], name: str, notes: Notes) -> list[Turn]:
         content, more = split_calls(content, name)
         calls += more
     thought = _thought(rest) if role == "assistant" else None
-    if content is None and (role == "tool" or calls or thought):
+    silent = content is None or content == []  # a list without parts
+    if silent and (calls or thought or (role == "tool" and content is None)):
         content = ""
     if isinstance(content, dict) and "type" in content:
         content = content if role == "tool" and not is_shown([content]) else [content]

@@ -63,8 +63,14 @@ def check_target(folder: Path, version: Path) -> None:
     """Check that a dataset may be written to a folder.
 
     Raises:
-        RecipeError: It lies in the version, or something is in it.
+        RecipeError: It lies in the version, something is in it, or it is the working directory,
+            which cannot be replaced under the feet of whoever works in it.
     """
+    if folder.resolve() == Path.cwd():
+        raise RecipeError(
+            f"Got the working directory ('{folder}') as the folder; expected another one, which is "
+            "made. Name a new folder with --to."
+        )
     if folder.resolve().is_relative_to(version):
         raise RecipeError(
             f"Got the folder '{folder}', inside the finished version '{version.name}', which never "
@@ -99,7 +105,7 @@ def export_again(version: Path, layout: Layout, folder: Path) -> Summary:
     if not summary.export.rows:
         raise RunError(f"'{version}' has no row; there is nothing to export.")
     corpus, splits = _written(version, summary)
-    with published(folder) as building:
+    with published(folder.resolve()) as building:
         written = write_dataset(corpus, splits, layout, building)
         manifest = manifest_of(written, splits, layout, time.monotonic() - started)
         summary = summary.model_copy(update={"export": manifest})

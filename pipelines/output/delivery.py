@@ -7,7 +7,7 @@ from siftline.contracts.config import Config
 from siftline.pipelines.manifest import ExportManifest, Summary
 from siftline.pipelines.output.again import export_again
 from siftline.pipelines.output.formats.known import FormatName, Layout, ReasoningPlace
-from siftline.pipelines.output.hub import push
+from siftline.pipelines.output.hub import check_repository, push
 from siftline.pipelines.output.trainers.known import guides
 from siftline.pipelines.run_directory import read_summary
 
@@ -59,10 +59,13 @@ def deliver(
         public: Whether a new repository is public.
 
     Raises:
-        RecipeError: The folder is not empty, or inside the version.
+        RecipeError: The folder is not empty, or inside the version; or the Hub can have no such
+            repository.
         RunError: The format cannot hold some rows, or the Hub has not taken the dataset.
         DamagedError: A file of the version is not as it was written.
     """
+    if repository is not None:
+        check_repository(repository)
     if folder is None and repository is not None:
         with tempfile.TemporaryDirectory() as scratch:
             summary = export_again(version, layout, Path(scratch) / "dataset")

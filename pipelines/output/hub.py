@@ -8,13 +8,31 @@ import re
 from pathlib import Path
 from typing import Any
 
-from siftline.contracts.errors import RunError
+from siftline.contracts.errors import RecipeError, RunError
 from siftline.contracts.printable import excerpt
 from siftline.pipelines.manifest import Summary
 
 # What an earlier push may have left: files of another version would be taken for data of this one.
 _REPLACED = ["data/*", "trainers/*", "dataset_info.json", "training_order.json"]
 _TOKEN = re.compile(r"\bhf_\w+")
+
+
+def check_repository(repository: str) -> None:
+    """Check that the Hub can have a repository of that name, before anything is written.
+
+    Raises:
+        RecipeError: It cannot.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(repository)
+    except HFValidationError as error:
+        raise RecipeError(
+            f"Got --to-hub '{repository}'; expected the name of a dataset on the Hub, such as "
+            f"'organisation/name': {_reason(error)}"
+        ) from error
 
 
 def push(folder: Path, repository: str, summary: Summary, *, public: bool) -> str:

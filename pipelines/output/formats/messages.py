@@ -113,13 +113,21 @@ def _field(turns: pa.StructArray, field: pa.Field, ends: Ints, media: Sequence[A
         calls = [json.loads(text) if text else None for text in values.to_pylist()]
         return _json_lists(calls, _called)
     if field.type == _JSONS:
-        return _json_lists(_in_parts(values, ends, media), _readable)
+        return _json_lists(_in_parts(turns, ends, media), _readable)
     return values
 
 
-def _in_parts(contents: pa.Array, ends: Ints, media: Sequence[Any]) -> list[list[Any]]:
-    """Return [turns] each content as a list of parts; a text is one of them."""
-    parts = [[{"type": "text", "text": text}] if text else [] for text in contents.to_pylist()]
+def _in_parts(turns: pa.StructArray, ends: Ints, media: Sequence[Any]) -> list[list[Any]]:
+    """Return [turns] each content as a list of parts; a text is one of them.
+
+    A turn that calls and says nothing has none, since templates ask whether it says something.
+    """
+    contents = pc.struct_field(turns, "content").to_pylist()
+    calling = pc.struct_field(turns, "tool_calls").is_valid().to_pylist()
+    parts = [
+        [{"type": "text", "text": text}] if text or not calls else []
+        for text, calls in zip(contents, calling, strict=True)
+    ]
     for row, held in enumerate(media):
         start = int(ends[row - 1]) if row else 0
         for turn, given in held.get(PARTS, {}).items():
