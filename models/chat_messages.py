@@ -24,7 +24,7 @@ class ChatOptions(NamedTuple):
     """How the recipe wants turns to reach the model's chat template.
 
     Attributes:
-        system: `merge` puts a system turn into the user's turn behind it, a blank line between.
+        system: `merge` puts system turns into the user's turn behind them, blank lines between.
         reasoning: `inline` puts a thought before the content, as a `<think>` block.
     """
 
@@ -151,12 +151,13 @@ def _with_text(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _merged(messages: Sequence[Message]) -> list[Message]:
-    """Put each system turn into the user's turn behind it; one without such a turn stays."""
+    """Put system turns into the user's turn behind them; those without such a turn stay."""
     made: list[Message] = []
     for turn in messages:
-        before = made[-1] if made else None
-        if before is not None and before["role"] == "system" and turn["role"] == "user":
-            made[-1] = {**turn, "content": f"{before['content']}\n\n{turn['content']}"}
-        else:
-            made.append(turn)
+        systems = []
+        while turn["role"] == "user" and made and made[-1]["role"] == "system":
+            systems.append(made.pop()["content"])
+        said = [text for text in systems[::-1] if text.strip()]  # an empty one says nothing
+        content = "\n\n".join([*said, turn["content"]])
+        made.append({**turn, "content": content} if systems else turn)
     return made

@@ -90,6 +90,29 @@ def test_a_system_turn_without_a_user_behind_it_stays() -> None:
     assert [turn["role"] for turn in alone] == ["system", "assistant"]
 
 
+def test_system_turns_are_merged_in_their_order_wherever_a_user_follows() -> None:
+    def turn(role: str, content: str) -> Message:
+        return Message(role=role, content=content)
+
+    given = [
+        *(turn("system", text) for text in ("Be brief.", "", "Be kind.")),
+        turn("user", "Why?"),
+        turn("assistant", "So."),
+        turn("system", " "),
+        turn("user", "How?"),
+        turn("system", "Now think."),
+        turn("assistant", "Thus."),
+    ]
+    made = template_messages(given, (), CallForm(), ChatOptions(system="merge"))
+    assert [(each["role"], each["content"]) for each in made] == [
+        ("user", "Be brief.\n\nBe kind.\n\nWhy?"),
+        ("assistant", "So."),
+        ("user", "How?"),
+        ("system", "Now think."),
+        ("assistant", "Thus."),
+    ]
+
+
 def test_servers_get_arguments_as_text_and_no_thoughts() -> None:
     (_, called) = server_messages(turns_of("reasons_and_calls"), ChatOptions())
     assert called.keys() == {"role", "content", "tool_calls"}

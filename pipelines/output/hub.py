@@ -24,7 +24,7 @@ def check_repository(repository: str) -> None:
         RecipeError: It cannot.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(repository)
