@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from agent_rows import CLOCK, TOOLS, agent_table
 
+from siftline.contracts.examples import Message
 from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.models.chat_messages import (
     CallForm,
