@@ -6,6 +6,7 @@ have a syntax of their own write keys and values one after the other, some in an
 """
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -19,9 +20,13 @@ def squeezed(text: str) -> str:
     return "".join(text.split())
 
 
+# Of one rendered text many questions are asked, each of which would read all of it.
+_squeezed_whole = functools.lru_cache(maxsize=4)(squeezed)
+
+
 def holds_text(rendered: str, text: str) -> bool:
     """Return whether a rendered text holds a text, white space apart, as it is or as JSON."""
-    there = squeezed(rendered)
+    there = _squeezed_whole(rendered)
     return any(squeezed(each) in there for each in _spellings(text))
 
 
@@ -35,6 +40,9 @@ def holds_call(rendered: str, call: dict[str, Any]) -> bool:
         return False
     if isinstance(arguments, str):  # what was no JSON
         return holds_text(rendered, arguments)
+    # As most templates write them: no object of a long conversation has to be parsed.
+    if any(text in rendered for text in _json_of(arguments)):
+        return True
     if any(value == arguments for value in objects_in(rendered)):
         return True
     return repr(arguments) not in rendered and _in_any_order(rendered, list(leaves_of(arguments)))
@@ -43,7 +51,7 @@ def holds_call(rendered: str, call: dict[str, Any]) -> bool:
 def holds_calls(rendered: str, calls: Sequence[dict[str, Any]]) -> bool:
     """Return whether a rendered text holds all calls, each name as often as it is called."""
     names = [squeezed(call["function"]["name"]) for call in calls]
-    there = squeezed(rendered)
+    there = _squeezed_whole(rendered)
     often = all(there.count(name) >= names.count(name) for name in names)
     return often and all(holds_call(rendered, call) for call in calls)
 
@@ -87,7 +95,7 @@ def objects_in(text: str) -> Iterator[Any]:
 
 def in_order(text: str, parts: Sequence[str]) -> bool:
     """Return whether a rendered text holds some texts one after the other."""
-    there, place = squeezed(text), 0
+    there, place = _squeezed_whole(text), 0
     for part in parts:
         found = [
             start + len(squeezed(each))
@@ -101,11 +109,15 @@ def in_order(text: str, parts: Sequence[str]) -> bool:
 
 
 def _in_any_order(text: str, parts: Sequence[str]) -> bool:
-    there = squeezed(text)
+    there = _squeezed_whole(text)
     return all(
         any(there.count(squeezed(each)) >= parts.count(part) for each in _spellings(part))
         for part in parts
     )
+
+
+def _json_of(value: Any) -> tuple[str, ...]:
+    return tuple(json.dumps(value, ensure_ascii=way) for way in (False, True))
 
 
 def _spellings(text: str) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
-from typing import Never
+import json
+from typing import Any, Never
 
 import jinja2
 import pytest
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
+from siftline.models import rendered_parts
 from siftline.models.chat_messages import (
     AS_GIVEN,
     CALL_FORMS,
@@ -202,3 +204,16 @@ def test_a_message_cannot_pretend_to_be_several(turns: tuple[str, ...]) -> None:
 def test_a_model_without_a_template_is_an_error_of_the_recipe_not_of_the_row() -> None:
     with pytest.raises(ModelError, match="use template 'plain'"):
         render(talk("u Hi", "a Hello"), "chat", ToyLanguageModel())
+
+
+def test_a_call_that_stands_there_as_json_is_found_without_parsing_the_conversation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def parses(text: str) -> Any:
+        raise AssertionError("a long conversation holds very many objects")
+
+    monkeypatch.setattr(rendered_parts, "objects_in", parses)
+    call = {"function": {"name": "f", "arguments": {"é": [1, None, {"a": "x y"}]}}}
+    for ascii_only in (False, True):
+        written = json.dumps(call["function"], ensure_ascii=ascii_only)
+        assert rendered_parts.holds_calls('{"b": {}}\n' * 3 + written, [call])
