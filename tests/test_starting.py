@@ -133,6 +133,16 @@ def test_what_cannot_begin_is_one_sentence_and_leaves_nothing(
     assert not Path("recipe.yaml").exists()
 
 
+def test_a_file_that_must_be_told_more_says_how_to_begin(siftline: Run) -> None:
+    Path("told.csv").write_text("Frage;Antwort\nWo?;Hier.\n", encoding="utf-8")
+    Path("plain.csv").write_text("question,answer\nWhere?,Here.\n", encoding="utf-8")
+    code, printed = siftline("init", "plain.csv", "told.csv")
+    assert code == 1
+    assert 'State `delimiter: ";"`' in printed
+    assert "leave the file out here, and write it into the recipe by hand" in printed
+    assert not Path("recipe.yaml").exists()
+
+
 def test_a_template_without_its_example_is_no_recipe(
     siftline: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """What `siftline run` prints."""
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -10,7 +11,9 @@ from siftline.terminal import shown
 
 def print_result(result: RunResult, out: Console) -> None:
     """Print what a run has done: the stages, what was spent, and where things are."""
-    table = Table(title=shown(f"{result.recipe} {result.version}"), title_justify="left")
+    # Without vertical rules most reasons fit into a line of 80 characters.
+    title = shown(f"{result.recipe} {result.version}")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True)
     for name, justify in (
         ("stage", "left"),
         ("rows in", "right"),

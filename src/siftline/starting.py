@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from siftline.contracts.errors import RecipeError
+from siftline.contracts.errors import InputError, RecipeError
 from siftline.contracts.printable import encodable
 from siftline.pipelines.ingestion.detection import head_of, shape_of
 from siftline.pipelines.ingestion.inputs import Input
@@ -49,10 +49,26 @@ def write_recipe(recipe: Path, files: Sequence[str]) -> list[Input]:
     """
     _check_free(recipe)
     folder = recipe.resolve().parent
-    inputs = _named([_input(name, folder) for name in files])
+    inputs = _named([_told(name, folder) for name in files])
     text = "".join(f"  - {_flow(item)}\n" for item in inputs)
     _write(recipe, _with_inputs(_shipped("recipe-template.yaml"), text))
     return inputs
+
+
+def _told(name: str, folder: Path) -> Input:
+    """Return a file as an input, or say how to begin without it.
+
+    Raises:
+        RecipeError: As for :func:`write_recipe`.
+        InputError: Likewise, with what to do here, where no recipe is there to state anything in.
+    """
+    try:
+        return _input(name, folder)
+    except InputError as error:
+        raise InputError(
+            f"{error} No recipe was written: leave the file out here, and write it into the "
+            "recipe by hand."
+        ) from error
 
 
 def _input(name: str, folder: Path) -> Input:
