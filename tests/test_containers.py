@@ -322,4 +322,29 @@ def test_bytes_that_are_no_text_cost_their_row(tmp_path: Path) -> None:
     pq.write_table(pa.table({"question": ["q"] * 3, "answer": column}), tmp_path / "a.parquet")
     options: dict[str, Any] = {"max_bad_rows": 0.5, "max_row_bytes": 1 << 20, "shard_rows": 9}
     summary = ingest([Input(path="a.parquet")], tmp_path, tmp_path, **options)
-    assert summary.sources["a"].quarantined == {"wrong_type": 1}
+    assert summary.sources["a"].quarantined == {"invalid_utf8": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "suffix"),
+    [
+        ("prompt,completion\nq,a\n", ".csv"),
+        ('"question";"answer"\r\nq;a\r\n', ".csv"),
+        ("instruction\tinput\toutput\nq\t\ta\n", ".tsv"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_csv_under_the_name_of_json_is_named(
+    tmp_path: Path, text: str, suffix: str, name: str
+) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="")
+    with pytest.raises(InputError, match=f"it is CSV, though .* Name it '{suffix}'"):
+        values(tmp_path / name)
+
+
+def test_rows_that_are_arrays_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('["q", "a"]\n["r", "b"]\n', encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"its rows are arrays, such as .* Write each row as an obj"
+    ):
+        values(tmp_path / "a.jsonl")

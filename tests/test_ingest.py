@@ -283,7 +283,7 @@ def test_a_file_without_rows_among_others_is_said_and_counted(
         "examples": 14,
     }
     assert set(examples["file"].to_pylist()) == {"a.jsonl", "c.jsonl"}
-    assert f"'{name}', of the 3 files of '[abc].*', have no row" in caplog.text
+    assert f"'{name}', of the 3 files of '[abc].*', has no row" in caplog.text
     for other in ("a.jsonl", "c.jsonl"):
         (tmp_path / other).write_text(" \n", encoding="utf-8")
     with pytest.raises(InputError, match=r"'\[abc\]\.\*' holds no row"):

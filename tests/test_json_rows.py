@@ -17,7 +17,7 @@ LIMIT = 1 << 20
 
 def read(data: bytes | str, limit: int = LIMIT) -> list[dict[str, Any] | BadRow]:
     raw = data.encode() if isinstance(data, str) else data
-    return list(read_json(lambda: io.BytesIO(raw), limit))
+    return list(read_json(lambda: io.BytesIO(raw), limit, is_row=lambda row: False))
 
 
 def reasons(rows: list[dict[str, Any] | BadRow]) -> list[str | None]:
@@ -187,3 +187,13 @@ def test_a_key_that_stands_twice_among_very_many_is_named() -> None:
     (row,) = read_json(lambda: io.BytesIO(f'{{{pairs}, "7": 2}}'.encode()), 1 << 20)
     assert isinstance(row, BadRow)
     assert (row.reason, "'7'" in row.detail) == ("repeated_key", True)
+
+
+@pytest.mark.parametrize("text", ['[{"a": 1}', '[{"a": 1},', '[{"a": 1}, \n', '{"data": [{"a": 1}'])
+def test_an_array_that_was_cut_between_two_rows_says_so(text: str) -> None:
+    *rows, bad = read_json(lambda: io.BytesIO(text.encode()), LIMIT, is_row=lambda row: "a" in row)
+    assert isinstance(bad, BadRow)
+    assert bad.reason == "invalid_json"
+    if text.startswith("["):
+        assert rows == [{"a": 1}]
+        assert bad.detail == "the array ends without its closing bracket"

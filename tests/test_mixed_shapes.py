@@ -107,3 +107,29 @@ def test_the_columns_that_are_named_are_read(tmp_path: Path) -> None:
     columns = {"instruction": "Instruction", "input": "Input", "response": "Output"}
     row = {"Instruction": "q", "Input": "x", "Output": "a"}
     assert read(tmp_path, [row], columns=columns).sources["s"].examples == 1
+
+
+def test_a_row_without_an_answer_says_so_whatever_the_others_are(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [CHAT, {"instruction": "q", "output": None}, {}, {"prompt": None}]
+    source = read(tmp_path, rows).sources["s"]
+    assert source.quarantined == {"missing_field": 3}
+    details = pq.read_table(tmp_path / "quarantine.parquet")["detail"].to_pylist()
+    assert details[0].startswith("no 'response' or 'output'; got the columns 'instruction', exp")
+    for detail in details[1:]:
+        assert detail.startswith("no 'messages'; got no column that holds something, expected ")
+
+
+def test_a_file_without_any_answer_says_so() -> None:
+    with pytest.raises(InputError, match=r"has no response in its first 2 rows: .* 'output'"):
+        shapes(*[{"instruction": "q", "output": None}] * 2)
+
+
+@pytest.mark.parametrize("marks", [(True, False), (1, 0), (0.5, 0.25)])
+def test_marks_of_what_was_chosen_are_no_pair(marks: tuple[Any, Any]) -> None:
+    judged = {**ALPACA, **dict(zip(("chosen", "rejected"), marks, strict=True))}
+    told = shapes(ALPACA)
+    assert told.of(judged) == "alpaca"
+    assert told.of({"question": "q", "chosen": "a", "rejected": "b"}) == "preference"
+    assert (
+        told.of({"question": "q", "answer": "a", "chosen": 1, "rejected": 0}) == "question_answer"
+    )

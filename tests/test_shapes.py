@@ -512,3 +512,54 @@ def test_a_passage_or_system_turn_of_nothing_is_none(nothing: Any) -> None:
     for name in ("input", "context", "system"):
         row = {"instruction": "q", name: nothing, "output": "a"}
         assert turns(only(row)) == [(U, "q"), (A, "a")]
+
+
+def test_several_responses_may_come_as_json() -> None:
+    for answers in ('["a", "b"]', '[{"text": "a"}, {"text": "b"}]', '{"text": ["a", "b"]}'):
+        found = drafts({"question": "q", "answers": answers})
+        assert [draft.messages[-1]["content"] for draft in found] == ["a", "b"]
+    for text in ("[1] a", '{"a": 1}', "[]", "[citation needed]"):
+        assert turns(only({"question": "q", "answers": text}))[-1] == (A, text)
+    assert turns(only({"question": "q", "answer": '["a", "b"]'}))[-1] == (A, '["a", "b"]')
+    for printed in ("['a', 'b']", "{'text': ['a'], 'answer_start': [1]}"):
+        assert "Python's own notation" in refused({"question": "q", "answers": printed})[1]
+
+
+def test_a_mark_of_what_is_missing_is_no_thought() -> None:
+    row = {"question": "q", "answer": "a", "reasoning_content": "nan", "thinking": "t"}
+    (draft,), noted_ = noted(row)
+    assert draft.messages[-1].get("reasoning") == "t"
+    assert noted_ == ["skipped missing_marker"]
+
+
+@pytest.mark.parametrize("role", [S, U, A, T])
+def test_bytes_that_are_no_text_say_so_in_every_place(role: str) -> None:
+    bad = b"\xff"
+    assert refused({"messages": [{"role": role, "content": bad}]})[0] == "invalid_utf8"
+    for row in ({"prompt": bad, "completion": "a"}, {"prompt": "q", "completion": bad}):
+        assert refused(row)[0] == "invalid_utf8"
+
+
+def test_a_conversation_of_no_turn_says_so() -> None:
+    assert refused({"messages": []}) == ("no_assistant_turn", "there is no turn")
+
+
+def test_thoughts_beside_responses_keep_their_places() -> None:
+    for responses in ([None, "a", "b"], [{"text": None}, {"text": "a"}, "b"]):
+        row = {"prompt": "q", "responses": responses, "reasoning": ["s", "t", None]}
+        found = drafts(row)
+        assert [draft.messages[-1]["content"] for draft in found] == ["a", "b"]
+        assert [draft.messages[-1].get("reasoning") for draft in found] == ["t", None]
+
+
+@pytest.mark.parametrize("value", [[], [1, 2], [{"title": "t"}], [["a"]], [None], "a", {"a": 1}])
+def test_data_that_no_turns_can_be_is_no_conversation(value: Any) -> None:
+    assert detect({"data": value}, {}) is None
+
+
+def test_a_turn_by_nobody_says_what_it_has() -> None:
+    detail = refused({"messages": [{"speaker": U, "text": "q"}]})[1]
+    assert (
+        detail
+        == "a turn of 'messages' has no role; got 'speaker', 'text', expected 'role' or 'from'"
+    )

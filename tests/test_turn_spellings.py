@@ -358,3 +358,12 @@ def test_a_number_that_weighs_nothing_is_kept_aside(weight: float) -> None:
     draft = only(answered({"role": A, "content": "a", "weight": weight}))
     assert "weight" not in draft.messages[-1]
     assert "turn_weight" in held(draft)
+
+
+def test_a_number_that_no_json_has_is_no_text_in_arguments() -> None:
+    not_json = '{"a": NaN, "b": -Infinity}'
+    for arguments in (not_json, {"a": float("nan"), "b": float("-inf")}):
+        ((call,)) = calls(
+            {"role": A, "content": "", "tool_calls": [{"name": "f", "args": arguments}]}
+        )
+        assert call["function"]["arguments"] == not_json

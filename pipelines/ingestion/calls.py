@@ -1,9 +1,18 @@
 """Tool calls and tools, from all their spellings to one: OpenAI's, with arguments as objects."""
 
+import json
 import re
 from typing import Any
 
-from siftline.pipelines.ingestion.values import JSON, BadRecordError, json_value, kind_of, plain
+from siftline.pipelines.ingestion.values import (
+    JSON,
+    BadRecordError,
+    as_json,
+    json_value,
+    kind_of,
+    parsed,
+    plain,
+)
 
 _ARGUMENTS = ("arguments", "parameters", "args", "input")
 _TAG = re.compile(r"</?tool_call>")
@@ -22,9 +31,19 @@ def read_calls(value: Any) -> list[dict[str, Any]]:
     Raises:
         BadRecordError: It is none of these.
     """
-    value = json_value(value)
+    value = _found(value)
     calls = value if isinstance(value, list) else [] if value is None else [value]
-    return [_call(json_value(call) if isinstance(call, str) else call) for call in calls]
+    return [_call(_found(call)) for call in calls]
+
+
+def _found(value: Any) -> Any:
+    """Return what a text is the JSON of, and anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return parsed(value)
+    except (ValueError, RecursionError):
+        return value
 
 
 def split_calls(value: Any, name: str) -> tuple[str, list[dict[str, Any]]]:
@@ -65,7 +84,7 @@ def _values(text: str, start: int) -> list[Any] | None:
         values += value if isinstance(value, list) else [value]
         while start < len(text) and (text[start].isspace() or text[start] == ";"):
             start += 1
-    return [plain(value) for value in values]
+    return values
 
 
 def _is_call(value: Any) -> bool:
@@ -74,7 +93,7 @@ def _is_call(value: Any) -> bool:
 
 def is_list_of_calls(text: str) -> bool:
     """Return whether a text is the JSON of calls, each with its name and arguments."""
-    value = json_value(text) if text.lstrip().startswith("[") else None
+    value = as_json(text) if text.lstrip().startswith("[") else None
     return (
         isinstance(value, list)
         and bool(value)
@@ -87,7 +106,7 @@ def _call(call: Any) -> dict[str, Any]:
         raise BadRecordError("wrong_type", f"a tool call is {kind_of(call)}, expected an object")
     inner = call.get("function")
     if isinstance(inner, str) and inner.lstrip().startswith("{"):
-        inner = json_value(inner)
+        inner = _found(inner)
     function = inner if isinstance(inner, dict) else call
     name = inner if isinstance(inner, str) else function.get("name")
     if not isinstance(name, str):
@@ -102,8 +121,14 @@ def _arguments(value: Any) -> Any:
     """Return arguments as an object; what is none stays as it is, to be found later."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return {}
-    found = json_value(value) if isinstance(value, str) else value
-    return found if isinstance(found, dict) else value
+    found = _found(value)
+    if not isinstance(found, dict):
+        return plain(value)
+    try:
+        json.dumps(found, allow_nan=False, default=str)
+    except ValueError:  # NaN, which no JSON has: a text of it would be another value
+        return value if isinstance(value, str) else json.dumps(found, default=str)
+    return plain(found)
 
 
 def take_tools(fields: dict[str, Any]) -> list[Any]:

@@ -1,5 +1,6 @@
 """The responses of a record: one text, a conversation, or a list of candidates for one prompt."""
 
+import re
 from typing import Any, NamedTuple
 
 from siftline.pipelines.ingestion.calls import is_list_of_calls, read_calls
@@ -13,7 +14,10 @@ from siftline.pipelines.ingestion.turns import (
     said,
 )
 from siftline.pipelines.ingestion.values import (
+    PRINTED,
     BadRecordError,
+    as_json,
+    is_missing,
     json_text,
     plain,
     take_first,
@@ -23,6 +27,7 @@ from siftline.pipelines.ingestion.values import (
 ORIGINS = ("origin", "generator", "model", "model_name")
 _MANY = ("responses", "outputs", "completions", "answers", "generations")
 _TEXTS = ("text", "content", "response", "output", "completion", "answer", "generation", "value")
+_PRINTED = re.compile(r"\s*(?:\{\s*'text'\s*:.*\}|\[\s*'.*'\s*\])\s*\Z", re.DOTALL)
 _THOUGHTS = frozenset(THOUGHTS)
 # Lists beside a list of responses, with one entry for each: what a single one is called.
 _BESIDE = {
@@ -76,14 +81,39 @@ def take_responses(fields: dict[str, Any], names: tuple[str, ...], notes: Notes)
                 del fields[other]
     value = fields.pop(name)
     if isinstance(value, str):
-        return _thought_of([_one_text(value, fields)], fields)
+        value = _spelt_out(value, name, fields)
+    if isinstance(value, str):
+        return _thought_of([_one_text(value, fields)], fields, notes)
+    if isinstance(value, list):
+        _leave_out_thoughts(value, fields)
     beside = _beside(value, fields) if name in _MANY else []
     candidates = read_responses(value, name, notes, beside)
-    return _thought_of(candidates, fields)
+    return _thought_of(candidates, fields, notes)
 
 
 def _is_filled(value: Any) -> bool:
     return bool(value.strip()) if isinstance(value, str) else value not in (None, [], {})
+
+
+def _spelt_out(text: str, name: str, fields: dict[str, Any]) -> Any:
+    """Return the list of responses that a text is the JSON of, in a column of several.
+
+    Raises:
+        BadRecordError: It is such a list as Python prints it.
+    """
+    if name not in _MANY or text.lstrip()[:1] not in ("[", "{"):
+        return text
+    if _PRINTED.match(text):
+        raise BadRecordError("wrong_type", PRINTED.format(name=name))
+    found = as_json(text)
+    if isinstance(found, dict):
+        return found if isinstance(found.get("text"), list) else text
+    if not isinstance(found, list) or (fields.get("tools") and is_list_of_calls(text)):
+        return text
+    is_list = all(
+        isinstance(each, str) or (isinstance(each, dict) and _held(each)) for each in found
+    )
+    return found if found and is_list else text
 
 
 def _one_text(text: str, fields: dict[str, Any]) -> Candidate:
@@ -108,24 +138,43 @@ def _beside(value: Any, fields: dict[str, Any]) -> list[dict[str, Any]]:
     return beside
 
 
-def _thought_of(candidates: list[Candidate], fields: dict[str, Any]) -> list[Candidate]:
+def _leave_out_thoughts(responses: list[Any], fields: dict[str, Any]) -> None:
+    """Take the thoughts of responses that are null, which are left out, from their lists."""
+    for name in THOUGHTS:
+        thoughts = fields.get(name)
+        if isinstance(thoughts, list) and len(thoughts) == len(responses):
+            pairs = zip(responses, thoughts, strict=True)
+            fields[name] = [thought for entry, thought in pairs if not _is_null(entry)]
+
+
+def _thought_of(
+    candidates: list[Candidate], fields: dict[str, Any], notes: Notes
+) -> list[Candidate]:
     """Give the response the thought that stands in a column of its own."""
     if _THOUGHTS.isdisjoint(fields):
         return candidates
     for name in THOUGHTS:
         value = fields.get(name)
-        thoughts = [value] if isinstance(value, str) else value
-        if not isinstance(thoughts, list) or len(thoughts) != len(candidates):
-            continue
-        if not all(thought is None or isinstance(thought, str) for thought in thoughts):
-            continue
-        if any(candidate.turns[-1].message.get("reasoning") for candidate in candidates):
+        thoughts: Any = [value] if isinstance(value, str) else value
+        if not _are_thoughts(thoughts, candidates):
             continue
         del fields[name]
         for candidate, thought in zip(candidates, thoughts, strict=True):
-            if unless_blank(thought):
+            if is_missing(thought):
+                notes.skipped.append("missing_marker")
+            elif unless_blank(thought):
                 candidate.turns[-1].message["reasoning"] = thought
     return candidates
+
+
+def _are_thoughts(value: Any, candidates: list[Candidate]) -> bool:
+    """Return whether a column holds a thought, or nothing, for each response, and none has one."""
+    return (
+        isinstance(value, list)
+        and len(value) == len(candidates)
+        and all(thought is None or isinstance(thought, str) for thought in value)
+        and not any(each.turns[-1].message.get("reasoning") for each in candidates)
+    )
 
 
 def read_responses(
@@ -170,7 +219,7 @@ def _entries(
 ) -> list[Candidate]:
     candidates: list[Candidate] = []
     for place, entry in enumerate(value):
-        if entry is None or (isinstance(entry, dict) and not _held(entry)):
+        if _is_null(entry):
             continue
         candidate = _entry(entry, name, notes)
         metadata = {**(beside[place] if beside else {}), **candidate.metadata}
@@ -180,6 +229,10 @@ def _entries(
         raise BadRecordError("missing_field", f"no text in '{name}'")
     notes.skipped += ["null_response"] * (len(value) - len(candidates))
     return candidates
+
+
+def _is_null(entry: Any) -> bool:
+    return entry is None or (isinstance(entry, dict) and not _held(entry))
 
 
 def _held(entry: dict[str, Any]) -> bool:
@@ -204,7 +257,7 @@ def _entry(entry: Any, name: str, notes: Notes) -> Candidate:
         )
     turn = said("assistant", notes.text_of(rest.pop(key), f"{name}[].{key}"))
     origin = take_first(rest, ORIGINS)
-    (candidate,) = _thought_of([Candidate([turn], origin)], rest)
+    (candidate,) = _thought_of([Candidate([turn], origin)], rest, notes)
     return candidate._replace(metadata={key: plain(value) for key, value in rest.items()})
 
 

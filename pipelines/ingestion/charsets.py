@@ -8,6 +8,7 @@ import io
 import re
 from typing import IO
 
+from siftline.contracts.printable import excerpt
 from siftline.pipelines.ingestion import signatures
 from siftline.pipelines.ingestion.rows import BrokenFileError
 
@@ -42,7 +43,9 @@ def charset(name: str) -> str:
     except (LookupError, UnicodeError, ValueError, TypeError):
         known = False
     if not known:
-        raise ValueError(f"encoding: unknown encoding '{name}'; expected one such as 'cp1252'.")
+        raise ValueError(
+            f"encoding: unknown encoding '{excerpt(name, 40)}'; expected one such as 'cp1252'."
+        )
     return UTF8 if found == "utf-8-sig" else found
 
 

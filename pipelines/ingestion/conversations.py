@@ -67,6 +67,16 @@ def _are_turns(texts: list[str]) -> bool:
     return all(isinstance(turn, dict) and not turn.keys().isdisjoint(SPEAKERS) for turn in found)
 
 
+def may_be_turns(value: Any) -> bool:
+    """Return whether a value is a list of texts, of pairs, or of turns."""
+    if not isinstance(value, list) or not value:
+        return False
+    first = value[0]
+    if isinstance(first, dict):
+        return not first.keys().isdisjoint(SPEAKERS) or _keys_of_pair(first) is not None
+    return isinstance(first, str) or _is_said_pair(first)
+
+
 def _alternating(texts: list[str]) -> list[Turn]:
     """Read texts that the user and the assistant say in turn, as UltraChat has them."""
     return [said(_SIDES[place % 2], text) for place, text in enumerate(texts)]

@@ -10,7 +10,7 @@ from siftline.contracts.errors import InputError
 from siftline.contracts.printable import excerpt
 from siftline.pipelines.ingestion.inputs import CANONICAL, Input
 from siftline.pipelines.ingestion.rows import BadRow, Record, json_of
-from siftline.pipelines.ingestion.shapes import detect, is_shaped
+from siftline.pipelines.ingestion.shapes import detect, is_shaped, unanswered
 from siftline.pipelines.ingestion.single_turns import RESPONSES
 
 EXPECTED = (
@@ -62,14 +62,17 @@ class Shapes:
         self.usual = shape_of(head, item, name)
         self._stated, self._columns = item.format != "auto", item.columns
         self._prompt = item.columns.get("prompt", "prompt")
+        self._told_by_values = ("data", item.columns.get("chosen", "chosen"))
         self._known: dict[tuple[str, ...], str] = {}
 
     def of(self, row: dict[str, Any]) -> str:
         """Return a row's shape; the usual one where it has none."""
         if self._stated:
             return self.usual
-        if isinstance(row.get(self._prompt), dict) or row.get("data") is not None:
-            return self._look(row)  # only the values tell it
+        if isinstance(row.get(self._prompt), dict) or any(
+            row.get(column) is not None for column in self._told_by_values
+        ):
+            return self._look(row)
         names = tuple([name for name, value in row.items() if value is not None])
         shape = self._known.get(names)
         if shape is None:
@@ -81,7 +84,7 @@ class Shapes:
     def _look(self, row: dict[str, Any]) -> str:
         if is_shaped(row, self.usual, self._columns):
             return self.usual
-        return detect(row, self._columns) or self.usual
+        return detect(row, self._columns) or unanswered(row, self._columns) or self.usual
 
 
 def shape_of(head: list[Record], item: Input, name: str) -> str:
@@ -110,9 +113,14 @@ def shape_of(head: list[Record], item: Input, name: str) -> str:
             f"row 1 ({excerpt(first.detail)}). Mend the file, or take it out of the recipe."
         )
     columns = excerpt(", ".join(f"'{key}'" for key in first))
+    if all(unanswered(row, item.columns) for row in rows):
+        raise InputError(
+            f"'{name}' has no response in its first {len(head)} rows: of the columns {columns}, "
+            "the one for it is empty. Fill it, or name another in 'columns'."
+        )
+    got = f"the columns {columns}" if columns else "no column"
     raise InputError(
-        f"'{name}' has no shape that is known: got the columns {columns}; expected {EXPECTED}. "
-        f"{_remedy(first)}"
+        f"'{name}' has no shape that is known: got {got}; expected {EXPECTED}. {_remedy(first)}"
     )
 
 

@@ -151,9 +151,10 @@ def _check_rows(item: Input, files: Sequence[tuple[str, int]]) -> None:
         )
     if empty:
         more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
+        have = "have" if more else "has"
         progress.warn(
             f"'{encodable(empty[0])}'{more}, of the {len(files):,} files of "
-            f"'{encodable(item.path or '')}', have no row; the others are read."
+            f"'{encodable(item.path or '')}', {have} no row; the others are read."
         )
 
 
@@ -195,7 +196,8 @@ def _outcome(
         detail = str(error)
         if error.reason == "missing_field" and not is_shaped(value, shape, item.columns):
             columns = ", ".join(f"'{key}'" for key, held in value.items() if held is not None)
-            detail += f"; got the columns {columns}, expected {EXPECTED}"
+            got = f"got the columns {columns}" if columns else "got no column that holds something"
+            detail += f"; {got}, expected {EXPECTED}"
         return BadRow(error.reason, detail, raw_of(value))
     except RecursionError:
         return BadRow("wrong_type", TOO_DEEP, raw_of(value))

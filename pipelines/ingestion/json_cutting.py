@@ -58,6 +58,11 @@ class Cutter:
         self._passed = self._scanned = self._depth = 0
         self._in_string = False
 
+    @property
+    def between(self) -> bool:
+        """Whether what was fed ends inside no element, but for its last bracket."""
+        return not self._depth and not self._in_string
+
     def feed(self, chunk: bytes) -> list[Piece]:
         """Return the elements that end in this chunk; one over the limit only just past it."""
         self.rest += chunk
@@ -126,6 +131,8 @@ class Cutter:
 def elements(chunks: Iterator[bytes], limit: int, *, alone: bool = True) -> Iterator[bytes]:
     """Yield the raw elements of an array; one over the limit is cut just past it.
 
+    An array that ends after an element without its closing bracket ends in an empty one.
+
     Args:
         chunks: What follows its opening bracket.
         limit: Bytes of the largest element.
@@ -142,6 +149,9 @@ def elements(chunks: Iterator[bytes], limit: int, *, alone: bool = True) -> Iter
                 _nothing_follows(cutter.rest, chunks)
             return
     yield from _last(cutter)
+    # A broken row may have taken the bracket for its own.
+    if cutter.between and not cutter.rest.rstrip().endswith(b"]"):
+        yield b""
 
 
 def values(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
@@ -167,4 +177,10 @@ def _nothing_follows(tail: bytes, chunks: Iterator[bytes]) -> None:
     for chunk in itertools.chain([tail], chunks):
         if chunk.strip():
             text = shown(chunk.strip()[:40])
+            if re.match(r"\[\s*[^{\s]", text):
+                raise BrokenFileError(
+                    f"its rows are arrays, such as '{text}'; expected objects, which name what "
+                    "they hold",
+                    'Write each row as an object, such as {"question": "...", "answer": "..."}.',
+                )
             raise BrokenFileError(f"the array goes on after its closing bracket, with '{text}'")

@@ -6,6 +6,7 @@ the file, and one broken element costs one row. Where a broken element has swall
 again.
 """
 
+import csv
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -22,11 +23,13 @@ from siftline.pipelines.ingestion.json_objects import (
     members,
     wrapped_list,
 )
-from siftline.pipelines.ingestion.rows import BadRow, shown, too_large
-from siftline.pipelines.ingestion.values import BadRecordError, parsed
+from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError, shown, too_large
+from siftline.pipelines.ingestion.values import BadRecordError, kind_of, parsed
 
 CHUNK_BYTES = 1 << 18
 _BOM = b"\xef\xbb\xbf"
+_HEADER_BYTES = 1 << 12
+_SEPARATORS = {",": ".csv", ";": ".csv", "|": ".csv", "\t": ".tsv"}
 _KEY_SETS = 64  # of earlier rows that are remembered, to tell rows by their keys
 _BEFORE_ROW = re.compile(rb",\s*(?=\{)")
 _BEFORE_OBJECT = re.compile(rb",?\s*\n(?=\{)")
@@ -61,7 +64,25 @@ def read_json(
         return parser.pieces(elements(itertools.chain([head[1:]], chunks), limit), _BEFORE_ROW)
     if head.startswith(b"{"):
         return _objects(_Ahead(head, chunks, limit), parser, opened, is_row)
+    _check_header(head, is_row)
     return parser.lines(itertools.chain([head], chunks))
+
+
+def _check_header(head: bytes, is_row: IsRow) -> None:
+    """Check that a text does not begin with the header of a CSV file.
+
+    Raises:
+        BrokenFileError: It does.
+    """
+    line = re.split(rb"[\r\n]", head[:_HEADER_BYTES])[0].decode(UTF8, "replace")
+    for between, suffix in _SEPARATORS.items():
+        cells = next(csv.reader([line], delimiter=between), [])
+        if len(cells) > 1 and is_row(dict.fromkeys(cells, "")):
+            raise BrokenFileError(
+                "it is CSV, though its name says JSON: it begins with the columns "
+                f"'{excerpt(line)}'",
+                f"Name it '{suffix}'.",
+            )
 
 
 def _body(stream: IO[bytes]) -> Iterator[bytes]:
@@ -86,6 +107,8 @@ class _Parser:
         """Parse one JSON object, or say why it cannot be used."""
         if len(raw) > self.limit:
             return too_large(self.limit, raw)
+        if not raw:
+            return BadRow("invalid_json", "the array ends without its closing bracket", "")
         raw = raw.removeprefix(_BOM)
         try:
             value = parsed(raw.decode(UTF8))
@@ -96,7 +119,7 @@ class _Parser:
         except (ValueError, RecursionError) as error:
             return BadRow("invalid_json", str(error)[:500], shown(raw))
         if not isinstance(value, dict):
-            detail = f"of type {type(value).__name__}, expected an object"
+            detail = f"{kind_of(value)}, expected an object"
             return BadRow("not_an_object", detail, shown(raw))
         return value
 

@@ -5,6 +5,7 @@ tools answer the assistant, and after them the assistant or the user goes on. Th
 assistant's, since it is the response.
 """
 
+from siftline.contracts.printable import excerpt
 from siftline.pipelines.ingestion.repair import Notes, remedy
 from siftline.pipelines.ingestion.turns import Turn
 from siftline.pipelines.ingestion.values import BadRecordError, check_text, unless_blank
@@ -107,7 +108,8 @@ def _parts_of(turn: Turn) -> list[object]:
 
 def _check_roles(roles: list[str]) -> None:
     if "assistant" not in roles:
-        raise BadRecordError("no_assistant_turn", f"the roles are {', '.join(roles) or 'none'}")
+        found = f"the roles are {excerpt(', '.join(roles))}" if roles else "there is no turn"
+        raise BadRecordError("no_assistant_turn", found)
     while roles and roles[0] == "system":
         roles = roles[1:]
     for before, after in zip(["start", *roles], roles, strict=False):

@@ -10,7 +10,7 @@ from siftline.pipelines.ingestion.values import BadRecordError, is_nan, kind_of
 SKIPPED = {
     "id": "ids that are no text or number",
     "null_response": "responses without a text, beside others",
-    "missing_marker": "texts such as 'nan', 'None' or 'null' that stand for no input",
+    "missing_marker": "texts such as 'nan', 'None' or 'null' that stand for no text",
     "unanswered": "last turns of a tree that nobody answers",
     "deleted": "turns of a tree that are marked as deleted",
 }
@@ -97,6 +97,8 @@ class Notes:
             return value
         if value is None or is_nan(value):
             raise BadRecordError("missing_field", f"no '{name}'")
+        if isinstance(value, bytes):
+            raise BadRecordError("invalid_utf8", f"'{name}' holds bytes that are not UTF-8")
         if not isinstance(value, bool | int | float):
             raise BadRecordError("wrong_type", f"'{name}' is {kind_of(value)}, expected a text")
         if self.repair.scalars is None:

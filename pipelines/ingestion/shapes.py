@@ -5,7 +5,11 @@ from typing import Any, NamedTuple
 from siftline.contracts.examples import PARTS, Message
 from siftline.pipelines.ingestion.calls import take_tools
 from siftline.pipelines.ingestion.candidates import ORIGINS, Candidate
-from siftline.pipelines.ingestion.conversations import CONVERSATIONS, read_conversation
+from siftline.pipelines.ingestion.conversations import (
+    CONVERSATIONS,
+    may_be_turns,
+    read_conversation,
+)
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.order import in_order
 from siftline.pipelines.ingestion.preferences import SIDES, read_preference
@@ -23,7 +27,7 @@ from siftline.pipelines.ingestion.values import (
 
 # In the order in which a record is taken for one of them.
 _SHAPES = ("preference", *CONVERSATIONS, "tree", *SINGLE_TURNS)
-_ANYTHING = "data"  # is turns where it is a list, and nothing else in the record is a prompt
+_ANYTHING = "data"  # is turns where it may be some, and nothing else in the record is a prompt
 _TASK = ("task", "category")
 _MEDIA = frozenset(("images", "image", "videos", "video", "audios", "audio", "files"))
 _TOOLS = frozenset(("tools", "functions"))
@@ -47,6 +51,24 @@ def detect(record: dict[str, Any], columns: dict[str, str]) -> str | None:
     return next((shape for shape in _SHAPES if _has_shape(shape, names, record, columns)), None)
 
 
+def unanswered(record: dict[str, Any], columns: dict[str, str]) -> str | None:
+    """Return the shape of a record that has a prompt, and a column for its response with nothing.
+
+    None for any other.
+    """
+    names = _names(record, columns)
+    empty = [name for name, value in record.items() if value is None]
+    fields = {field for field, column in columns.items() if column in empty} | set(empty)
+    return next(
+        (
+            shape
+            for shape, held in SINGLE_TURNS.items()
+            if held.prompt in names and not fields.isdisjoint(held.responses)
+        ),
+        None,
+    )
+
+
 def is_shaped(record: dict[str, Any], shape: str, columns: dict[str, str]) -> bool:
     """Return whether a record has a shape, though it may have another before it."""
     return _has_shape(shape, _names(record, columns), record, columns)
@@ -65,7 +87,12 @@ def _has_shape(
     shape: str, names: set[str], record: dict[str, Any], columns: dict[str, str]
 ) -> bool:
     if shape == "preference":
-        return names.issuperset(SIDES)
+        sides = (record.get(columns.get(side, side)) for side in SIDES)
+        said = any(isinstance(side, str | list | dict) for side in sides)
+        others = (*CONVERSATIONS, *SINGLE_TURNS)  # beside which numbers say what was chosen
+        return names.issuperset(SIDES) and (
+            said or not any(_has_shape(other, names, record, columns) for other in others)
+        )
     if shape == "tree":
         return "prompt" in names and is_tree(record.get(columns.get("prompt", "prompt")))
     if shape in SINGLE_TURNS:
@@ -75,7 +102,7 @@ def _has_shape(
         return True
     return (
         _ANYTHING in CONVERSATIONS[shape]
-        and isinstance(record.get(_ANYTHING), list)
+        and may_be_turns(record.get(_ANYTHING))
         and not any(_has_shape(other, names, record, columns) for other in SINGLE_TURNS)
     )
 

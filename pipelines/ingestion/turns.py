@@ -2,13 +2,16 @@
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from siftline.contracts.examples import Message
+from siftline.contracts.printable import excerpt
 from siftline.pipelines.ingestion.calls import read_calls, split_calls
 from siftline.pipelines.ingestion.parts import Piece, is_shown, read_parts
 from siftline.pipelines.ingestion.repair import Notes
 from siftline.pipelines.ingestion.values import (
+    PRINTED,
     BadRecordError,
     is_nan,
     json_text,
@@ -133,11 +136,7 @@ def check_notation(text: str, name: str) -> None:
         BadRecordError: `wrong_type`.
     """
     if _PRINTED.match(text):
-        raise BadRecordError(
-            "wrong_type",
-            f"'{name}' is Python's own notation of a list, expected JSON: write it with "
-            "`json.dumps`",
-        )
+        raise BadRecordError("wrong_type", PRINTED.format(name=name))
 
 
 def _zipped(lists: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -164,7 +163,7 @@ def read_turn(turn: dict[str, Any], name: str, notes: Notes) -> list[Turn]:
     if len(turn) == 2 and (plainly := _plainly_said(turn)) is not None:
         return [plainly]
     rest = {key: v for key, v in turn.items() if v is not None and not is_nan(v)}
-    role, calling = _role(_speaker(rest), name)
+    role, calling = _role(_speaker(rest), name, rest)
     content = _taken(rest, _CONTENTS)
     called = rest.pop("tool_calls", None) or rest.pop("function_call", None)
     calls = read_calls(called) if called else []
@@ -180,7 +179,7 @@ def read_turn(turn: dict[str, Any], name: str, notes: Notes) -> list[Turn]:
         content = ""
     if isinstance(content, dict) and "type" in content:
         content = content if role == "tool" and not is_shown([content]) else [content]
-    if role == "tool" and not isinstance(content, str | None) and not is_shown(content):
+    if role == "tool" and not isinstance(content, str | bytes | None) and not is_shown(content):
         content = json_text(plain(content)) or json.dumps(content)
     if isinstance(content, list) and content:
         pieces = read_parts(content, role, name)
@@ -220,10 +219,12 @@ def _turn(piece: Piece, weight: float | None) -> Turn:
     return Turn(message, {key: plain(value) for key, value in extras.items()}, piece.media)
 
 
-def _role(speaker: Any, name: str) -> tuple[str, bool]:
+def _role(speaker: Any, name: str, others: Iterable[str]) -> tuple[str, bool]:
     """Return who speaks, and whether the content is a call."""
     if speaker is None:
-        raise BadRecordError("missing_field", f"a turn of '{name}' has no role")
+        got = excerpt(", ".join(f"'{each}'" for each in others)) or "nothing"
+        detail = f"a turn of '{name}' has no role; got {got}, expected 'role' or 'from'"
+        raise BadRecordError("missing_field", detail)
     known = _spelt(str(speaker))
     role = ROLES.get(known)
     if role is None:

@@ -10,6 +10,8 @@ MOST_LEVELS = 100  # of lists and objects inside one another: far below what JSO
 
 TOO_DEEP = f"nested too deeply, expected at most {MOST_LEVELS} levels"
 
+PRINTED = "'{name}' is Python's own notation of a list, expected JSON: write it with `json.dumps`"
+
 # What pandas writes into a text column for a cell without a value. In lower case "none" is a word.
 _MISSING = frozenset(("nan", "NaN", "None", "null", "<NA>", "NaT"))
 
