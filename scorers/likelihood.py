@@ -18,8 +18,8 @@ from siftline.models.likelihood import (
     ResponseLikelihood,
 )
 from siftline.models.loading import load_language_model
-from siftline.models.rendering import Template, render
-from siftline.models.talks import of_each, talks_of
+from siftline.models.rendering import NOT_LEARNED, Template, learned_turns, render
+from siftline.models.talks import Talk, of_each, talks_of
 from siftline.scorers.tables import table_of
 
 LIKELIHOOD = pa.schema(
@@ -89,7 +89,7 @@ class Likelihood(LikelihoodFields, Scorer):
 
     Score columns of the table `likelihood`: those of :data:`LIKELIHOOD`. A row that cannot be
     scored has a status other than `ok` and null scores. A response that calls tools is what it says
-    and its calls.
+    and its calls. One of weight 0, which nobody learns, has the status `not_learned`.
     """
 
     table: ClassVar[str] = "likelihood"
@@ -103,11 +103,14 @@ class Likelihood(LikelihoodFields, Scorer):
             RecipeError: The recipe has no model of this role.
         """
         model = load_language_model(runtime.spec(self.model), runtime.device)
-        rendered = of_each(
-            talks_of(rows), lambda talk: render(talk.messages, self.template, model, talk.tools)
-        )
+        rendered = of_each(talks_of(rows), lambda talk: self._rendered(talk, model))
         progress.advance(sum(isinstance(each, str) for each in rendered))
         scored = likelihoods(self, model, rendered, runtime, progress.advance)
         keys = rows["content_hash"].to_pylist()
         records = [(key, *row) for key, row in zip(keys, scored.rows, strict=True)]
         return Scored(table_of(records, LIKELIHOOD), scored.usage)
+
+    def _rendered(self, talk: Talk, model: LanguageModel) -> Pair | str:
+        if not learned_turns(talk.messages)[-1]:
+            return NOT_LEARNED
+        return render(talk.messages, self.template, model, talk.tools)

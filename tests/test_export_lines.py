@@ -101,6 +101,7 @@ def test_sharegpt_of_each_kind() -> None:
          "system_later"),
         ([{"role": "system", "content": ""}, user("a"), assistant("b")], "system_empty"),
         ([user("a"), assistant("b", weight=0), user("c"), assistant("d")], "weights"),
+        ([user("a"), assistant("b", weight=0.5), user("c"), assistant("d", weight=1)], "weight"),
         ([user("a"), assistant("<tool_call>", call("f", {}))], "marks"),
     ],
 )  # fmt: skip
@@ -161,6 +162,18 @@ def test_rows_that_single_turns_cannot_hold(name: str, slug: str) -> None:
     for convert in (alpaca_row, prompt_completion_row):
         with pytest.raises(MisfitError) as caught:
             convert(example(OPENAI[name]))
+        assert caught.value.slug == slug
+
+
+@pytest.mark.parametrize(("weight", "slug"), [(0, "weights"), (0.5, "weight"), (1, None)])
+def test_a_weight_is_not_lost(weight: float, slug: str | None) -> None:
+    given = row(user("a"), assistant("b", weight=weight))
+    for convert in (alpaca_row, prompt_completion_row, sharegpt_row):
+        if slug is None:
+            assert convert(given)
+            continue
+        with pytest.raises(MisfitError) as caught:
+            convert(given)
         assert caught.value.slug == slug
 
 

@@ -62,6 +62,15 @@ def test_a_row_none_of_whose_turns_is_learned_has_a_status() -> None:
     assert row["turn_status"] == ["ok", "ok"]
 
 
+def test_a_response_of_weight_0_is_not_scored_as_if_it_were_learned() -> None:
+    rows = agent_table(["weighted", "weighted"]).to_pylist()
+    rows[0]["messages"][-1]["weight"] = 0.0
+    rows[0]["messages"][1]["weight"] = 1.0  # what is learned is no response
+    found = Likelihood(model="m").score(pa.Table.from_pylist(rows, schema=EXAMPLES), RUNTIME)
+    assert found.table["status"].to_pylist() == ["not_learned", "ok"]
+    assert found.table["sum_logprob"][0].as_py() is None
+
+
 def test_what_is_not_text_alone_has_a_status() -> None:
     names = ("image_parts", "image_column", "plain")
     for scorer in (Likelihood(model="m"), TurnLikelihood(model="m"), TokenCounts(model="m")):

@@ -1,8 +1,9 @@
 """Rows that a format cannot hold: counted by what is in the way, and nothing is written."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from siftline.contracts.errors import RunError
+from siftline.contracts.examples import Message
 
 _IN_WORDS = {
     "turns": "with several turns",
@@ -18,6 +19,19 @@ _IN_WORDS = {
     "order": "with turns that do not alternate",
     "marks": "with marks of a call among the words before one",
 }
+
+
+def require_all_learned(turns: Iterable[Message]) -> None:
+    """Check that no turn of the model has a weight, for which a format has no place.
+
+    Raises:
+        MisfitError: One is not to be trained on, or in part. The weight 1 is what no weight means.
+    """
+    weights = {turn.get("weight") for turn in turns if turn["role"] == "assistant"}
+    if 0 in weights:
+        raise MisfitError("weights")
+    if weights - {None, 1}:
+        raise MisfitError("weight")
 
 
 class MisfitError(Exception):

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from siftline.contracts.examples import Message, calls_of, tools_of, with_thought
-from siftline.pipelines.output.formats.fitting import MisfitError
+from siftline.pipelines.output.formats.fitting import MisfitError, require_all_learned
 from siftline.pipelines.output.formats.json_texts import dumped
 
 _BETWEEN_RESULTS = "\n</tool_response>\n<tool_response>\n"
@@ -34,8 +34,7 @@ def sharegpt_row(row: Mapping[str, Any]) -> dict[str, Any]:
     if row["media"]:
         raise MisfitError("media")
     turns: list[Message] = list(row["messages"])
-    if any(turn.get("weight") == 0 for turn in turns if turn["role"] == "assistant"):
-        raise MisfitError("weights")
+    require_all_learned(turns)
     system = ""
     if turns[0]["role"] == "system":
         system = turns.pop(0)["content"]

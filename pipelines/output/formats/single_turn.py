@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from siftline.contracts.examples import Message, tools_of, with_thought
-from siftline.pipelines.output.formats.fitting import MisfitError
+from siftline.pipelines.output.formats.fitting import MisfitError, require_all_learned
 
 
 def alpaca_row(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -55,6 +55,5 @@ def _single(row: Mapping[str, Any]) -> list[Message]:
         raise MisfitError("system_later")
     if turns[0]["role"] == "system" and not turns[0]["content"]:
         raise MisfitError("system_empty")
-    if turns[-1].get("weight") == 0:
-        raise MisfitError("weights")
+    require_all_learned(turns)
     return turns
