@@ -55,7 +55,7 @@ def llamafactory(summary: Summary) -> Guide:
     """Return what LLaMA-Factory is to be told."""
     export = summary.export
     if not _is_read(export):
-        return Guide("Export the format `sharegpt`.")
+        return Guide(f"Export the format `sharegpt`{_all_but(export)}.")
     names = {split: f"{summary.recipe}_{split}" for split in export.splits}
     info = {
         names[split]: {"file_name": _file(export, split), **_ENTRIES[export.format]}
@@ -73,6 +73,13 @@ def llamafactory(summary: Summary) -> Guide:
     if export.format == "messages":
         note += " It leaves rows out whose turns do not alternate."
     return Guide(note, files)
+
+
+def _all_but(export: ExportManifest) -> str:
+    """Return which rows `sharegpt` would refuse, as the end of a sentence; '' where none can be."""
+    refused = ["images, sounds or files"] if export.media else []
+    refused += ["turns of weight 0"] if has_weights(export) else []
+    return f", which refuses rows with {' and '.join(refused)}" if refused else ""
 
 
 def _is_read(export: ExportManifest) -> bool:
