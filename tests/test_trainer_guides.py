@@ -148,7 +148,7 @@ def test_a_trainer_that_would_lose_something_is_not_started(tmp_path: Path) -> N
     files, card = told("weights", "weighted", "plain")
     assert files == {"axolotl.yaml", "ms-swift.sh"}
     assert "TRL does not read the weights" in card
-    assert "`sharegpt`, which refuses rows with turns of weight 0. |" in card
+    assert "`sharegpt`, which refuses rows with weights other than 1. |" in card
     picture = {**PLAIN[0], "images": ["a.png"]}
     (tmp_path / "pictures").mkdir()
     card = card_of(exported(tmp_path / "pictures", [picture, *PLAIN[1:]]))

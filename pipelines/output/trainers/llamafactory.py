@@ -78,7 +78,7 @@ def llamafactory(summary: Summary) -> Guide:
 def _all_but(export: ExportManifest) -> str:
     """Return which rows `sharegpt` would refuse, as the end of a sentence; '' where none can be."""
     refused = ["images, sounds or files"] if export.media else []
-    refused += ["turns of weight 0"] if has_weights(export) else []
+    refused += ["weights other than 1"] if has_weights(export) else []
     return f", which refuses rows with {' and '.join(refused)}" if refused else ""
 
 
