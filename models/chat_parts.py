@@ -96,8 +96,10 @@ def parts_of_turn(
         tail = _closing(whole, control) or (tail if whole.endswith(tail) else "")
     response = whole[len(opening) : len(whole) - len(tail)]
     frame = before[len(opening) :] if before.startswith(opening) else ""
-    if frame and not turn.get("reasoning") and response.startswith(frame):
-        response = response[len(frame) :]
+    if turn.get("reasoning"):  # an empty thought of the frame gives way to the turn's own
+        head = without_opening(frame)
+        frame = head if any(token in head for token in control) else ""
+    response = response.removeprefix(frame)
     return Parts(whole[: len(whole) - len(tail) - len(response)], response, tail)
 
 

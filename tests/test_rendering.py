@@ -44,7 +44,7 @@ class Chat(ToyLanguageModel):
         tools: Tools = (),
         form: CallForm = CALL_FORMS[0],
     ) -> str:
-        turns = template_messages(messages, (), form, AS_GIVEN)
+        turns = template_messages(messages, ("reasoning",), form, AS_GIVEN)
         return self.template.render(messages=turns, add_generation_prompt=generation_prompt)
 
 
@@ -140,6 +140,24 @@ def test_an_empty_thought_of_the_template_is_no_part_of_the_response() -> None:
     pair = rendered(talk("u Hi", "a Yes"), "chat", Chat(THINKING))
     assert pair.prompt == "<s>user\nHi</s>\n<s>assistant\n<think>\n\n</think>\n\n"
     assert pair.response == "Yes"
+
+
+# After a result the turn of the model is open, so that nothing opens it once more; but a turn that
+# is there has its head.
+OPEN_AFTER_RESULTS = (
+    "{% for m in messages %}<s>{{ m.role }}\n{% if m.reasoning %}[{{ m.reasoning }}]{% endif %}"
+    "{{ m.content }}{% if m.role != 'tool' %}</s>\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt and messages[-1].role != 'tool' %}<s>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("thought", [None, "why"])
+def test_the_head_of_a_turn_is_no_part_of_the_response(thought: str | None) -> None:
+    turns = talk("u Hi", "a I look", "t 31", "a Yes")
+    turns[-1]["reasoning"] = thought
+    pair = rendered(turns, "chat", Chat(OPEN_AFTER_RESULTS))
+    assert pair.prompt == "<s>user\nHi</s>\n<s>assistant\nI look</s>\n<s>tool\n31<s>assistant\n"
+    assert pair.response == ("[why]Yes" if thought else "Yes")
 
 
 def test_thoughts_that_a_template_takes_out_of_earlier_turns_are_not_missed() -> None:
