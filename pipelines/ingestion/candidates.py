@@ -27,7 +27,7 @@ from siftline.pipelines.ingestion.values import (
 ORIGINS = ("origin", "generator", "model", "model_name")
 _MANY = ("responses", "outputs", "completions", "answers", "generations")
 _TEXTS = ("text", "content", "response", "output", "completion", "answer", "generation", "value")
-_PRINTED = re.compile(r"\s*(?:\{\s*'text'\s*:.*\}|\[\s*'.*'\s*\])\s*\Z", re.DOTALL)
+_PRINTED = re.compile(r"\A\s*+(?:\{\s*+'text'\s*+:.*\}|\[\s*+'.*'\s*\])\s*+\Z", re.DOTALL)
 _THOUGHTS = frozenset(THOUGHTS)
 # Lists beside a list of responses, with one entry for each: what a single one is called.
 _BESIDE = {

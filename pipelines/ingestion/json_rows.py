@@ -32,7 +32,7 @@ _HEADER_BYTES = 1 << 12
 _SEPARATORS = {",": ".csv", ";": ".csv", "|": ".csv", "\t": ".tsv"}
 _KEY_SETS = 64  # of earlier rows that are remembered, to tell rows by their keys
 _BEFORE_ROW = re.compile(rb",\s*(?=\{)")
-_BEFORE_OBJECT = re.compile(rb",?\s*\n(?=\{)")
+_BEFORE_OBJECT = re.compile(rb"\n(?=\{)")
 _COMMA = re.compile(rb"(?<=\})\s*,\s*\Z")
 
 Rows = Iterator[dict[str, Any] | BadRow]
@@ -169,13 +169,13 @@ class _Parser:
         broken: list[bytes] = []
         for part in border.split(raw):
             # The array's end may be there too, where the broken row has swallowed it.
-            piece = part.rstrip(b"] \r\n\t")
+            piece = part.rstrip(b"], \r\n\t")
             row = self.row(piece)
             if isinstance(row, dict) and frozenset(row) in seen:
                 pieces += [b", ".join(broken), piece] if broken else [piece]
                 broken = []
             else:
-                broken.append(part.rstrip())
+                broken.append(part.rstrip(b", \r\n\t"))
         return [*pieces, b", ".join(broken)] if broken else pieces
 
 

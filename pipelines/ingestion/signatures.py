@@ -27,7 +27,7 @@ _UNMARKED = (
     ("utf-16-le", re.compile(rb"(?:[\x01-\x7f]\x00){2}")),
     ("utf-16-be", re.compile(rb"(?:\x00[\x01-\x7f]){2}")),
 )
-_JSON_ROWS = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\{\s*"[^"]*"\s*:|\[\s*\{\s*")')
+_JSON_ROWS = re.compile(rb'\A(?:\xef\xbb\xbf)?\s*+(?:\{\s*+"[^"]*"\s*:|\[\s*+\{\s*+")')
 
 # What is no rows, and what to do about it.
 _UNPACK = "Unpack it, and name the files in it."

@@ -27,7 +27,7 @@ from siftline.scorers.text_statistics import bare
 # Inputs of Alpaca that say that there is none. "N/A" and "none" may be the thing asked about.
 _NO_INPUT = frozenset(("noinput", "no input", "no input required", "no input needed"))
 
-_IN_BRACKETS = re.compile(r"\s*\[\s*\{")
+_IN_BRACKETS = re.compile(r"\A\s*+\[\s*+\{")
 _SYSTEM = ("system", "system_prompt", "system_message")
 # The passage that a prompt asks about: Alpaca's name, then Dolly's and SQuAD's.
 _PASSAGES = ("input", "context")

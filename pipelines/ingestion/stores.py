@@ -29,7 +29,7 @@ PACKAGES = {
 }
 _WEB = ("http", "https")
 _NOT_FOUND = 404
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://")
+_ADDRESS = re.compile(r"\A([A-Za-z][A-Za-z0-9+.\-]*)://")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _CREDENTIAL = re.compile(r"token|key|sig|secret|passw|credential|auth", re.IGNORECASE)
 

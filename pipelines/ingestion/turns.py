@@ -50,7 +50,7 @@ ROLES = {
     "environment": "tool",
 }
 _PRINTED = re.compile(
-    r"\s*[\[{][\s\[{]*'(role|from|content|value|input|output)'\s*:.*[\]}]\s*\Z", re.DOTALL
+    r"\A\s*+[\[{][\s\[{]*+'(role|from|content|value|input|output)'\s*+:.*[\]}]\s*+\Z", re.DOTALL
 )
 _CALLING = ("function_call", "tool_call", "tool_calls")  # roles whose content is a call
 SPEAKERS = ("role", "from")
