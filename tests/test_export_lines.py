@@ -54,6 +54,21 @@ def test_openai_gives_each_call_without_an_id_one_of_its_own() -> None:
     assert [turn["tool_call_id"] for turn in made[2:5]] == ["call_0", "call_7", "call_1"]
 
 
+def test_openai_makes_up_no_id_that_another_call_has() -> None:
+    calls = [call("f", {}), call("g", {}, 0), call("h", {})]
+    turns = [user("a"), assistant(None, *calls), result("1"), result("2", 0), result("3")]
+    made = openai_row(row(*turns, assistant("b")))["messages"]
+    assert [each["id"] for each in made[1]["tool_calls"]] == ["call_1", "call_0", "call_2"]
+    assert [turn["tool_call_id"] for turn in made[2:5]] == ["call_1", "call_0", "call_2"]
+
+
+def test_openai_gives_a_result_that_has_a_name_the_id_of_that_call() -> None:
+    turns = [user("a"), assistant(None, call("f", {}), call("g", {}), call("f", {}))]
+    results = [result("1", name="g"), result("2", name="f"), result("3"), result("4")]
+    made = openai_row(row(*turns, *results, assistant("b")))["messages"]
+    assert [turn.get("tool_call_id") for turn in made[2:6]] == ["call_1", "call_0", "call_2", None]
+
+
 def test_openai_arguments_that_are_no_json_stay_as_they_are() -> None:
     broken = {"type": "function", "function": {"name": "f", "arguments": "{'a'"}}
     made = openai_row(row(user("a"), {**assistant(None, broken)}))

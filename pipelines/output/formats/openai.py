@@ -6,8 +6,8 @@ results that follow it. Reasoning is `reasoning_content`, which OpenAI itself do
 """
 
 import json
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import Any
 
 from siftline.contracts.examples import PARTS, Message, calls_of, tools_of
@@ -28,7 +28,8 @@ def openai_row(row: Mapping[str, Any]) -> dict[str, Any]:
     if set(media) - {PARTS}:
         raise MisfitError("columns")
     parts = media.get(PARTS, {})
-    names = _Names()
+    given = [call.get("id") for message in row["messages"] for call in calls_of(message)]
+    names = _Names(each for each in given if each)
     turns = [
         _turn(message, parts.get(str(place)), names)
         for place, message in enumerate(row["messages"])
@@ -49,23 +50,28 @@ def wrapped(tool: Any) -> Any:
 class _Names:
     """The ids of the calls of one conversation."""
 
-    def __init__(self) -> None:
-        self._made = 0
-        self._waiting: deque[str] = deque()  # made up, and not answered yet
+    def __init__(self, given: Iterable[str]) -> None:
+        taken = frozenset(given)
+        self._made = (made for n in count() if (made := f"call_{n}") not in taken)
+        self._waiting: dict[str, str] = {}  # ids made up and not answered yet, and what is called
 
-    def of_call(self, given: str | None) -> str:
+    def of_call(self, given: str | None, name: str) -> str:
         """Return the id of a call."""
         if given:
             return given
-        self._waiting.append(f"call_{self._made}")
-        self._made += 1
-        return self._waiting[-1]
+        made = next(self._made)
+        self._waiting[made] = name
+        return made
 
-    def of_result(self, given: str | None) -> str | None:
-        """Return the id of the call that a result answers."""
+    def of_result(self, given: str | None, name: str | None) -> str | None:
+        """Return the id of the call that a result answers: the oldest of its name, or of all."""
         if given:
             return given
-        return self._waiting.popleft() if self._waiting else None
+        named = [made for made, called in self._waiting.items() if called == name]
+        answered = next(iter(named or self._waiting), None)
+        if answered is not None:
+            del self._waiting[answered]
+        return answered
 
 
 def _turn(message: Message, parts: list[Any] | None, names: _Names) -> dict[str, Any]:
@@ -77,7 +83,7 @@ def _turn(message: Message, parts: list[Any] | None, names: _Names) -> dict[str,
     if calls:
         made["tool_calls"] = calls
     if message["role"] == "tool":
-        answered = names.of_result(message.get("tool_call_id"))
+        answered = names.of_result(message.get("tool_call_id"), message.get("name"))
         made |= {} if answered is None else {"tool_call_id": answered}
     if message.get("name") is not None:
         made["name"] = message["name"]
@@ -93,7 +99,7 @@ def _call(call: Mapping[str, Any], names: _Names) -> dict[str, Any]:
     arguments = function.get("arguments", {})
     text = arguments if isinstance(arguments, str) else dumped(arguments)
     return {
-        "id": names.of_call(call.get("id")),
+        "id": names.of_call(call.get("id"), function.get("name", "")),
         "type": "function",
         "function": {"name": function.get("name", ""), "arguments": text},
     }
