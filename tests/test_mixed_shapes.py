@@ -133,3 +133,11 @@ def test_marks_of_what_was_chosen_are_no_pair(marks: tuple[Any, Any]) -> None:
     assert (
         told.of({"question": "q", "answer": "a", "chosen": 1, "rejected": 0}) == "question_answer"
     )
+
+
+def test_a_header_that_is_cut_elsewhere_says_where() -> None:
+    for between in ",;|":
+        with pytest.raises(InputError, match=rf"State 'delimiter: \"\{between}\"' if its cells"):
+            shapes({f'question{between}"answer"': "q"})
+    with pytest.raises(InputError, match="State 'format' and 'columns'"):
+        shapes({"one, two": "q"})

@@ -155,6 +155,8 @@ def test_a_server_that_does_not_answer_or_refuses(server: str, tmp_path: Path) -
         "https://hunter2@example.org/a.jsonl",
         "s3://AKIA:hunter2@bucket/a.jsonl",
         "https://example.org/a.jsonl?access_token=hunter2",
+        "https://example.org/a.jsonl?pwd=hunter2",
+        "https://example.org/a.jsonl#token=hunter2",
         "https://example.org/a.jsonl?X-Amz-Signature=hunter2&x=1",
         "sftp://me:hunter2@example.org/a.jsonl",
     ],

@@ -130,9 +130,21 @@ def _remedy(row: dict[str, Any]) -> str:
             "It holds one message a row: join them into conversations, or take the file that holds "
             "whole trees."
         )
+    if between := _delimiter(row):
+        return f"State 'delimiter: \"{between}\"' if its cells stand between these."
     if near := _nearest_columns(row):
         return f"For this input, state 'columns: {{{near}}}'."
     return "State 'format' and 'columns' for this input."
+
+
+def _delimiter(row: dict[str, Any]) -> str:
+    """Return what known columns stand between in the name of a single one; '' if in none."""
+    name = next(iter(row)) if len(row) == 1 else ""
+    for between in ",;|":
+        cells = [cell.strip('" ') for cell in name.split(between)]
+        if len(cells) > 1 and detect(dict.fromkeys(cells, ""), {}):
+            return between
+    return ""
 
 
 def _nearest_columns(row: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from siftline.pipelines.ingestion.json_objects import (
     wrapped_list,
 )
 from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError, shown, too_large
-from siftline.pipelines.ingestion.values import BadRecordError, kind_of, parsed
+from siftline.pipelines.ingestion.values import TOO_DEEP, BadRecordError, kind_of, parsed
 
 CHUNK_BYTES = 1 << 18
 _BOM = b"\xef\xbb\xbf"
@@ -116,7 +116,9 @@ class _Parser:
             return BadRow("invalid_utf8", not_in(raw, self._encoding) or "", shown(raw))
         except BadRecordError as error:
             return BadRow(error.reason, str(error), shown(raw))
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            return BadRow("invalid_json", TOO_DEEP, shown(raw))
+        except ValueError as error:
             return BadRow("invalid_json", str(error)[:500], shown(raw))
         if not isinstance(value, dict):
             detail = f"{kind_of(value)}, expected an object"

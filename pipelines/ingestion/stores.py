@@ -31,7 +31,9 @@ _WEB = ("http", "https")
 _NOT_FOUND = 404
 _ADDRESS = re.compile(r"\A([A-Za-z][A-Za-z0-9+.\-]*)://")
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-_CREDENTIAL = re.compile(r"token|key|sig|secret|passw|credential|auth", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"token|key|sig|secret|passw|pwd|credential|auth|jwt|bearer", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,8 @@ def check_address(address: str) -> None:
         raise ValueError(f"cannot read an address of '{protocol}://'; expected one of {known}.")
     parts = urlsplit(_VARIABLE.sub("", address))
     user, found, password = parts.netloc.rpartition("@")[0].partition(":")
-    named = [name for name, value in parse_qsl(parts.query) if value and _CREDENTIAL.search(name)]
+    asked = parse_qsl(parts.query) + parse_qsl(parts.fragment)
+    named = [name for name, value in asked if value and _CREDENTIAL.search(name)]
     if password or (user and (found or protocol not in ("ssh", "sftp"))) or named:
         raise ValueError(
             "an address must hold no credential, since recipes are stored with every run. Set an "
