@@ -20,10 +20,14 @@ from siftline.models.store.digests import (
     is_embedder,
 )
 from siftline.models.store.files import find_model
+from siftline.models.store.thinking import knows_thoughts
 from siftline.models.toy import TOY_REVISION
 
 # Bumped when a server's answers would be read in another way.
 SERVER_REVISION = 1
+# Bumped when templates that know thoughts would be rendered in another way, and no others.
+# 2: whatever words begin, or empty, a thought in the generation prompt, its response is scored.
+THOUGHTS_REVISION = 2
 _UNSTATED = AS_GIVEN._asdict()
 
 
@@ -61,6 +65,7 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
         "engine": f"transformers-{ENGINE_REVISION}",
         "template_date": TEMPLATE_DATE.date().isoformat(),
         **converted,
+        **({"thoughts": str(THOUGHTS_REVISION)} if knows_thoughts(files.folder) else {}),
         **_chat_options(spec),
     }
 

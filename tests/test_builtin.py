@@ -8,7 +8,7 @@ import pytest
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.devices import resolve_device, resolve_dtype
-from siftline.models.fingerprint import fingerprint
+from siftline.models.fingerprint import THOUGHTS_REVISION, fingerprint
 from siftline.models.loading import load_language_model
 from siftline.models.store.builtin import WHEELS, builtin_folder, builtin_name
 from siftline.models.store.digests import file_digest
@@ -108,6 +108,16 @@ def test_a_fingerprint_changes_with_the_files_that_matter(folder: Path, file: st
     assert fingerprint(spec, "cpu") == before
     (folder / file).write_text("changed!")
     assert fingerprint(spec, "cpu")["digest"] != before["digest"]
+
+
+@pytest.mark.parametrize("mark", ["<think>", "[THINK]", "<|channel>", "message.reasoning_content"])
+def test_a_fingerprint_tells_templates_that_know_thoughts(folder: Path, mark: str) -> None:
+    spec = ModelSpec(name=str(folder), dtype="float32")
+    assert "thoughts" not in fingerprint(spec, "cpu")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    assert "thoughts" not in fingerprint(spec, "cpu")
+    (folder / "chat_template.jinja").write_text("{{ messages }}" + mark)
+    assert fingerprint(spec, "cpu")["thoughts"] == str(THOUGHTS_REVISION)
 
 
 def test_a_fingerprint_holds_the_number_type_that_auto_means(folder: Path) -> None:
