@@ -158,8 +158,11 @@ def _footer_bytes(file: IO[bytes]) -> int:
 
 def _checked(path: Path) -> pa.BufferReader:
     """Read the bytes of a file, and hold them to their digest."""
-    with reading(path):
-        data = memoryview(path.read_bytes())
+    # Memory of Arrow's, not of Python's: a thread of Arrow's may let go of it while the program
+    # ends, and one that then needs the interpreter aborts it.
+    with reading(path), path.open("rb") as file:
+        buffer = pa.allocate_buffer(os.fstat(file.fileno()).st_size)
+        data = memoryview(buffer).cast("B")[: file.readinto(buffer)]
     footer = len(data) - _TAIL - int.from_bytes(data[-_TAIL : -_TAIL + 4], "little")
     gap = footer - _GAP
     if gap < 0 or data[gap : gap + len(_MARK)] != _MARK:
@@ -168,4 +171,4 @@ def _checked(path: Path) -> pa.BufferReader:
     hasher.update(data[footer:])
     if hasher.digest() != data[gap + len(_MARK) : footer]:
         raise DamagedError(path, "its bytes are not those that were written")
-    return pa.BufferReader(data)
+    return pa.BufferReader(buffer)
