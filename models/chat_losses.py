@@ -86,10 +86,14 @@ def _offers(chat: Chat, turns: Sequence[Message], prompt: str) -> bool:
 
 
 def _writes_calls(chat: Chat, turns: Sequence[Message]) -> bool:
-    """Return whether the template writes calls; their words may stand in the tools, too."""
+    """Return whether the template writes calls; their words may stand in the tools, too.
+
+    One that writes the null content of a turn that only calls, as `None`, has written no call.
+    """
     silent: list[Message] = [{**turn, "tool_calls": None} for turn in turns]
     try:
-        return chat.text(silent, True) != chat.text(turns, True)
+        without, whole = chat.text(silent, True), chat.text(turns, True)
+        return without.replace("None", "") != whole.replace("None", "")
     except ValueError:  # it refuses turns that say and call nothing
         return True
 

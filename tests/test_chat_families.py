@@ -105,8 +105,16 @@ def test_the_page_has_every_family_and_every_row() -> None:
     assert set(table()) == {(family, row) for family in FAMILIES for row in ROWS}
 
 
-@pytest.mark.parametrize("row", ROWS)
-@pytest.mark.parametrize("family", FAMILIES)
+# Older transformers hand a null content on as it is, and this template then writes calls.
+OF_NEWER = ("deepseek_r1", "call, tools not listed")
+CELLS = [
+    pytest.param(family, row, marks=pytest.mark.pinned if (family, row) == OF_NEWER else ())
+    for family in FAMILIES
+    for row in ROWS
+]
+
+
+@pytest.mark.parametrize(("family", "row"), CELLS)
 def test_tokens_are_those_of_the_template_or_there_is_a_status(family: str, row: str) -> None:
     model, turns = model_of(family), ROWS[row]
     rendered = render(turns, "chat", model, tools_of(row))

@@ -35,9 +35,13 @@ def without_padding(row: dict[str, Any], schema: pa.Schema) -> dict[str, Any]:
     return row | {name: clean(row[name]) for name, clean in cleaners if name in row}
 
 
-@functools.lru_cache(maxsize=64)
 def cleaners_of(schema: pa.Schema) -> tuple[tuple[str, Clean], ...]:
     """Return what makes the values of each column those of the data, by its name."""
+    return _cleaners_of(schema.remove_metadata())  # with which older pyarrow cannot hash it
+
+
+@functools.lru_cache(maxsize=64)
+def _cleaners_of(schema: pa.Schema) -> tuple[tuple[str, Clean], ...]:
     found = ((field.name, _cleaner(field.type)) for field in schema)
     return tuple((name, clean) for name, clean in found if clean)
 
