@@ -5,7 +5,7 @@
 arguments than those of the data. So a number is written as it is where that parser reads it right,
 and otherwise with as many zeros or digits as make both that parser and an exact one read the same
 number: `700000e-6`. What no spelling can save (`NaN`, whole numbers beyond 64 bits) is left to the
-caller: :func:`json_text` gives None.
+caller: :func:`json_for_datasets` gives None.
 """
 
 import json
@@ -35,7 +35,7 @@ def dumped(value: Any) -> str:
     return text
 
 
-def json_text(value: Any) -> str | None:
+def json_for_datasets(value: Any) -> str | None:
     """Return JSON that `datasets` reads as the same value.
 
     Args:

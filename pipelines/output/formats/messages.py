@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from siftline.contracts.corpus import TURN
 from siftline.contracts.examples import PARTS, tools_of
-from siftline.pipelines.output.formats.json_texts import dumped, json_text
+from siftline.pipelines.output.formats.json_texts import dumped, json_for_datasets
 from siftline.pipelines.output.survey import Survey
 
 _PROVENANCE = ("id", "prompt_id", "source", "task", "origin", "file", "row", "metadata")
@@ -162,7 +162,7 @@ def _json_lists(lists: Sequence[list[Any] | None], write: Callable[[Any], str]) 
 
 def _called(call: dict[str, Any]) -> str:
     """Return the JSON of a call; arguments that `datasets` could not read are a text in it."""
-    text = json_text(call)
+    text = json_for_datasets(call)
     if text is not None:
         return text
     function = call["function"]
@@ -171,4 +171,4 @@ def _called(call: dict[str, Any]) -> str:
 
 def _readable(value: Any) -> str:
     """Return the JSON of a value; one that `datasets` could not read is a text."""
-    return json_text(value) or dumped(dumped(value))
+    return json_for_datasets(value) or dumped(dumped(value))
