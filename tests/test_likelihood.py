@@ -261,7 +261,7 @@ def test_state_that_leaks_from_row_to_row_is_noticed(
 ) -> None:
     def leaking(pack: Any, *_: Any) -> Any:  # every token sees all that stands before it
         everything = torch.arange(len(pack.ids))
-        return (layout.GroupLayout(1, len(everything), None, 0, None, None),)
+        return layout.BlockLayout((layout.GroupLayout(1, len(everything), None, 0, None),), ())
 
     from siftline.models.engine import forward, layout
 

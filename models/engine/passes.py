@@ -79,7 +79,7 @@ class Passes:
             finished = [(numbers[row], count) for row, count in laid.rows]
             self._finish(finished, logprobs, len(laid.ids))
 
-        self._halving(packs.batches, score, lambda batch: split(batch, rows), _tokens)
+        self._halving(packs.batches, score, split, _tokens)
 
     def _run_padded(self, numbers: Sequence[int]) -> None:
         lengths = [len(self._rows[number].ids) for number in numbers]

@@ -1,85 +1,103 @@
-"""Which rows share a beginning that is worth computing once.
+"""Which beginnings of rows are worth computing once.
 
-Rows in lexicographic order form a tree of common beginnings. Going up from the leaves, the rows of
-a branch share its beginning where that saves more tokens than what they share within its twigs; the
-rows that are alone in their twigs then share the branch's beginning among themselves.
+Rows in lexicographic order form a tree of common beginnings: a system prompt, below it prompts,
+below them responses. Going up from the leaves, a beginning is kept where what it saves in tokens is
+worth its calls of attention; otherwise what stands below it hangs from the beginning before.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 Tokens = tuple[int, ...]
 
+# A beginning is shared where that saves at least so many tokens, and at least this share of those
+# that stand below it, each of which attends once more (docs/decisions.md).
+_MIN_SAVING = 16
+_MIN_SAVING_SHARE = 0.1
+# Beginnings within beginnings: each is one more call of attention for all that stands below.
+_MOST_LEVELS = 4
 
-class Family(NamedTuple):
-    """Rows that begin alike.
+
+class Branch:
+    """Rows that begin alike, or the end of a single one.
 
     Attributes:
-        prefix: Number of tokens at the beginning that they share.
-        rows: Their numbers.
+        depth: Number of tokens from the beginning of the rows to the end of the branch.
+        row: One of its rows.
+        twigs: What goes on from there; none at the end of a row.
+        below: Number of tokens of all that goes on from there, each computed once.
+        levels: The most branches with twigs on the way down, itself included.
     """
 
-    prefix: int
-    rows: list[int]
-
-    @property
-    def saving(self) -> int:
-        """The number of tokens that are not computed when the beginning is computed once."""
-        return self.prefix * (len(self.rows) - 1)
-
-
-class _Branch:
-    """Rows that share a beginning of `depth` tokens, and the best families found among them."""
-
-    def __init__(self, depth: int, row: int | None = None) -> None:
+    def __init__(self, depth: int, row: int) -> None:
         self.depth = depth
-        self.rows: list[int] = [] if row is None else [row]
-        self.single: list[int] = list(self.rows)
-        self.families: list[Family] = []
+        self.row = row
+        self.twigs: list[Branch] = []
+        self.below = 0
+        self.levels = 0
 
-    def add(self, twig: "_Branch") -> None:
-        """Take in a branch that is finished."""
-        self.rows += twig.rows
-        self.single += twig.single
-        self.families += twig.families
+    def add(self, twigs: Sequence["Branch"]) -> None:
+        """Let finished branches go on from here."""
+        for twig in twigs:
+            self.twigs.append(twig)
+            self.below += twig.depth - self.depth + twig.below
+            self.levels = max(self.levels, 1 + twig.levels)
 
-    def finish(self) -> "_Branch":
-        """Choose between one family of all rows and those of the twigs."""
-        if len(self.rows) == 1:
-            return self
-        whole, rest = Family(self.depth, self.rows), Family(self.depth, self.single)
-        parts = sum(family.saving for family in self.families) + max(0, rest.saving)
-        if whole.saving >= parts:
-            self.families, self.single = [whole], []
-        elif len(self.single) > 1:
-            self.families.append(rest)
-            self.single = []
-        return self
+    def saving(self, depth: int) -> int:
+        """Return the number of tokens that are not computed because this branch is kept.
+
+        Args:
+            depth: Number of tokens that are shared without it.
+        """
+        return (self.depth - depth) * (len(self.twigs) - 1)
+
+    def finish(self, depth: int) -> list["Branch"]:
+        """Return the branch, or its twigs where it is not worth keeping.
+
+        Args:
+            depth: Number of tokens that are shared without it.
+        """
+        if not self.twigs:
+            return [self]
+        if self.levels > _MOST_LEVELS:
+            tall = [twig for twig in self.twigs if twig.levels == _MOST_LEVELS]
+            if self.saving(depth) < sum(twig.saving(self.depth) for twig in tall):
+                return self.twigs
+            self._cut_down()
+        if self.saving(depth) < max(_MIN_SAVING, _MIN_SAVING_SHARE * self.below):
+            return self.twigs
+        return [self]
+
+    def _cut_down(self) -> None:
+        """Replace the twigs with the most levels by what goes on from them."""
+        twigs, self.twigs, self.below, self.levels = self.twigs, [], 0, 0
+        for twig in twigs:
+            self.add(twig.twigs if twig.levels == _MOST_LEVELS else [twig])
 
 
-def families(order: Sequence[int], tokens: Sequence[Tokens]) -> list[Family]:
-    """Part rows into families that begin alike; a row that shares nothing is one of its own.
+def tree(order: Sequence[int], tokens: Sequence[Tokens]) -> list[Branch]:
+    """Return the branches of rows that begin alike; a row that shares nothing is one of its own.
 
     Args:
         order: Numbers of the rows, in lexicographic order of their tokens. No row is the beginning
             of another.
         tokens: The tokens of the rows, by place in `order`.
     """
-    path = [_Branch(0)]  # from the root to the last row's twig
+    path = [Branch(0, -1)]  # from the root to the last row's end
     for place, row in enumerate(order):
-        leaf = _Branch(len(tokens[place]), row)
         shared = _common(tokens[place - 1], tokens[place]) if place else 0
-        while path[-1].depth > shared:
-            finished = path.pop().finish()
-            if path[-1].depth < shared:
-                path.append(_Branch(shared))
-            path[-1].add(finished)
-        path.append(leaf)
-    while len(path) > 1:
-        finished = path.pop().finish()
-        path[-1].add(finished)
-    root = path[0]
-    return [*root.families, *(Family(0, [row]) for row in root.single)]
+        _climb(path, shared)
+        path.append(Branch(len(tokens[place]), row))
+    _climb(path, 0)
+    return path[0].twigs
+
+
+def _climb(path: list[Branch], depth: int) -> None:
+    """Finish the branches of a path that are longer than what the next row shares."""
+    while path[-1].depth > depth:
+        branch = path.pop()
+        if path[-1].depth < depth:
+            path.append(Branch(depth, branch.row))
+        path[-1].add(branch.finish(path[-1].depth))
 
 
 def _common(one: Tokens, other: Tokens) -> int:

@@ -10,12 +10,13 @@ What a kernel takes is read off its signature, never off the version of torch.
 """
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 import torch
 
+from siftline.models.engine.cascade import Attention
 from siftline.models.engine.layout import FlashLayout
 
 Kernel = Callable[..., Any]
@@ -46,7 +47,7 @@ def attend(
     v: torch.Tensor,
     scale: float,
 ) -> torch.Tensor:
-    """Attend within a pack by one call of a kernel; the last query of a span sees its last key.
+    """Attend within a pack: one call for its spans, and one for each level of prefixes.
 
     Args:
         kernel: `varlen_attn` of some torch.
@@ -60,19 +61,11 @@ def attend(
         [tokens, heads, value size].
 
     Raises:
-        NotImplementedError: The kernel cannot be made causal.
+        NotImplementedError: The kernel cannot be made causal, or does not tell the sums of weights
+            that prefixes need.
     """
     known = inspect.signature(kernel).parameters
     options: dict[str, Any] = {}
-    if "window_size" in known:
-        options["window_size"] = (-1, 0)
-    elif "is_causal" in known:
-        options["is_causal"] = True
-    else:
-        raise NotImplementedError(
-            f"the variable-length attention of torch {torch.__version__} takes neither "
-            "'window_size' nor 'is_causal'"
-        )
     if "scale" in known:
         options["scale"] = scale
     else:
@@ -82,14 +75,41 @@ def attend(
             options["enable_gqa"] = True
         elif "window_size" not in known:
             k, v = (each.repeat_interleave(repeats, dim=1) for each in (k, v))
-    mixed: torch.Tensor = kernel(
-        q[layout.order],
-        k[layout.keys],
-        v[layout.keys],
-        layout.query_ends,
-        layout.key_ends,
-        layout.longest_query,
-        layout.longest_key,
-        **options,
+    causal = _causal(known)
+    own = (layout.ends, layout.ends, layout.longest, layout.longest)
+    if not layout.levels:
+        mixed: torch.Tensor = kernel(q, k, v, *own, **causal, **options)
+        return mixed.contiguous()
+    options["return_aux"] = _sums(known)
+    attention = Attention(*kernel(q, k, v, *own, **causal, **options))
+    for level in layout.levels:
+        reading, read = slice(*level.queries), slice(*level.keys)
+        # A kernel of grouped queries takes segments of one query each for a batch without gaps.
+        longest = max(2, level.longest_query), level.longest_key
+        before = kernel(
+            q[reading], k[read], v[read], level.query_ends, level.key_ends, *longest, **options
+        )
+        attention.part(reading).absorb(Attention(*before), level.inside)
+    return attention.mixed.contiguous()
+
+
+def _causal(known: Mapping[str, Any]) -> dict[str, Any]:
+    if "window_size" in known:
+        return {"window_size": (-1, 0)}
+    if "is_causal" in known:
+        return {"is_causal": True}
+    raise NotImplementedError(
+        f"the variable-length attention of torch {torch.__version__} takes neither "
+        "'window_size' nor 'is_causal'"
     )
-    return mixed[layout.back]
+
+
+def _sums(known: Mapping[str, Any]) -> Any:
+    """Return what asks a kernel for the logsumexp of each query's scores."""
+    if "return_aux" not in known:
+        raise NotImplementedError(
+            f"the variable-length attention of torch {torch.__version__} takes no 'return_aux'"
+        )
+    from torch.nn.attention.varlen import AuxRequest  # not in every torch that is allowed
+
+    return AuxRequest(lse=True)

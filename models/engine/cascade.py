@@ -1,0 +1,42 @@
+"""Attention to some keys joined with attention to others, as if they had been read together.
+
+The softmax over two sets of keys is that over each, weighed by its share of the exponentials. So
+keys that many queries share are read once for all of them, in a call of their own.
+"""
+
+from typing import NamedTuple
+
+import torch
+
+
+class Attention(NamedTuple):
+    """What queries have read from some keys.
+
+    Attributes:
+        mixed: [queries, heads, value size] the values, mixed by the softmax of the scores.
+        logsum: [heads, queries] float32 or wider, the logsumexp of the scores.
+    """
+
+    mixed: torch.Tensor
+    logsum: torch.Tensor
+
+    def part(self, queries: slice) -> "Attention":
+        """Return a view of some of the queries."""
+        return Attention(self.mixed[queries], self.logsum[:, queries])
+
+    def absorb(self, other: "Attention", inside: torch.Tensor | None = None) -> None:
+        """Take in what the same queries have read from other keys, in place.
+
+        Args:
+            other: That.
+            inside: [queries] which of them have read anything there; None if all have. What a
+                kernel writes for the others is not looked at.
+        """
+        mixed, logsum = other
+        share = torch.sigmoid(logsum - self.logsum)
+        if inside is not None:
+            share = torch.where(inside, share, 0)
+            logsum = torch.where(inside, logsum, -torch.inf)
+            mixed = torch.where(inside[:, None, None], mixed, 0)
+        self.mixed.lerp_(mixed, share.T[..., None].to(mixed.dtype))
+        torch.logaddexp(self.logsum, logsum, out=self.logsum)
