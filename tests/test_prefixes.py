@@ -49,9 +49,9 @@ def test_what_saves_too_little_hangs_from_the_beginning_before() -> None:
 
 
 def test_a_few_levels_are_kept_that_save_the_most() -> None:
-    # Each beginning goes on by 40 or, once, by 200 tokens, and eight rows end there.
+    # Beginnings within beginnings, with eight rows that end in each.
     texts, beginning = [], ""
-    for level, size in enumerate([40, 40, 200, 40, 40, 40]):
+    for level, size in enumerate([90, 40, 200, 40, 40, 60]):
         beginning += chr(97 + level) * size
         texts += [beginning + end for end in "stuvwxyz"]
     (found,) = tree_of(texts)
@@ -60,7 +60,7 @@ def test_a_few_levels_are_kept_that_save_the_most() -> None:
         depths.append(found.depth)
         found = max(found.twigs, key=lambda twig: twig.levels)
     assert len(depths) == 4
-    assert 280 in depths
+    assert {90, 330} < set(depths)
 
 
 letters = st.text("ab", min_size=1, max_size=12)

@@ -129,9 +129,9 @@ def rows_of(shapes: list[tuple[int, ...]]) -> list[Encoded]:
     return rows
 
 
-def attended(laid: Pack, q: Any, k: Any, v: Any, scale: float) -> Any:
+def attended(laid: Pack, scale: float, q: Any, k: Any, v: Any) -> Any:
     """Each token attends to those of its row up to itself, one token after the other."""
-    reads = {place: [] for place in range(len(laid.ids))}
+    reads: dict[int, list[int]] = {place: [] for place in range(len(laid.ids))}
     for span in laid.spans:
         for place in range(span.start, span.start + span.length):
             reads[place] += range(span.start, place + 1)
@@ -147,7 +147,7 @@ def attended(laid: Pack, q: Any, k: Any, v: Any, scale: float) -> Any:
     return torch.stack(found)
 
 
-RELEASES = [torch_2_10, torch_2_11, torch_2_12]
+RELEASES: list[Callable[..., Any]] = [torch_2_10, torch_2_11, torch_2_12]
 
 
 @settings(max_examples=40, deadline=None)
@@ -173,14 +173,15 @@ def test_every_kernel_attends_as_each_token_by_itself(
             else torch.randn(heads, len(laid.ids), 8, dtype=torch.float64)
             for heads in (4, key_heads, key_heads)
         )
-        expected = attended(laid, *(each.transpose(0, 1) for each in (q, k, v)), 0.3)
+        flat = [each.transpose(0, 1) for each in (q, k, v)]
+        expected = attended(laid, 0.3, *flat)
         with attention.laid_out(layout_of(laid, CPU, flash=False)):
             found = attention.packed_attention(q[None], k[None], v[None], 0.3)[0]
         torch.testing.assert_close(found, expected)
         layout = layout_of(laid, CPU, flash=True)
         assert isinstance(layout, FlashLayout)
         for release in RELEASES:
-            found = varlen.attend(release, layout, *(x.transpose(0, 1) for x in (q, k, v)), 0.3)
+            found = varlen.attend(release, layout, flat[0], flat[1], flat[2], 0.3)
             torch.testing.assert_close(found, expected)
             assert found.is_contiguous()
 

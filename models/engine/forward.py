@@ -34,7 +34,7 @@ from siftline.models.engine.capabilities import (
     weight_counts,
 )
 from siftline.models.engine.compilation import Compilation
-from siftline.models.engine.layout import layout_of
+from siftline.models.engine.layout import BlockLayout, layout_of
 from siftline.models.engine.packing import Pack, pack, plan_packs
 from siftline.models.engine.prepacking import can_prepack, prepack
 from siftline.models.engine.projection import Projection, logsumexp
@@ -184,7 +184,7 @@ class Network:
             [wanted, vocabulary] float32.
         """
         inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
-        layout = layout_of(rows, self.device, self._flash) if rows else ()
+        layout = layout_of(rows, self.device, self._flash) if rows else BlockLayout((), ())
         with attention.laid_out(layout), attention.cached(cache), _packed_attention(self.model):
             if self.projection is None:
                 logits: torch.Tensor = self.model(**inputs, logits_to_keep=sources).logits[0]
@@ -231,18 +231,12 @@ class Network:
 
     def _canary(self, compiled: bool = False) -> str | None:
         """Score a few rows packed, shared and alone; return what is wrong with packing, if any."""
-        size = min(24, (self.longest_packed or 48) // 2, self.rope.tokens // 2)
-        ids = scattered_tokens(self.model, 4 * size).tolist()
-        prompt, first, second, other = (
-            ids[start : start + size] for start in range(0, 4 * size, size)
-        )
-        rows = [
-            Encoded((*prompt, *first), size, size, False),
-            Encoded((*prompt, *second[1:]), size, size - 1, False),
-            Encoded(tuple(other), 1, size - 1, False),
-        ]
+        rows = self._tried_rows()
         try:
-            difference = max(self._difference(rows, share, compiled) for share in (False, True))
+            alone = [self.score_padded([row]) for row in rows]
+            difference = max(
+                self._difference(rows, alone, share, compiled) for share in (False, True)
+            )
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever the model's own code says to an unknown attention
@@ -251,12 +245,27 @@ class Network:
             return None
         return f"their scores would differ by {difference:.2g} nats a token"
 
-    def _difference(self, rows: Sequence[Encoded], share: bool, compiled: bool) -> float:
+    def _tried_rows(self) -> list[Encoded]:
+        """Return rows that share beginnings on two levels, and one that shares nothing."""
+        size = min(24, (self.longest_packed or 48) // 2, self.rope.tokens // 2)
+        ids = scattered_tokens(self.model, 6 * size).tolist()
+        half = max(1, size // 2)
+        system, other = ids[:size], ids[size : 2 * size]
+        parts = [ids[start : start + half] for start in range(2 * size, 6 * size, half)]
+        rows = [Encoded(tuple(other), 1, size - 1, False)]
+        for prompt, responses in ((parts[0], parts[2:5]), (parts[1], parts[5:8])):
+            for number, response in enumerate(responses):
+                own = response[: max(1, half - number)]
+                rows.append(Encoded((*system, *prompt, *own), size + half, len(own), False))
+        return rows
+
+    def _difference(
+        self, rows: Sequence[Encoded], alone: Sequence[torch.Tensor], share: bool, compiled: bool
+    ) -> float:
         plan = plan_packs(rows, 4096, share)
         laid = pack(plan.batches[0], rows, plan.riders)
         packed = self.score_pack(laid, compiled)
-        alone = torch.cat([self.score_padded([rows[row]]) for row, _ in laid.rows])
-        return float((packed - alone).abs().mean())
+        return float((packed - torch.cat([alone[row] for row, _ in laid.rows])).abs().mean())
 
 
 @contextmanager

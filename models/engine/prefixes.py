@@ -58,20 +58,31 @@ class Branch:
         """
         if not self.twigs:
             return [self]
-        if self.levels > _MOST_LEVELS:
-            tall = [twig for twig in self.twigs if twig.levels == _MOST_LEVELS]
-            if self.saving(depth) < sum(twig.saving(self.depth) for twig in tall):
-                return self.twigs
-            self._cut_down()
+        if self.levels > _MOST_LEVELS and (twigs := self._lowered(depth)) != [self]:
+            return twigs
         if self.saving(depth) < max(_MIN_SAVING, _MIN_SAVING_SHARE * self.below):
             return self.twigs
         return [self]
 
-    def _cut_down(self) -> None:
-        """Replace the twigs with the most levels by what goes on from them."""
+    def _tall(self) -> list["Branch"]:
+        """Return the twigs that give the branch its levels."""
+        return [twig for twig in self.twigs if twig.levels == self.levels - 1 > 0]
+
+    def _loss(self, depth: int) -> int:
+        """Return the number of tokens that one level less costs at least."""
+        tall = self._tall()
+        below = sum(twig._loss(self.depth) for twig in tall)
+        return min(self.saving(depth), below) if tall else self.saving(depth)
+
+    def _lowered(self, depth: int) -> list["Branch"]:
+        """Take out the level that saves the least: this one, or one of each tall twig."""
+        tall = self._tall()
+        if not tall or self.saving(depth) <= sum(twig._loss(self.depth) for twig in tall):
+            return self.twigs
         twigs, self.twigs, self.below, self.levels = self.twigs, [], 0, 0
         for twig in twigs:
-            self.add(twig.twigs if twig.levels == _MOST_LEVELS else [twig])
+            self.add(twig._lowered(self.depth) if twig in tall else [twig])
+        return [self]
 
 
 def tree(order: Sequence[int], tokens: Sequence[Tokens]) -> list[Branch]:
