@@ -39,7 +39,8 @@ PARTS: dict[str, list[str]] = {
 
 def tests() -> dict[str, Any]:
     """Run the tests that need a GPU."""
-    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider"]
+    quiet = ["-W", "ignore::DeprecationWarning", "-W", "ignore::FutureWarning"]
+    command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", *quiet]
     done = subprocess.run(
         command, cwd=HERE.parent, capture_output=True, text=True, timeout=LIMIT, check=False
     )

@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
-from siftline.models.likelihood import BATCH_TOKENS, OnBatch, plan
+from siftline.models.batching import batch_tokens, run_in_halves
+from siftline.models.likelihood import OnBatch, plan
 
 if TYPE_CHECKING:  # an optional dependency, and slow to import
     from sentence_transformers import SentenceTransformer
@@ -62,7 +63,8 @@ class Embedder(Protocol):
 
         Args:
             texts: The texts; one that is longer than the model's window is cut.
-            max_batch_tokens: The most tokens in one forward pass, padding included; None for 2,048.
+            max_batch_tokens: The most tokens in one forward pass, padding included; None takes what
+                suits the device.
             on_batch: Called after each batch with the numbers of texts and of tokens, padding not
                 counted.
 
@@ -101,17 +103,20 @@ class SentenceEmbedder:
         vectors = np.empty((len(texts), self.dimensions), dtype=np.float32)
         with self._lock:
             lengths = self._lengths(texts)
-            batches = plan(lengths, texts, max_batch_tokens or BATCH_TOKENS)
-            for batch in batches:
+            budget = max_batch_tokens or batch_tokens(self._model.device.type)
+
+            def run(batch: Sequence[int]) -> None:
                 vectors[batch] = self._encode([texts[row] for row in batch])
                 if on_batch:
                     on_batch(len(batch), sum(lengths[row] for row in batch))
+
+            calls = run_in_halves(plan(lengths, texts, budget), run, f"'{self.name}'")
         if not np.isfinite(vectors).all():
             raise ModelError(
                 f"The embedder '{self.name}' gave a vector that is not finite; "
                 "use dtype 'float32', or another model."
             )
-        return Embeddings(vectors, Usage(len(batches), sum(lengths)))
+        return Embeddings(vectors, Usage(calls, sum(lengths)))
 
     def _lengths(self, texts: Sequence[str]) -> list[int]:
         """Return the number of tokens of each text, cut to the window."""

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
+from siftline.models.batching import batch_tokens, run_in_halves
 from siftline.models.likelihood import plan
 
-_BATCH_TOKENS = 4096
 # Longest pair in tokens; such models are trained on no longer ones.
 _WINDOW = 512
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -91,18 +91,22 @@ class EntailmentModel:
 
         scores = np.empty(len(units))
         lengths = [len(ids) for ids in self._encode(units)["input_ids"]] if units else []
-        batches = plan(lengths, ["\0".join(unit) for unit in units], _BATCH_TOKENS)
-        for batch in batches:
+        budget = batch_tokens(self._model.device.type)
+
+        def run(batch: Sequence[int]) -> None:
             inputs = self._encode([units[row] for row in batch], padding=True, return_tensors="pt")
             with torch.inference_mode():
                 logits = self._model(**inputs.to(self._model.device)).logits.float()
             chances = torch.softmax(logits, dim=-1)[:, self._contradiction[0]]
             scores[batch] = chances.cpu().numpy()
+
+        batches = plan(lengths, ["\0".join(unit) for unit in units], budget)
+        calls = run_in_halves(batches, run, f"'{self.name}'")
         if not np.isfinite(scores).all():
             raise ModelError(
                 f"'{self.name}' gave a probability that is not finite; use dtype 'float32'."
             )
-        return scores, Usage(len(batches), sum(lengths))
+        return scores, Usage(calls, sum(lengths))
 
     def _encode(self, units: Sequence[tuple[str, str]], **options: Any) -> Any:
         premises, hypotheses = zip(*units, strict=True)

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,22 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 # Prefect reads its home when it is imported, so it is set here and not by a fixture.
 _PREFECT_HOME = tempfile.TemporaryDirectory(prefix="siftline-prefect-", ignore_cleanup_errors=True)
 os.environ["PREFECT_HOME"] = _PREFECT_HOME.name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none."""
+    for item in items:
+        if item.get_closest_marker("gpu") and not _has_gpu():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device is visible"))
+
+
+@cache
+def _has_gpu() -> bool:
+    try:
+        import torch  # an optional dependency, and slow to import
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(scope="session", autouse=True)

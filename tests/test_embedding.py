@@ -14,10 +14,14 @@ from siftline.models.toy import ToyEmbedder
 TEXTS = ["a dog", "income tax law of 2017", "a puppy", "", "the dog barks at a small red car"]
 
 
+torch = pytest.importorskip("torch")
+
+
 class Stub:
     """Stands for sentence-transformers: one token per word; the vector counts letters."""
 
     max_seq_length = 4
+    device = torch.device("cpu")
 
     def __init__(self, scale: float = 1.0) -> None:
         self.scale = scale

@@ -196,7 +196,7 @@ def test_the_company_of_a_pair_changes_nothing(kind: str, monkeypatch: pytest.Mo
     together = model.contradictions(PAIRS)
     assert together.probability == pytest.approx(alone, abs=float32(32))
     assert together.usage.model_calls == 1
-    monkeypatch.setattr("siftline.models.entailment._BATCH_TOKENS", 40)
+    monkeypatch.setattr("siftline.models.batching.BATCH_TOKENS", 40)
     batches = model.contradictions(PAIRS[::-1])
     assert batches.probability[::-1] == pytest.approx(alone, abs=float32(32))
     assert batches.usage.model_calls > 3

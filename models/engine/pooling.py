@@ -17,11 +17,12 @@ import torch
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
+from siftline.models.batching import batch_tokens, run_in_halves
 from siftline.models.embedding import Embeddings
 from siftline.models.engine.packing import Pack, Unit, fill, pack
 from siftline.models.engine.rope import by_regime
 from siftline.models.engine.transformer import TransformerModel
-from siftline.models.likelihood import BATCH_TOKENS, Encoded, OnBatch
+from siftline.models.likelihood import Encoded, OnBatch
 from siftline.models.rendering import Prompt
 
 
@@ -72,21 +73,25 @@ class MeanStateEmbedder:
         for part in by_regime([lengths[row] for row in order], self._network.rope):
             numbers = [order[place] for place in part]
             units = [Unit(0, (row,), lengths[row], lengths[row]) for row in numbers]
-            batches += fill(units, max_batch_tokens or BATCH_TOKENS)
+            budget = max_batch_tokens or batch_tokens(self._network.device.type)
+            batches += fill(units, budget)
+
+        def run(batch: Sequence[Unit]) -> None:
+            numbers = [row for unit in batch for row in unit.rows]
+            laid = pack(batch, rows, {row: [row] for row in numbers})
+            means = self._means(laid)
+            vectors[numbers] = torch.nn.functional.normalize(means).cpu().numpy()
+            if on_batch:
+                on_batch(len(batch), len(laid.ids))
+
         with self._lock:
-            for batch in batches:
-                numbers = [row for unit in batch for row in unit.rows]
-                laid = pack(batch, rows, {row: [row] for row in numbers})
-                means = self._means(laid)
-                vectors[numbers] = torch.nn.functional.normalize(means).cpu().numpy()
-                if on_batch:
-                    on_batch(len(batch), len(laid.ids))
+            calls = run_in_halves(batches, run, f"'{self._model.name}'")
         if not np.isfinite(vectors).all():
             raise ModelError(
                 f"'{self._model.name}' gave a hidden state that is not finite; use dtype "
                 "'float32', or another model."
             )
-        return Embeddings(vectors, Usage(len(batches), sum(lengths)))
+        return Embeddings(vectors, Usage(calls, sum(lengths)))
 
     def _means(self, rows: Pack) -> torch.Tensor:
         """Return the mean of the last hidden states of each row: [rows, hidden] float32."""
