@@ -13,19 +13,16 @@ from tolerances import nats
 
 from siftline.contracts import progress
 from siftline.contracts.errors import ModelError
-from siftline.models.engine.decoding import BufferedDecoder, PaddedDecoder, decoder_for
+from siftline.models.engine.batching import PACES, Batch, Portion
+from siftline.models.engine.decoding import Room, decoder_for
 from siftline.models.engine.forward import Network
 from siftline.models.engine.passes import Passes
-from siftline.models.engine.recomputing import RecomputingDecoder
-from siftline.models.engine.sampling import sample
+from siftline.models.engine.replaying import Replayer
+from siftline.models.engine.sampling import Drawn, Slots
 from siftline.models.likelihood import Encoded
 
 PAGE = Path(__file__).parents[1] / "docs" / "architectures.md"
-ANSWERS = {
-    BufferedDecoder: "buffers",
-    PaddedDecoder: "its cache",
-    RecomputingDecoder: "whole text",
-}
+ANSWERS = {"buffers": "buffers", "cache": "its cache", "whole text": "whole text"}
 STEPS = 8
 
 transformers.logging.set_verbosity_error()
@@ -79,13 +76,27 @@ def test_batches_score_and_answer_as_plain_loops_do(
         assert found / row.scored_tokens == pytest.approx(expected, abs=nats())
 
     prompts = [tokens(random, size) for size in (4, 9, 17)]
-    decoder = decoder_for(network, 4, 17 + STEPS, 2048)
-    numbers = np.zeros((2 * len(prompts), STEPS))
-    drawn, _ = sample(decoder, prompts, numbers, [STEPS] * 3, frozenset(), 0, 1)
-    expected_ids = [greedy_alone(network.model, prompt) for prompt in prompts]
-    assert [each.ids for each in drawn] == [ids for ids in expected_ids for _ in range(2)]
+    kind = decoder_for(network, 4, 17 + STEPS)
+    drawn: dict[tuple[int, int], list[int]] = {}
 
-    seen = ("padded" if network.longest_packed == 0 else "packed", ANSWERS[type(decoder)])
+    def done(portion: Portion, sample: int, found: Drawn) -> None:
+        drawn[portion.number, sample] = found.ids
+
+    Batch(
+        [Portion(number, ids, STEPS, (0, 1)) for number, ids in enumerate(prompts)],
+        kind.make(network, Room(4, STEPS, 64, 2048)),  # the third prompt joins the others
+        Slots(4, STEPS, frozenset(), 0, 1, network.device),
+        Replayer.of(network),
+        PACES["cpu"],
+        lambda *_: np.zeros(STEPS),
+        done,
+    ).run()
+    expected_ids = [greedy_alone(network.model, prompt) for prompt in prompts]
+    assert drawn == {
+        (number, sample): ids for number, ids in enumerate(expected_ids) for sample in (0, 1)
+    }
+
+    seen = ("padded" if network.longest_packed == 0 else "packed", ANSWERS[kind.name])
     assert seen == table()[name]
     # Whatever is not done the usual way is said.
     assert bool(told) == (seen != ("packed", "buffers"))

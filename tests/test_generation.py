@@ -10,7 +10,7 @@ from tolerances import float32
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
-from siftline.models.engine import answering, passes, sampling
+from siftline.models.engine import answering, batching, decoding, passes, sampling
 from siftline.models.generation import Sampling, stream
 from siftline.models.loading import load_language_model
 from siftline.models.plain_rendering import plain_prompt
@@ -66,10 +66,12 @@ def test_a_sample_does_not_depend_on_what_else_is_asked(kind: str) -> None:
     assert other != together
 
 
-def test_samples_are_parted_where_they_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    scorer = engine()
+@pytest.mark.parametrize("kind", ["Llama", "Gemma2"])
+@pytest.mark.parametrize("slots", [1, 2, 4, 7])
+def test_samples_take_the_slots_that_others_have_left(kind: str, slots: int) -> None:
+    scorer = engine(kind)
     whole = scorer.generate(PROMPTS, RANDOM, template="plain")
-    monkeypatch.setattr(answering, "_SAMPLES", {"cpu": 2})
+    scorer.network.most_slots = slots
     seen: list[tuple[int, int]] = []
     parted = scorer.generate(
         PROMPTS, RANDOM, template="plain", on_batch=lambda *done: seen.append(done)
@@ -77,28 +79,33 @@ def test_samples_are_parted_where_they_do_not_fit(monkeypatch: pytest.MonkeyPatc
     assert parted.rows == whole.rows
     assert parted.usage.model_calls > whole.usage.model_calls
     assert sum(prompts for prompts, _ in seen) == len(PROMPTS)
+    assert max(prompts for prompts, _ in seen) == 1  # each is told when it is finished
 
 
-def test_running_out_of_memory_halves_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_halves_the_slots_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     scorer = engine()
-    whole = answer(scorer, PROMPTS, RANDOM)
-    step = sampling.sample
-    sizes = []
+    whole = scorer.generate(PROMPTS, RANDOM, template="plain")
+    step = decoding.BufferedDecoder.step
+    sizes: list[int] = []
+    most = 2
 
-    def small(decoder: Any, prompts: Any, numbers: Any, *rest: Any) -> Any:
-        sizes.append(len(numbers))
-        if len(numbers) > 2:
+    def small(self: Any, tokens: Any, counts: Any, longest: int) -> Any:
+        sizes.append(len(tokens))
+        if len(tokens) > most and longest == 3:
             raise torch.OutOfMemoryError("too many")
-        return step(decoder, prompts, numbers, *rest)
+        return step(self, tokens, counts, longest)
 
-    monkeypatch.setattr(answering, "sample", small)
-    assert answer(scorer, PROMPTS, RANDOM) == whole
-    assert max(sizes) == 18
-
-    def never(*_: Any) -> Any:
-        raise torch.OutOfMemoryError("too big")
-
-    monkeypatch.setattr(answering, "sample", never)
+    monkeypatch.setattr(decoding.BufferedDecoder, "step", small)
+    seen: list[tuple[int, int]] = []
+    found = scorer.generate(
+        PROMPTS, RANDOM, template="plain", on_batch=lambda *done: seen.append(done)
+    )
+    assert found.rows == whole.rows
+    assert (max(sizes), scorer.network.most_slots) == (18, 2)
+    assert sum(prompts for prompts, _ in seen) == len(PROMPTS)
+    most = 0
     with pytest.raises(ModelError, match="do not fit the memory"):
         answer(scorer, PROMPTS, RANDOM)
 
@@ -233,6 +240,19 @@ def test_smollm2_answers_as_transformers_does() -> None:
     assert "Paris" in found[0][0].text
 
 
+def script(monkeypatch: pytest.MonkeyPatch, samples: list[list[int]]) -> None:
+    """Let every prompt be answered by the same tokens."""
+
+    class Scripted(batching.Batch):
+        def run(self) -> None:
+            while self._waiting:
+                portion = self._waiting.popleft()
+                for sample in portion.samples:
+                    self._done(portion, sample, sampling.Drawn(samples[sample], stopped=True))
+
+    monkeypatch.setattr(answering, "Batch", Scripted)
+
+
 CHAT = (
     "{% for m in messages %}{{ m.content }}{% endfor %}"
     "{% if add_generation_prompt %}a:%s{% endif %}"
@@ -252,10 +272,7 @@ def test_thoughts_are_part_of_the_text_whoever_opens_them(
     texts = [f"{begun}Answer: A", f"{begun}It is B{closing}A", f"{begun}It{closing} x {marker}y"]
     ids = [scorer.tokenizer(text)["input_ids"] for text in texts]
 
-    def drawn(*_: Any) -> Any:
-        return [sampling.Drawn(each, stopped=True) for each in ids], 1
-
-    monkeypatch.setattr(answering, "sample", drawn)
+    script(monkeypatch, ids)
     asked = Sampling(n=len(texts))
     (samples,) = scorer.generate([[{"role": "user", "content": "the cat?"}]], asked).rows
     whole = [text if not opened else marker + text for text in texts]
@@ -267,6 +284,6 @@ def test_other_special_tokens_are_no_text(monkeypatch: pytest.MonkeyPatch) -> No
     scorer = engine()
     scorer.tokenizer.add_tokens(["[THINK]", "<pad>"], special_tokens=True)
     ids = scorer.tokenizer("<pad>the cat<bos>[THINK] sat<pad>")["input_ids"]
-    monkeypatch.setattr(answering, "sample", lambda *_: ([sampling.Drawn(ids, True)], 1))
+    script(monkeypatch, [ids])
     (samples,) = answer(scorer, PROMPTS[:1], Sampling())
     assert samples[0].text == "the cat[THINK] sat"

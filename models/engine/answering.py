@@ -1,28 +1,30 @@
-"""The responses of a local model: sampled in batches that fit the room for keys and values."""
+"""The responses of a local model: who can be answered together, and how many at once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
+from siftline.models.engine.batching import PACES, Batch, Portion
 from siftline.models.engine.capabilities import cached_bytes
-from siftline.models.engine.decoding import decoder_for
+from siftline.models.engine.decoding import Kind, Room, decoder_for
 from siftline.models.engine.forward import Network
-from siftline.models.engine.sampling import Drawn, sample
+from siftline.models.engine.replaying import Replayer
+from siftline.models.engine.sampling import Drawn, Slots
 from siftline.models.generation import Sample, Sampling, stream
 from siftline.models.likelihood import BATCH_TOKENS
 from siftline.models.rendering import Prompt
 from siftline.models.thoughts import MARKERS, open_thought
 
-# Bytes of all keys and values: on a CPU in all, on a GPU as a share of its memory.
+# Bytes of all keys and values: on a CPU in all, on a GPU as a share of what its memory has beside
+# the weights; the rest is for logits, prompts on their way, and other models.
 _CPU_CACHE = 2**30
-_GPU_CACHE_SHARE = 0.3
-# Samples at once: each has a row of logits.
-_SAMPLES = {"cpu": 128, "cuda": 512}
+_GPU_CACHE_SHARE = 0.6
 
 
 class Question(NamedTuple):
@@ -41,23 +43,6 @@ class Question(NamedTuple):
     limit: int
 
 
-class SamplePortion(NamedTuple):
-    """Some of the samples of one prompt, which are drawn together.
-
-    Attributes:
-        question: The prompt.
-        samples: The numbers of the samples.
-    """
-
-    question: Question
-    samples: range
-
-    @property
-    def places(self) -> int:
-        """The number of tokens whose keys and values are kept."""
-        return len(self.samples) * (len(self.question.ids) + self.question.limit)
-
-
 class Answers:
     """The answers of a model to the prompts of one call.
 
@@ -74,9 +59,7 @@ class Answers:
         self._sampling = sampling
         self._stops = _stop_tokens(network.model, tokenizer)
         self._thoughts = _thought_tokens(tokenizer)
-        kind = network.device.type
-        self._places = _cache_bytes(network.device) // cached_bytes(network.model)
-        self._samples = _SAMPLES.get(kind, _SAMPLES["cpu"])
+        self._places = _cache_bytes(network) // cached_bytes(network.model)
 
     def to(
         self, questions: Sequence[Question], on_done: Callable[[int, int], None]
@@ -84,98 +67,102 @@ class Answers:
         """Return the samples of each question, by its number.
 
         Args:
-            questions: The prompts, in any order: the batches depend on their set only.
-            on_done: Called after a batch with the numbers of prompts that are finished and of
-                tokens.
+            questions: The prompts, in any order: what happens depends on their set only.
+            on_done: Called with the numbers of prompts that are finished and of tokens, now and
+                then.
 
         Raises:
             ModelError: A single sample does not fit the device's memory.
         """
-        answers: dict[int, list[Sample]] = {each.number: [] for each in questions}
-        waiting = list(self._batches(questions))[::-1]
-        while waiting:
-            batch = waiting.pop()
-            try:
-                drawn = self._sample(batch)
-            except torch.OutOfMemoryError as error:
-                if len(parts := _halves(batch)) == 1:
-                    raise ModelError(
-                        f"A prompt of {len(batch[0].question.ids)} tokens and its response do not "
-                        f"fit the memory of {self._network.device} beside '{self._network.name}'."
-                    ) from error
-                waiting += parts[::-1]
-            else:
-                tokens = 0
-                for portion, samples in zip(batch, drawn, strict=True):
-                    question = portion.question
-                    answers[question.number] += [self._text(question, each) for each in samples]
-                    tokens += len(question.ids) + sum(len(each.ids) for each in samples)
-                finished = [each for each in batch if each.samples.stop == self._sampling.n]
-                on_done(len(finished), tokens)
-                continue
-            torch.cuda.empty_cache()
-        return answers
+        answers: dict[int, list[Sample | None]] = {
+            each.number: [None] * self._sampling.n for each in questions
+        }
+        by_number = {each.number: each for each in questions}
 
-    def _batches(self, questions: Sequence[Question]) -> Iterator[list[SamplePortion]]:
-        batch: list[SamplePortion] = []
-        for question in sorted(questions, key=lambda each: (-len(each.ids), each.ids)):
-            for portion in self._portions(question):
-                if batch and not self._fits(batch, portion):
-                    yield batch
-                    batch = []
-                batch.append(portion)
-        if batch:
-            yield batch
+        def done(portion: Portion, sample: int, drawn: Drawn) -> None:
+            samples = answers[portion.number]
+            samples[sample] = self._text(by_number[portion.number], drawn)
+            if None not in samples:
+                tokens = sum(each.tokens or 0 for each in samples if each)
+                on_done(1, len(portion.ids) + tokens)
 
-    def _fits(self, batch: Sequence[SamplePortion], portion: SamplePortion) -> bool:
-        """Return whether a portion can join a batch, whose first portion is its longest."""
-        count = len(batch) + 1
-        regimes = [self._regimes(each.question) for each in (batch[0], portion)]
-        return (
-            regimes[0] == regimes[1]
-            and len(portion.samples) == len(batch[0].samples)
-            and count * len(portion.samples) <= self._samples
-            and count * batch[0].places <= self._places
-        )
+        for kind, group in self._groups(questions):
+            self._answer(kind, group, done)
+        return {number: [each for each in row if each] for number, row in answers.items()}
 
-    def _regimes(self, question: Question) -> tuple[int, int]:
-        """Return which frequencies its prompt needs, and its longest response."""
+    def _groups(self, questions: Sequence[Question]) -> Iterator[tuple[Kind, list[Question]]]:
+        """Part questions so that those of a part can be answered together, the longest first."""
+        groups: dict[tuple[str, int, int], tuple[Kind, list[Question]]] = {}
         regime = self._network.rope.regime
-        return regime(len(question.ids)), regime(len(question.ids) + question.limit - 1)
+        for question in sorted(questions, key=lambda each: (-len(each.ids), each.ids)):
+            prompt, longest = len(question.ids), len(question.ids) + question.limit
+            kind = decoder_for(self._network, prompt, longest)
+            key = (kind.name, regime(prompt), regime(longest - 1))
+            groups.setdefault(key, (kind, []))[1].append(question)
+        yield from groups.values()
 
-    def _portions(self, question: Question) -> Iterator[SamplePortion]:
-        """Part the samples of a prompt where they do not fit together."""
-        size = min(self._samples, self._places // (len(question.ids) + question.limit))
-        for start in range(0, self._sampling.n, max(1, size)):
-            stop = min(start + max(1, size), self._sampling.n)
-            yield SamplePortion(question, range(start, stop))
+    def _answer(
+        self, kind: Kind, questions: list[Question], done: Callable[[Portion, int, Drawn], None]
+    ) -> None:
+        every = tuple(range(self._sampling.n))
+        waiting = [Portion(each.number, each.ids, each.limit, every) for each in questions]
+        texts = {each.number: each.prompt.text for each in questions}
+        while waiting:
+            room = self._room(waiting)
+            batch = self._batch(kind, waiting, room, texts, done)
+            try:
+                batch.run()
+            except torch.OutOfMemoryError as error:
+                if room.slots == 1:
+                    longest = max(len(each.ids) for each in batch.unfinished())
+                    raise ModelError(
+                        f"A prompt of {longest} tokens and its response do not fit the memory "
+                        f"of {self._network.device} beside '{self._network.name}'."
+                    ) from error
+                self._network.most_slots = room.slots // 2
+            self.usage = self.usage.plus(Usage(batch.passes, batch.tokens))
+            waiting = batch.unfinished()
+            if waiting:  # outside the handler, whose traceback would keep the tensors alive
+                del batch
+                torch.cuda.empty_cache()
 
-    def _sample(self, batch: Sequence[SamplePortion]) -> list[list[Drawn]]:
-        """Return the samples of each portion."""
-        questions = [portion.question for portion in batch]
-        size = max(question.limit for question in questions)
-        numbers = np.array(
-            [
-                stream(self._sampling.seed, portion.question.prompt.text, number, size)
-                for portion in batch
-                for number in portion.samples
-            ]
+    def _room(self, portions: Sequence[Portion]) -> Room:
+        """Return how many samples are answered at once, and how long they and prompts may be."""
+        limit = max(each.limit for each in portions)
+        lengths = [len(each.ids) for each in portions]
+        samples = [len(each.samples) for each in portions]
+        # Of the prompts, each sample has its share of the mean one.
+        share = sum(lengths) // sum(samples) + 1
+        most = min(self._network.most_slots, sum(samples), self._places // (limit + share))
+        most = max(1, min(most, (self._places - max(lengths)) // limit))
+        rest = max(self._places - most * limit, max(lengths))
+        return Room(most, limit, min(rest, sum(lengths), most * max(lengths)), BATCH_TOKENS)
+
+    def _batch(
+        self,
+        kind: Kind,
+        waiting: Sequence[Portion],
+        room: Room,
+        texts: dict[int, str],
+        done: Callable[[Portion, int, Drawn], None],
+    ) -> Batch:
+        device, sampling = self._network.device, self._sampling
+
+        def numbers(prompt: int, sample: int) -> npt.NDArray[np.float64]:
+            return stream(sampling.seed, texts[prompt], sample, room.places)
+
+        slots = Slots(
+            room.slots, room.places, self._stops, sampling.temperature, sampling.top_p, device
         )
-        shortest = min(len(question.ids) for question in questions)
-        longest = max(len(question.ids) + question.limit for question in questions)
-        drawn, passes = sample(
-            decoder_for(self._network, shortest, longest, BATCH_TOKENS),
-            [question.ids for question in questions],
+        return Batch(
+            [part for each in waiting for part in _parts(each, room.slots)],
+            kind.make(self._network, room),
+            slots,
+            Replayer.of(self._network),
+            PACES.get(device.type, PACES["cpu"]),
             numbers,
-            [question.limit for question in questions],
-            self._stops,
-            self._sampling.temperature,
-            self._sampling.top_p,
+            done,
         )
-        tokens = sum(len(each.ids) for each in questions) + sum(len(each.ids) for each in drawn)
-        self.usage = self.usage.plus(Usage(passes, tokens))
-        count = len(batch[0].samples)
-        return [drawn[start : start + count] for start in range(0, len(drawn), count)]
 
     def _text(self, question: Question, drawn: Drawn) -> Sample:
         """Return a sample as text, ended where its template says that a response ends."""
@@ -202,17 +189,11 @@ class Answers:
         return "".join(texts)
 
 
-def _halves(batch: Sequence[SamplePortion]) -> list[list[SamplePortion]]:
-    """Cut a batch into two, or return the same one where it is a single sample."""
-    if len(batch) > 1:
-        half = (len(batch) + 1) // 2
-        return [list(batch[:half]), list(batch[half:])]
-    question, samples = batch[0]
-    if len(samples) == 1:
-        return [list(batch)]
-    half = (samples.start + samples.stop + 1) // 2
-    parts = (range(samples.start, half), range(half, samples.stop))
-    return [[SamplePortion(question, part)] for part in parts]
+def _parts(portion: Portion, slots: int) -> Iterator[Portion]:
+    """Part the samples of a prompt so that some can begin before half of all slots are free."""
+    size = max(1, slots // 2) if len(portion.samples) > slots // 2 else len(portion.samples)
+    for start in range(0, len(portion.samples), size):
+        yield portion._replace(samples=portion.samples[start : start + size])
 
 
 def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -230,7 +211,9 @@ def _thought_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
     return {each: token.content for each, token in added if token.content in MARKERS}
 
 
-def _cache_bytes(device: torch.device) -> int:
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory * _GPU_CACHE_SHARE)
-    return _CPU_CACHE
+def _cache_bytes(network: Network) -> int:
+    if network.device.type != "cuda":
+        return _CPU_CACHE
+    weights = sum(each.nbytes for each in network.model.parameters())
+    memory = torch.cuda.get_device_properties(network.device).total_memory
+    return int(max(memory - weights, 0) * _GPU_CACHE_SHARE)

@@ -39,17 +39,11 @@ class KeyValueCache(Protocol):
     """A cache that attends itself, with keys and values kept from earlier forward passes."""
 
     def attend(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        scale: float,
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        """Attend in one layer.
+        """Attend in the next layer: layers are told by the order of their calls.
 
         Args:
-            layer: Number of the layer.
             query: As for :func:`packed_attention`.
             key: As for :func:`packed_attention`.
             value: As for :func:`packed_attention`.
@@ -125,7 +119,7 @@ def _attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
     cache = _cache.get()
     if cache is not None:
-        return cache.attend(module.layer_idx, query, key, value, scale), None
+        return cache.attend(query, key, value, scale), None
     return packed_attention(query, key, value, scale), None
 
 

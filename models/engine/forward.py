@@ -34,7 +34,7 @@ from siftline.models.engine.capabilities import (
     weight_counts,
 )
 from siftline.models.engine.compilation import Compilation
-from siftline.models.engine.layout import BlockLayout, layout_of
+from siftline.models.engine.layout import layout_of
 from siftline.models.engine.packing import Pack, pack, plan_packs
 from siftline.models.engine.prepacking import can_prepack, prepack
 from siftline.models.engine.projection import Projection, logsumexp
@@ -45,6 +45,8 @@ from siftline.models.likelihood import Encoded
 # random tokens of the trial, SmolLM2 gives 0.07 in bfloat16 by rounding and 0.9 when rows leak.
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 0.25
+# Samples that are answered at once: each has a row of logits.
+_SLOTS = {"cpu": 128, "cuda": 512}
 # Logits held at once in float32 where the model's own projection is used.
 _LOGITS_AT_ONCE = 2**26
 
@@ -63,7 +65,10 @@ class Network:
         longest_packed: Number of tokens of the longest row that may go into a pack; 0 when the
             model cannot be run on packs, None when there is no limit.
         rope: Up to which length the frequencies of its positions are always the same.
-        decoders: By kind of decoder, whether it is right for this model, as far as that was tried.
+        decoders: By way of decoding, whether it is right for this model, as far as that was tried.
+        captures: Whether its decoding steps can be captured; false once that has failed.
+        most_slots: The most samples that are answered at once; fewer once they did not fit the
+            device's memory.
         too_many: The smallest number of tokens of a forward pass that was too large for the
             device's memory; infinite until one is.
     """
@@ -90,6 +95,8 @@ class Network:
         self.longest_packed: int | None = attention_limit(model)
         self.rope = rope_window(model)
         self.decoders: dict[str, bool] = {}
+        self.captures = True
+        self.most_slots = _SLOTS.get(self.device.type, _SLOTS["cpu"])
         if looks_ahead(model, min(8, self.rope.tokens // 2)):
             raise ModelError(
                 f"'{name}' is no causal language model: what it says after a token changes with "
@@ -163,33 +170,34 @@ class Network:
         return torch.stack([part.mean(dim=0) for part in parts])
 
     @torch.inference_mode()
+    def read(self, rows: Pack, cache: attention.KeyValueCache) -> None:
+        """Run a pack for its keys and values only, which a cache keeps."""
+        ids, positions = (on_device(each, self.device) for each in (rows.ids, rows.positions))
+        inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
+        layout = layout_of(rows, self.device, self._flash)
+        with attention.laid_out(layout), attention.cached(cache), _packed_attention(self.model):
+            self.model.base_model(**inputs)
+
+    @torch.inference_mode()
     def next_logits(
-        self,
-        ids: torch.Tensor,
-        positions: torch.Tensor,
-        sources: torch.Tensor,
-        cache: attention.KeyValueCache,
-        rows: Pack | None = None,
+        self, ids: torch.Tensor, positions: torch.Tensor, cache: attention.KeyValueCache
     ) -> torch.Tensor:
-        """Return the logits after some tokens, keys and values being kept in a cache.
+        """Return the logits after one more token of each row.
 
         Args:
-            ids: [tokens] the tokens, on the device.
-            positions: [tokens] the position of each token in its row.
-            sources: [wanted] places in `ids` of the tokens whose logits are wanted.
-            cache: Attends in every layer.
-            rows: The pack of these tokens; None where the cache needs none.
+            ids: [rows] the tokens, on the device.
+            positions: [rows] the position of each token in its row.
+            cache: Attends in every layer, with the keys and values of the tokens before.
 
         Returns:
-            [wanted, vocabulary] float32.
+            [rows, vocabulary] float32.
         """
         inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
-        layout = layout_of(rows, self.device, self._flash) if rows else BlockLayout((), ())
-        with attention.laid_out(layout), attention.cached(cache), _packed_attention(self.model):
+        with attention.cached(cache), _packed_attention(self.model):
             if self.projection is None:
-                logits: torch.Tensor = self.model(**inputs, logits_to_keep=sources).logits[0]
+                logits: torch.Tensor = self.model(**inputs).logits[0]
                 return logits.float()
-            states = self.model.base_model(**inputs)[0][0][sources]
+            states = self.model.base_model(**inputs)[0][0]
         return self.projection.logits(states)
 
     @torch.inference_mode()

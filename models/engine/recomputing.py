@@ -14,35 +14,52 @@ from siftline.models.likelihood import plan
 
 
 class RecomputingDecoder:
-    """A :class:`siftline.models.engine.decoder.Decoder` that keeps tokens only."""
+    """A :class:`siftline.models.engine.decoder.Decoder` that keeps tokens only.
+
+    Attributes:
+        joins: Prompts wait until all samples have ended.
+        passes: None read prompts only.
+    """
+
+    joins = False
+    passes = 0
 
     def __init__(self, network: Network, max_batch_tokens: int) -> None:
         self._network = network
         self._max_batch_tokens = max_batch_tokens
         self._texts: list[tuple[int, ...]] = []
 
-    def start(self, prompts: Sequence[tuple[int, ...]], samples: int) -> torch.Tensor:
+    def read(self, prompts: Sequence[tuple[int, ...]], slots: Sequence[Sequence[int]]) -> int:
         """Read prompts; see :class:`siftline.models.engine.decoder.Decoder`."""
-        logits = self._after(prompts)
-        self._texts = [prompt for prompt in prompts for _ in range(samples)]
-        return logits.repeat_interleave(samples, dim=0)
+        pairs = zip(prompts, slots, strict=True)
+        texts = {slot: prompt[:-1] for prompt, own in pairs for slot in own}
+        self._texts = [texts[slot] for slot in sorted(texts)]
+        return len(prompts)
 
-    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+    def step(self, tokens: torch.Tensor, counts: torch.Tensor, longest: int) -> torch.Tensor:
         """Add one token to each sample; see :class:`siftline.models.engine.decoder.Decoder`."""
         added = zip(self._texts, tokens.tolist(), strict=True)
         self._texts = [(*text, token) for text, token in added]
-        return self._after(self._texts)
+        different = sorted(set(self._texts))
+        logits = dict(zip(different, self._after(different), strict=True))
+        return torch.stack([logits[text] for text in self._texts])
 
-    def keep(self, samples: torch.Tensor) -> None:
-        """Drop all samples but some; see :class:`siftline.models.engine.decoder.Decoder`."""
-        self._texts = [self._texts[sample] for sample in samples.tolist()]
+    def shape(self, rows: int, longest: int) -> None:
+        """Return None: a text that grows has a new shape at each step."""
 
-    def _after(self, texts: Sequence[tuple[int, ...]]) -> torch.Tensor:
-        """Return the logits after each text: [texts, vocabulary] float32."""
+    def free(self, slots: Sequence[int]) -> None:
+        """Do nothing: what has ended is dropped by :meth:`keep`."""
+
+    def keep(self, slots: Sequence[int]) -> None:
+        """Drop samples; see :class:`siftline.models.engine.decoder.Decoder`."""
+        self._texts = [self._texts[slot] for slot in slots]
+
+    def _after(self, texts: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
+        """Return the logits after each text: [vocabulary] float32 each."""
         parts: dict[int, torch.Tensor] = {}
         for numbers in by_regime([len(text) for text in texts], self._network.rope):
             group = [texts[number] for number in numbers]
             for batch in plan([len(text) for text in group], group, self._max_batch_tokens):
                 logits = self._network.logits_after([group[place] for place in batch])
                 parts |= {numbers[place]: row for place, row in zip(batch, logits, strict=True)}
-        return torch.stack([parts[number] for number in range(len(texts))])
+        return [parts[number] for number in range(len(texts))]
