@@ -117,7 +117,8 @@ def _attention(
         if options.get(unknown) is not None:
             raise NotImplementedError(f"attention with '{unknown}'")
     scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
-    cache = _cache.get()
+    # Compiled layers score packs; to look for a cache would cut their graph in two.
+    cache = None if torch.compiler.is_compiling() else _cache.get()
     if cache is not None:
         return cache.attend(query, key, value, scale), None
     return packed_attention(query, key, value, scale), None

@@ -143,6 +143,8 @@ class Network:
         )
         inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
         layout = layout_of(rows, self.device, self._flash)
+        # A single token, which the compiler holds for a case of its own, would be compiled anew.
+        compiled = compiled and len(ids) > 1
         layers = self._compilation.enabled() if compiled else nullcontext()
         with attention.laid_out(layout), _packed_attention(self.model), layers:
             if self.projection:

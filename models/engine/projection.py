@@ -43,9 +43,8 @@ class Projection:
         Returns:
             [scored] float32, in nats.
         """
-        reduce = _compiled_logsumexp() if compiled else logsumexp
         parts = zip(torch.split(states, self._rows), torch.split(targets, self._rows), strict=True)
-        return torch.cat([self._block(part, target, reduce) for part, target in parts])
+        return torch.cat([self._block(*part, compiled) for part in parts])
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """Return the logits after each state: [states, vocabulary] float32."""
@@ -55,9 +54,11 @@ class Projection:
         self,
         states: torch.Tensor,
         targets: torch.Tensor,
-        reduce: Callable[[torch.Tensor], torch.Tensor],
+        compiled: bool,
     ) -> torch.Tensor:
         totals = []
+        # For a single row, which the compiler holds for a case of its own, it would start anew.
+        reduce = _compiled_logsumexp() if compiled and len(states) > 1 else logsumexp
         chosen = torch.zeros(len(states), dtype=torch.float32, device=states.device)
         for number, product in enumerate(self._products):
             logits = product(states)
