@@ -4,7 +4,8 @@ Reporting changes no result. By default nobody listens.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 
@@ -21,6 +22,10 @@ class Listener(Protocol):
 
     def note(self, text: str) -> None:
         """Something about the stage as it stands, such as a loss."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """How something is done, such as the path that a model takes, in one line."""
         ...
 
     def finish(self) -> None:
@@ -44,6 +49,9 @@ class Silent:
     def note(self, text: str) -> None:
         """Ignore a note."""
 
+    def tell(self, text: str) -> None:
+        """Ignore how something is done."""
+
     def finish(self) -> None:
         """Ignore the end of a stage."""
 
@@ -53,12 +61,15 @@ class Silent:
 
 
 _listener: Listener = Silent()
+_told: set[str] = set()  # to this listener
+_heard: list[str] = []  # in the block of `hearing`
 
 
 def listen(listener: Listener) -> None:
     """Send the progress of this process to a listener, instead of the one before."""
     global _listener
     _listener = listener
+    _told.clear()
 
 
 def start(stage: str, rows: int) -> None:
@@ -86,6 +97,26 @@ def portion(rows: float, pieces: int) -> Callable[[float, int], None]:
 def note(text: str) -> None:
     """Report how the current stage stands; a later note takes its place."""
     _listener.note(text)
+
+
+def tell(text: str) -> None:
+    """Tell whoever runs it, once, how something is done."""
+    if text not in _heard:
+        _heard.append(text)
+    if text not in _told:
+        _told.add(text)
+        _listener.tell(text)
+
+
+@contextmanager
+def hearing() -> Iterator[list[str]]:
+    """Give a list of all that is told inside the block, each line once."""
+    global _heard
+    before, _heard = _heard, []
+    try:
+        yield _heard
+    finally:
+        _heard = before
 
 
 def finish() -> None:

@@ -61,6 +61,7 @@ class StageManifest(Config):
         seconds: Wall time.
         statuses: Rows by status of each score table that was asked for, if it has statuses.
         warnings: Sentences that the terminal and the report show: of statuses, and the method's.
+        models: How each model was run, for as much as was scored in the process that finished it.
         diagnosis: What the method says of its own work, for the report.
         pictures: What the report draws of it (:mod:`siftline.reports.pictures`).
         files: What the files of its folder are; stated in that folder only.
@@ -81,6 +82,7 @@ class StageManifest(Config):
     seconds: float
     statuses: dict[str, dict[str, int]] = {}
     warnings: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     diagnosis: dict[str, Any] = {}
     pictures: dict[str, Any] = {}
     files: dict[str, FileState] = {}

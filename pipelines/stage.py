@@ -140,6 +140,7 @@ class StageRun:
             seconds=round(time.monotonic() - self._started, 3),
             statuses=statuses,
             warnings=(*[each for each in short if each], *own),
+            models=self.cost.told,
             diagnosis=diagnosis,
             pictures=method.picture(corpus, verdicts) if len(corpus) else {},
         )

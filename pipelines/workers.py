@@ -70,6 +70,8 @@ class Workers:
             ) from error
         finally:
             self._free.put((device, process))
+        for line in cost.told:
+            progress.tell(line)
         progress.advance(cost.rows, cost.usage.tokens)
         return cost
 

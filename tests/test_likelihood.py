@@ -1,8 +1,6 @@
 import math
-import shutil
 from collections import Counter
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -406,38 +404,3 @@ def test_smollm2_in_batches_scores_as_each_row_alone() -> None:
     assert likely.sum_logprob is not None
     assert unlikely.sum_logprob is not None
     assert likely.sum_logprob > unlikely.sum_logprob
-
-
-@pytest.mark.skipif(not shutil.which("g++"), reason="layers are compiled with a C++ compiler")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch about itself
-@pytest.mark.filterwarnings("ignore:Guards may run slower")  # of PyTorch about Python 3.13.0
-def test_compiled_layers_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SIFTLINE_CACHE", str(tmp_path))
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "")  # to have it as it was afterwards
-    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR")
-    scorer = engine()
-    scorer.network.compile_from(1.0)
-    assert scorer.network.compiles_for(1, 1)
-    close(scorer, PAIRS)
-    assert list((tmp_path / "inductor").iterdir())
-    # Nothing is left behind for calls that are too small.
-    scorer.network.compile_from(1e30)
-    assert not scorer.network.compiles_for(1, 1)
-    close(scorer, PAIRS)
-
-
-def test_a_model_that_cannot_be_compiled_runs_as_it_is(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    scorer = engine()
-    forward = scorer.network.score_pack
-
-    def broken(batch: Any, compiled: bool = False) -> Any:
-        if compiled:
-            raise RuntimeError("no compiler\nand a long trace")
-        return forward(batch)
-
-    monkeypatch.setattr(scorer.network, "score_pack", broken)
-    scorer.network.compile_from(1.0)
-    close(scorer, PAIRS)
-    assert "are not compiled: RuntimeError: no compiler." in caplog.text

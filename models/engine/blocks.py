@@ -138,7 +138,8 @@ def _attend_prefix(
     heads, key_heads = q.shape[1], k.shape[1]
     keys = k[start:first].permute(1, 2, 0)  # [key heads, size, length]
     values = v[start:first].transpose(0, 1)  # [key heads, length, value size]
-    size = max(1, _SCORES_OF_PREFIX // (heads * length))
+    room = _SCORES_OF_PREFIX if q.device.type == "cpu" else _SCORES_AT_ONCE
+    size = max(1, room // (heads * length))
     for begin in range(first, stop, size):
         reading = slice(begin, min(begin + size, stop))
         queries = (q[reading] * scale).view(-1, key_heads, heads // key_heads, q.shape[2])

@@ -12,7 +12,6 @@ only (siftline.models.engine.projection); where a model changes its logits after
 scale, its own projection is used instead.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -22,9 +21,10 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from siftline.contracts import progress
+from siftline.contracts import outlook, progress
 from siftline.contracts.errors import ModelError
 from siftline.models.engine import attention
+from siftline.models.engine.batch_limit import BatchLimit
 from siftline.models.engine.capabilities import (
     attention_limit,
     has_flash_kernel,
@@ -69,8 +69,7 @@ class Network:
         captures: Whether its decoding steps can be captured; false once that has failed.
         most_slots: The most samples that are answered at once; fewer once they did not fit the
             device's memory.
-        too_many: The smallest number of tokens of a forward pass that was too large for the
-            device's memory; infinite until one is.
+        limit: How many tokens fit the device's memory in one forward pass.
     """
 
     def __init__(self, model: PreTrainedModel, name: str) -> None:
@@ -79,7 +78,7 @@ class Network:
         Raises:
             ModelError: It is not causal.
         """
-        self.too_many = math.inf
+        self.limit = BatchLimit()
         self.model: PreTrainedModel = model.eval()
         self.name = name
         self.device: torch.device = model.device
@@ -91,6 +90,7 @@ class Network:
             prepack(model)
         self._compilation = Compilation(model)
         self._tried_compiled = False
+        self._padded_because = ""
         self._flash = has_flash_kernel(model)
         self.longest_packed: int | None = attention_limit(model)
         self.rope = rope_window(model)
@@ -107,7 +107,31 @@ class Network:
                 f"The rows of '{name}' are padded instead of packed, and share no prompts: "
                 f"{reason}."
             )
+            self._padded_because = f": {reason}"
             self.longest_packed = 0
+
+    def tell(self, use: str, path: str) -> None:
+        """Tell whoever runs it, once, on which path the model does something.
+
+        Args:
+            use: What is done, such as `likelihood`.
+            path: The path, with what would make it faster.
+        """
+        dtype = str(self.model.dtype).removeprefix("torch.")
+        progress.tell(f"{self.name}, {use} on {self.device} in {dtype}: {path}")
+
+    def tell_packed(self, compiled: bool) -> None:
+        """Tell how packs are scored."""
+        path = f"packed, {'varlen' if self._flash else 'blockwise'}"
+        path += ", compiled" if compiled else self._compilation.instead
+        if self.device.type == "cuda" and not self._flash:
+            path += "; dtype bfloat16 would be several times as fast"
+        self.tell("likelihood", path)
+
+    def tell_padded(self) -> None:
+        """Tell why rows are padded."""
+        limit = f": rows of more than {self.longest_packed} tokens, its window of attention"
+        self.tell("likelihood", f"padded{limit if self.longest_packed else self._padded_because}")
 
     def compile_from(self, operations: float) -> None:
         """Compile the layers for calls of at least so many floating-point operations."""
@@ -116,17 +140,20 @@ class Network:
     def compiles_for(self, tokens: int, scored: int) -> bool:
         """Return whether the packs of a call should be run through compiled layers.
 
+        It depends on the call's rows, and on what they are a part of, only.
+
         Args:
             tokens: Number of tokens that go through the model, over all packs.
             scored: Number of those that are projected onto the vocabulary.
         """
-        if not self._compilation.pays(2.0 * self.body * tokens + 2.0 * self.head * scored):
+        operations = 2.0 * self.body * tokens + 2.0 * self.head * scored
+        if not self._compilation.pays(operations * outlook.times()):
             return False
         if not self._tried_compiled:
             self._tried_compiled = True
             if reason := self._canary(compiled=True):
                 progress.warn(f"The layers of '{self.name}' are not compiled: {reason}.")
-                self._compilation.possible = False
+                self._compilation.give_up(reason)
         return self._compilation.possible
 
     @torch.inference_mode()

@@ -1,8 +1,8 @@
 """The rows of a call on their way through a network, batch by batch.
 
-A batch that does not fit the device's memory is cut in two; from then on, batches of that size are
-cut beforehand. The results of a batch are fetched when the next one is on its way, so that a GPU
-computes while the host lays out the batch after it.
+A batch that does not fit the device's memory is cut in two; from then on, batches of about that
+size are cut beforehand (siftline.models.engine.batch_limit). The results of a batch are fetched
+when the next one is on its way, so that a GPU computes while the host lays out the batch after it.
 """
 
 from collections.abc import Callable, Sequence
@@ -73,6 +73,9 @@ class Passes:
             sum(map(_tokens, packs.batches)), sum(row.scored_tokens for row in rows)
         )
 
+        if rows:
+            self._network.tell_packed(compiled)
+
         def score(batch: list[Unit]) -> None:
             laid = pack(batch, rows, packs.riders)
             logprobs = self._network.score_pack(laid, compiled)
@@ -84,6 +87,9 @@ class Passes:
     def _run_padded(self, numbers: Sequence[int]) -> None:
         lengths = [len(self._rows[number].ids) for number in numbers]
         keys = [(self._rows[number].ids, self._rows[number].prompt_tokens) for number in numbers]
+
+        if numbers:
+            self._network.tell_padded()
 
         def score(batch: list[int]) -> None:
             rows = [self._rows[numbers[row]] for row in batch]
@@ -134,16 +140,18 @@ class Passes:
     ) -> None:
         """Score batches, cutting those that do not fit the device's memory in two."""
         waiting = list(batches[::-1])
+        limit = self._network.limit
         while waiting:
             batch = waiting.pop()
-            if size(batch) >= self._network.too_many and len(parts := halves(batch)) > 1:
+            if size(batch) >= limit.tokens and len(parts := halves(batch)) > 1:
                 waiting += parts[::-1]
                 continue
             try:
                 score(batch)
+                limit.passed()
                 continue
             except torch.OutOfMemoryError as error:
-                self._network.too_many = min(self._network.too_many, size(batch))
+                limit.failed(size(batch))
                 parts = halves(batch)
                 if len(parts) == 1:
                     raise self._too_large() from error

@@ -13,6 +13,7 @@ import filelock
 import numpy as np
 import pyarrow as pa
 
+from siftline.contracts import outlook, progress
 from siftline.contracts.corpus import Corpus, one_of_each
 from siftline.contracts.method import Request
 from siftline.contracts.publishing import publish, writing
@@ -32,6 +33,7 @@ class Work(NamedTuple):
         shard: Number of the shard.
         positions: In that shard, of the rows to be scored.
         artifact: What was trained for the scorer.
+        asked: Number of rows of the corpus that it is asked for, in all shards.
     """
 
     stage: int
@@ -39,17 +41,20 @@ class Work(NamedTuple):
     shard: int
     positions: tuple[int, ...]
     artifact: Path | None = None
+    asked: int = 0
 
 
 class Cost(NamedTuple):
-    """What scoring has cost: rows scored, and the models' usage."""
+    """What scoring has cost: rows scored, the models' usage, and what was told of their paths."""
 
     rows: int = 0
     usage: Usage = Usage()
+    told: tuple[str, ...] = ()
 
     def plus(self, other: "Cost") -> "Cost":
         """Return the sum of two costs."""
-        return Cost(self.rows + other.rows, self.usage.plus(other.usage))
+        told = dict.fromkeys((*self.told, *other.told))
+        return Cost(self.rows + other.rows, self.usage.plus(other.usage), tuple(told))
 
 
 def pending(stage: int, corpus: Corpus, request: Request, store: ScoreStore) -> list[Work]:
@@ -60,9 +65,15 @@ def pending(stage: int, corpus: Corpus, request: Request, store: ScoreStore) -> 
     shards = corpus.rows["shard"].to_numpy()[todo]
     positions = corpus.rows["position"].to_numpy()[todo]
     artifact = store.artifact(corpus, request)
+    asked = int(request.rows.sum())
     return [
         Work(
-            stage, request.scorer, int(shard), tuple(positions[shards == shard].tolist()), artifact
+            stage,
+            request.scorer,
+            int(shard),
+            tuple(positions[shards == shard].tolist()),
+            artifact,
+            asked,
         )
         for shard in np.unique(shards)
     ]
@@ -105,10 +116,11 @@ def score_work(rows: pa.Table, work: Work, store: ScoreStore) -> Cost:
         ModelError: The model cannot be loaded or run; nothing is stored.
         RunError: What the scorer reads has changed during the run; nothing is stored.
     """
-    scored = score_rows(work.scorer, rows, store, work.artifact)
+    with outlook.part_of(work.asked, len(rows)), progress.hearing() as told:
+        scored = score_rows(work.scorer, rows, store, work.artifact)
     store.require_unchanged(work.scorer)
     store.add(work.scorer, scored.table)
-    return Cost(len(rows), scored.usage)
+    return Cost(len(rows), scored.usage, tuple(told))
 
 
 def score_rows(scorer: Scorer, rows: pa.Table, store: ScoreStore, artifact: Path | None) -> Scored:

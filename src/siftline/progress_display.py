@@ -52,6 +52,10 @@ class Bars:
         """Show a note beside the bar."""
         self._progress.update(self._task, note=printable(text))
 
+    def tell(self, text: str) -> None:
+        """Print a line above the bar."""
+        _tell(self._progress.console, text)
+
     def warn(self, text: str) -> None:
         """Print a warning above the bar."""
         _warn(self._progress.console, text)
@@ -89,6 +93,10 @@ class Lines:
         if time.monotonic() - self._printed >= LINE_SECONDS:
             self._print()
 
+    def tell(self, text: str) -> None:
+        """Print a line."""
+        _tell(self._console, text)
+
     def warn(self, text: str) -> None:
         """Print a warning."""
         _warn(self._console, text)
@@ -112,6 +120,10 @@ class Lines:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _tell(console: Console, text: str) -> None:
+    console.print(f"[dim]model[/]    {shown(text)}", highlight=False, soft_wrap=True)
 
 
 def _warn(console: Console, text: str) -> None:
