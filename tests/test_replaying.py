@@ -75,8 +75,8 @@ class Recorder:
 @pytest.fixture
 def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
     """Let models on the CPU answer as on a GPU: on a pool, with captured steps."""
-    kind = decoding.Kind("pooled", partial(decoding._pooled, kernel=PlainSegments()), "")
-    monkeypatch.setattr(decoding, "_buffers", lambda _: [kind])
+    kind = decoding.Kind("pooled", "", partial(decoding._pooled, kernel=PlainSegments()), "")
+    monkeypatch.setattr(decoding, "_buffers", lambda *_: [kind])
     monkeypatch.setitem(batching.PACES, "cpu", batching.PACES["cuda"])
     found = Recorder()
     monkeypatch.setattr(Replayer, "of", classmethod(lambda cls, _: cls(found, pytest.fail)))

@@ -8,16 +8,17 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from siftline.contracts import outlook
 from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
+from siftline.models.batching import batch_tokens
 from siftline.models.engine.batching import PACES, Batch, Portion
 from siftline.models.engine.capabilities import cached_bytes
-from siftline.models.engine.decoding import Kind, Room, decoder_for
+from siftline.models.engine.decoding import CACHE, WHOLE_TEXT, Kind, Room, decoder_for
 from siftline.models.engine.forward import Network
 from siftline.models.engine.replaying import Replayer
 from siftline.models.engine.sampling import Drawn, Slots
 from siftline.models.generation import Sample, Sampling, stream
-from siftline.models.likelihood import BATCH_TOKENS
 from siftline.models.rendering import Prompt
 from siftline.models.thoughts import MARKERS, open_thought
 
@@ -88,15 +89,24 @@ class Answers:
 
         for kind, group in self._groups(questions):
             self._answer(kind, group, done)
+            self._network.tell("generation", kind.path + self._captured(kind))
         return {number: [each for each in row if each] for number, row in answers.items()}
+
+    def _captured(self, kind: Kind) -> str:
+        """Return what is said of captured steps."""
+        network = self._network
+        captures = network.captures and kind not in (CACHE, WHOLE_TEXT)
+        return ", captured" if captures and network.device.type == "cuda" else ""
 
     def _groups(self, questions: Sequence[Question]) -> Iterator[tuple[Kind, list[Question]]]:
         """Part questions so that those of a part can be answered together, the longest first."""
         groups: dict[tuple[str, int, int], tuple[Kind, list[Question]]] = {}
         regime = self._network.rope.regime
+        tokens = self._sampling.n * sum(each.limit for each in questions)
+        steps = tokens / self._network.most_slots * outlook.times()
         for question in sorted(questions, key=lambda each: (-len(each.ids), each.ids)):
             prompt, longest = len(question.ids), len(question.ids) + question.limit
-            kind = decoder_for(self._network, prompt, longest)
+            kind = decoder_for(self._network, prompt, longest, steps)
             key = (kind.name, regime(prompt), regime(longest - 1))
             groups.setdefault(key, (kind, []))[1].append(question)
         yield from groups.values()
@@ -136,7 +146,12 @@ class Answers:
         most = min(self._network.most_slots, sum(samples), self._places // (limit + share))
         most = max(1, min(most, (self._places - max(lengths)) // limit))
         rest = max(self._places - most * limit, max(lengths))
-        return Room(most, limit, min(rest, sum(lengths), most * max(lengths)), BATCH_TOKENS)
+        return Room(
+            most,
+            limit,
+            min(rest, sum(lengths), most * max(lengths)),
+            batch_tokens(self._network.device.type),
+        )
 
     def _batch(
         self,

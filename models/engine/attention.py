@@ -73,7 +73,7 @@ def cached(cache: KeyValueCache) -> Iterator[None]:
 def packed_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """Attend within the pack whose layout is set.
+    """Attend by the cache that is set, or else within the pack whose layout is.
 
     Args:
         query: [1, heads, tokens, size].
@@ -84,6 +84,16 @@ def packed_attention(
     Returns:
         [1, tokens, heads, value size].
     """
+    cache = _cache.get()
+    if cache is not None:
+        return cache.attend(query, key, value, scale).contiguous()
+    return attend_within(query, key, value, scale)
+
+
+def attend_within(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """Attend within the pack whose layout is set; see :func:`packed_attention`."""
     layout = _layout.get()
     # One row of all heads per token: [tokens, heads, size].
     q, k, v = (each[0].transpose(0, 1) for each in (query, key, value))

@@ -182,8 +182,7 @@ class GroupedMemory:
         if self._reading:
             for block in self._reading:
                 block.put(*new)
-            read: torch.Tensor = attention.packed_attention(query, key, value, scale)
-            return read
+            return attention.attend_within(query, key, value, scale)
         rows, (key_heads, size) = query.shape[2], new[0].shape[1:]
         queries = (query[0].transpose(0, 1) * scale).reshape(rows, key_heads, -1, size)
         mixed, sums = self._attend_own(queries, *new)

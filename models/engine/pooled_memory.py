@@ -7,7 +7,8 @@ exponentials. What changes from step to step (lengths, where a prompt lies) are 
 """
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,7 @@ class PooledMemory:
         prompt_places: int,
         kernel: SegmentKernel,
         device: torch.device,
+        compiled: bool = False,
     ) -> None:
         """Make room.
 
@@ -48,7 +50,9 @@ class PooledMemory:
             prompt_places: The most tokens of all prompts together.
             kernel: Attends.
             device: Where the buffers are.
+            compiled: Whether to merge the two parts with a compiled kernel.
         """
+        self._merge = _compiled_merge() if compiled else _merge
         self._slots, self._places, self._prompt_places = slots, places, prompt_places
         self._kernel, self._device = kernel, device
         self._pool = Ranges(prompt_places)
@@ -181,16 +185,14 @@ class PooledMemory:
         if self._reading is not None:
             layer.prompt_keys.index_copy_(0, self._reading, k)
             layer.prompt_values.index_copy_(0, self._reading, v)
-            read: torch.Tensor = attention.packed_attention(query, key, value, scale)
-            return read
+            return attention.attend_within(query, key, value, scale)
         layer.own_keys.index_copy_(0, self._place, k)
         layer.own_values.index_copy_(0, self._place, v)
         own, sums = self._kernel(q, layer.own_keys, layer.own_values, self._own, scale)
         before, before_sums = self._kernel(
             q, layer.prompt_keys, layer.prompt_values, self._before, scale
         )
-        share = (sums - before_sums).sigmoid_().masked_fill_(self._promptless, 1)
-        return torch.lerp(before, own, share.t()[..., None].to(own.dtype))[None]
+        return self._merge(own, sums, before, before_sums, self._promptless)[None]
 
     def _room(self, key: torch.Tensor, value: torch.Tensor) -> _Layer:
         """Return the buffers of one more layer."""
@@ -221,3 +223,32 @@ class PooledMemory:
         self._prompts = {places[slot]: prompt for slot, prompt in self._prompts.items()}
         self._rows = len(slots)
         self._lay_out()
+
+
+def _merge(
+    own: torch.Tensor,
+    sums: torch.Tensor,
+    before: torch.Tensor,
+    before_sums: torch.Tensor,
+    promptless: torch.Tensor,
+) -> torch.Tensor:
+    """Join what queries have read from their own tokens and from their prompts.
+
+    Args:
+        own: [queries, heads, value size].
+        sums: [heads, queries] float32, the logarithms of the sums of the exponentials.
+        before: As `own`, of the prompts.
+        before_sums: As `sums`, of the prompts.
+        promptless: [queries] which of them have no prompt, whatever `before` says.
+
+    Returns:
+        [queries, heads, value size].
+    """
+    share = (sums - before_sums).sigmoid().masked_fill(promptless, 1)
+    return torch.lerp(before, own, share.t()[..., None].to(own.dtype))
+
+
+@cache
+def _compiled_merge() -> Callable[..., torch.Tensor]:
+    compiled: Callable[..., torch.Tensor] = torch.compile(_merge, dynamic=True)
+    return compiled
