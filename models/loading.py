@@ -68,14 +68,24 @@ def load_transformer(spec: ModelSpec, device: str = "auto") -> "TransformerModel
     Raises:
         ModelError: It cannot be found or loaded, is no local model, or the device is not there.
     """
-    _require_weights(spec)
+    require_weights(spec)
     place = resolve_device(device)
     return _while_unchanged("language", spec, place, _language)
 
 
+def require_weights(spec: ModelSpec) -> None:
+    """Check that a model has weights here.
+
+    Raises:
+        ModelError: It is on a server, or the toy.
+    """
+    if spec.server is not None or builtin_name(spec.name) == TOY:
+        raise ModelError(f"'{spec.name}' has no weights here; expected a folder or a Hub id.")
+
+
 def open_language_model(spec: ModelSpec, device: str = "auto") -> "TransformerModel":
     """Load a language model of this machine anew; see :func:`load_transformer`."""
-    _require_weights(spec)
+    require_weights(spec)
     return _language(spec, find_model(spec), resolve_device(device))
 
 
@@ -94,6 +104,22 @@ def open_weights(spec: ModelSpec, device: str, full: bool = False) -> "PreTraine
     with _folder_of(spec, find_model(spec)) as folder:
         model = load_causal_model(spec, folder, dtype)
     return _moved(model, device)
+
+
+def open_on_host(spec: ModelSpec, device: str) -> "PreTrainedModel":
+    """Load the bare model of `transformers` anew, and leave it in the host's memory.
+
+    Args:
+        spec: A local model or one of the Hub.
+        device: A device as :func:`siftline.models.devices.resolve_device` returns it, for whose
+            number type it is.
+
+    Raises:
+        ModelError: It cannot be found or loaded.
+    """
+    require_weights(spec)
+    with _folder_of(spec, find_model(spec)) as folder:
+        return load_causal_model(spec, folder, resolve_dtype(spec, device))
 
 
 def load_tuned(spec: ModelSpec, folder: Path, device: str = "auto") -> "TransformerModel":
@@ -193,11 +219,6 @@ def _folder_of(spec: ModelSpec, model: ModelFolder) -> Iterator[Path]:
     """Give the folder that a model is loaded from, and hold its files to their digest."""
     with unchanged(model, spec.trust_remote_code):
         yield loadable_folder(model)
-
-
-def _require_weights(spec: ModelSpec) -> None:
-    if spec.server is not None or builtin_name(spec.name) == TOY:
-        raise ModelError(f"'{spec.name}' has no weights here; expected a folder or a Hub id.")
 
 
 def _on_server(spec: ModelSpec) -> GenerativeModel:

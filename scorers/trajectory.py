@@ -1,7 +1,7 @@
 """Loss trajectories: the likelihoods of the same rows under the checkpoints of one model.
 
-Rows are tokenised once, since the checkpoints of a training run share their tokenizer; one
-checkpoint is in memory at a time.
+Rows are tokenised once, since the checkpoints of a training run share their tokenizer, and one
+model gets the weights of one checkpoint after the other.
 """
 
 import math

@@ -17,6 +17,7 @@ from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
 from siftline.models.likelihood import Encoded
 from siftline.models.talks import Talk
+from siftline.models.training import batches
 from siftline.models.training import loop as training
 from siftline.models.training import rows as rows_module
 from siftline.models.training.loop import Hyperparameters, train
@@ -179,9 +180,9 @@ def test_what_cannot_be_learned_has_a_status_and_what_is_too_long_is_cut() -> No
 
 def gradients(rows: Sequence[TrainingRow], max_tokens: int) -> tuple[list[Any], float, int]:
     optimisation = training._Optimisation(tiny_model("Llama").train(), rows, HYPERPARAMETERS)
-    optimisation.max_tokens = max_tokens
+    optimisation.max_tokens, optimisation.padding = max_tokens, 1000
     loss, passes = optimisation._backward(rows)
-    return [weight.grad for weight in optimisation.named.values()], loss, passes
+    return [weight.grad for weight in optimisation.named.values()], float(loss), passes
 
 
 def test_the_batches_of_a_step_do_not_change_its_gradients() -> None:
@@ -283,6 +284,7 @@ def test_the_random_numbers_of_the_caller_are_left_alone(tmp_path: Path) -> None
 def test_a_step_that_does_not_fit_is_cut_into_smaller_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(batches, "_PADDING", 9.0)
     (tmp_path / "roomy").mkdir()
     (tmp_path / "small").mkdir()
     roomy, small = tiny_model("Llama"), tiny_model("Llama")
@@ -310,7 +312,7 @@ def test_a_step_that_is_begun_again_forgets_the_gradients_so_far(
 
     monkeypatch.setattr(training._Optimisation, "_loss", loss)
     optimisation = training._Optimisation(tiny_model("Llama").train(), ROWS, HYPERPARAMETERS)
-    optimisation.max_tokens = 20
+    optimisation.max_tokens, optimisation.padding = 20, 1000
     optimisation._halving(ROWS, 0)
     assert calls == [2, 2, 1, 1, 2]  # the second batch fails, then 10 tokens at once
     for one, other in zip(expected, optimisation.named.values(), strict=True):
@@ -350,6 +352,78 @@ def test_divergence_is_an_error_and_makes_no_checkpoint(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let losses be read as on a GPU, one step late."""
+    begin = training._Optimisation.__init__
+
+    def begun(self: Any, *arguments: Any) -> None:
+        begin(self, *arguments)
+        self.late = True
+
+    monkeypatch.setattr(training._Optimisation, "__init__", begun)
+
+
+def test_a_loss_that_is_read_late_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("at once", "late"):
+        (tmp_path / name).mkdir()
+        go(tiny_model("Llama"), tmp_path / name)
+        late(monkeypatch)
+    assert losses_in(tmp_path / "late") == losses_in(tmp_path / "at once")
+    assert len(losses_in(tmp_path / "late")) == 6
+
+
+@pytest.mark.parametrize("stops", [[1], [6]])
+def test_a_loss_that_is_read_late_is_no_number_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: list[int]
+) -> None:
+    late(monkeypatch)
+    made: list[int] = []
+    broken = tiny_model("Llama")
+    next(iter(broken.parameters())).data.fill_(math.nan)
+    with pytest.raises(ModelError, match="the loss of step 1 is nan"):
+        go(broken, tmp_path, stops=stops, on_stop=made.append)
+    assert not made
+    assert not list(tmp_path.iterdir())
+
+
+def states(monkeypatch: pytest.MonkeyPatch, folder: Path, cost: float, step: float) -> list[int]:
+    """Return after which steps the state is written, if writing and a step take so many seconds."""
+    now, written = [0.0], list[int]()
+
+    def save(folder: Path, weights: Any, optimizer: Any, number: int, losses: Any) -> None:
+        written.append(number)
+        now[0] += cost
+
+    plain = training._Optimisation.step
+
+    def slow(self: Any, *arguments: int) -> Usage:
+        now[0] += step
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(training, "save_state", save)
+    monkeypatch.setattr(training._Optimisation, "step", slow)
+    go(tiny_model("Llama"), folder, stops=[2, 3, 4, 5, 6])
+    return written
+
+
+@pytest.mark.parametrize(
+    ("cost", "step", "expected"),
+    [
+        (0.0, 1.0, [2, 3, 4, 5]),  # what costs nothing is written at every checkpoint but the last
+        (1.0, 1.0, [2]),  # and what costs much once
+        (0.15, 1.0, [2, 4]),
+        (1.0, 61.0, [1, 2, 3, 4, 5]),  # a long training also between them
+    ],
+)
+def test_the_state_is_written_as_often_as_is_cheap(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cost: float, step: float, expected: list[int]
+) -> None:
+    assert states(monkeypatch, tmp_path, cost, step) == expected
+
+
 class Heard(progress.Silent):
     """Adds up what it hears."""
 
@@ -381,7 +455,10 @@ def test_progress_tells_rows_and_the_loss_and_goes_on_where_it_was(tmp_path: Pat
     assert heard.notes[-1].endswith(f"loss {losses_in(tmp_path)['6']:.3f}")
 
 
-def test_only_learned_tokens_are_projected_onto_the_vocabulary(tmp_path: Path) -> None:
+def test_only_learned_tokens_are_projected_onto_the_vocabulary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "_PADDING", 9.0)
     model = tiny_model("Llama")
     projected = []
     model.get_output_embeddings().register_forward_hook(

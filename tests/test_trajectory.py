@@ -16,9 +16,11 @@ from siftline.contracts import progress
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Usage
+from siftline.models import loading
 from siftline.models.engine.tokenisation import PairTokenizer
 from siftline.models.likelihood import Pair, ResponseLikelihood
-from siftline.models.loading import load_language_model
+from siftline.models.loading import load_language_model, open_language_model
+from siftline.models.training import checkpoints as checkpoints_module
 from siftline.models.training.checkpoints import score_checkpoints
 from siftline.models.training.proxy import Proxy, ProxyTraining
 from siftline.scorers import trajectory
@@ -62,6 +64,55 @@ def test_each_checkpoint_scores_as_it_does_alone(
         assert likelihoods == alone
         assert likelihoods.rows[2].status == "empty_response"
     assert len({each.rows[0].sum_logprob for each in found}) == 3
+
+
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the names of the models whose weights are read from now on."""
+    seen: list[str] = []
+    plain = loading.load_causal_model
+
+    def counted(spec: ModelSpec, folder: Path, dtype: str) -> Any:
+        seen.append(folder.name)
+        return plain(spec, folder, dtype)
+
+    monkeypatch.setattr(loading, "load_causal_model", counted)
+    return seen
+
+
+def numbers_of(checkpoints: list[ModelSpec]) -> list[Any]:
+    return [each.rows for each in score_checkpoints(checkpoints, PAIRS, device="cpu")]
+
+
+@pytest.mark.parametrize("room", [0, 10**9])
+def test_weights_are_read_once_where_they_fit_and_scores_are_the_same(
+    checkpoints: list[ModelSpec], monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    monkeypatch.setattr(checkpoints_module, "_KEPT_BYTES", room)
+    read = loads(monkeypatch)
+    first = numbers_of(checkpoints)
+    assert numbers_of(checkpoints) == first
+    assert numbers_of(checkpoints) == first
+    # The first one is made into the model, and read for its weights when they are wanted again.
+    names = [Path(each.name).name for each in checkpoints]
+    assert read == [*names, *(names if not room else names[:1]), *([] if room else names)]
+    alone = [open_language_model(each, "cpu").log_likelihood(PAIRS).rows for each in checkpoints]
+    assert first == alone
+
+
+def test_weights_that_are_replaced_are_read_again(checkpoints: list[ModelSpec]) -> None:
+    before = numbers_of(checkpoints)
+    model = tiny_model("Llama")
+    model.save_pretrained(checkpoints[1].name)
+    after = numbers_of(checkpoints)
+    assert [after[0], after[2]] == [before[0], before[2]]
+    assert after[1] == open_language_model(checkpoints[1], "cpu").log_likelihood(PAIRS).rows
+
+
+def test_a_checkpoint_of_another_shape_is_a_model_of_its_own(checkpoints: list[ModelSpec]) -> None:
+    tiny_model("Qwen2", num_hidden_layers=1).save_pretrained(checkpoints[1].name)
+    found = numbers_of(checkpoints)
+    for spec, rows in zip(checkpoints, found, strict=True):
+        assert rows == open_language_model(spec, "cpu").log_likelihood(PAIRS).rows
 
 
 def test_another_tokenizer_is_refused(checkpoints: list[ModelSpec]) -> None:

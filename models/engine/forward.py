@@ -13,7 +13,7 @@ scale, its own projection is used instead.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -37,7 +37,7 @@ from siftline.models.engine.capabilities import (
 from siftline.models.engine.compilation import Compilation
 from siftline.models.engine.layout import layout_of
 from siftline.models.engine.packing import Pack, pack, plan_packs
-from siftline.models.engine.prepacking import can_prepack, prepack
+from siftline.models.engine.prepacking import can_prepack, prepack, replace_weights
 from siftline.models.engine.projection import Projection, logsumexp
 from siftline.models.engine.rope import rope_window
 from siftline.models.likelihood import Encoded
@@ -116,6 +116,21 @@ class Network:
             self._padded_because = f": {reason}"
             self.longest_packed = 0
 
+    def replace_weights(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Give the model the weights of another one with the same configuration, in place.
+
+        What was found out about the model holds for these weights too: how it is run depends on its
+        configuration. Scores are those of a network that is made for them, to the last bit.
+
+        Args:
+            state: The other model's `state_dict`, on any device.
+
+        Raises:
+            KeyError: It lacks a weight.
+        """
+        replace_weights(self.model, state)
+        if self.projection:
+            self.projection = Projection(self.model.get_output_embeddings())
     def tell(self, use: str, path: str) -> None:
         """Tell whoever runs it, once, on which path the model does something.
 

@@ -4,11 +4,14 @@ The vocabulary projection and the softmax over it, there and back, are a fifth o
 step; most places of a batch are prompts and padding.
 """
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 
+from siftline.contracts import progress
 from siftline.models.engine.capabilities import has_plain_projection
+from siftline.models.engine.causal_attention import causal, refusal
 
 
 class LearnedLogits:
@@ -17,12 +20,28 @@ class LearnedLogits:
     Padding is on the right, where a causal model does not look, so no mask is needed.
     """
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: torch.nn.Module, longest: int, half: bool) -> None:
+        """Find out how a model can be run.
+
+        Args:
+            model: A causal model of `transformers` or `peft`.
+            longest: Tokens of the longest row that it is to learn from.
+            half: Whether it multiplies in half precision.
+        """
         self._model: Any = model.eval()
         peft: Any = getattr(model, "get_base_model", None)
-        causal: Any = peft() if peft else model
-        self._body: Any = causal.base_model if has_plain_projection(causal) else None
-        self._head: Any = causal.get_output_embeddings()
+        self._causal: Any = peft() if peft else model
+        plain = has_plain_projection(self._causal)
+        self._body: Any = self._causal.base_model if plain else None
+        self._head: Any = self._causal.get_output_embeddings()
+        # In float32 the attention of PyTorch is as good on a CPU.
+        self._attends = half or self._causal.device.type != "cpu"
+        if self._attends and (reason := refusal(self._causal, longest)):
+            self._attends = False
+            progress.warn(
+                f"A '{type(self._causal).__name__}' is trained with its own attention, which takes "
+                f"longer: {reason}."
+            )
 
     def __call__(
         self, ids: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
@@ -37,10 +56,11 @@ class LearnedLogits:
         Returns:
             [places, vocabulary].
         """
-        if self._body is not None:
-            states = self._body(input_ids=ids, use_cache=False)[0]
-            logits: torch.Tensor = self._head(states[rows, columns])
-            return logits
-        used, places = columns.unique(return_inverse=True)
-        logits = self._model(input_ids=ids, logits_to_keep=used, use_cache=False).logits
+        with causal(self._causal) if self._attends else nullcontext():
+            if self._body is not None:
+                states = self._body(input_ids=ids, use_cache=False)[0]
+                logits: torch.Tensor = self._head(states[rows, columns])
+                return logits
+            used, places = columns.unique(return_inverse=True)
+            logits = self._model(input_ids=ids, logits_to_keep=used, use_cache=False).logits
         return logits[rows, places]

@@ -7,7 +7,7 @@ forward.
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 from weakref import WeakValueDictionary
 
@@ -29,6 +29,11 @@ class PrepackedWeight:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         self.outputs = len(weight)
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
+        self._bias = bias
+
+    def replace(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """Take other values of the same shapes."""
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
         self._bias = bias
 
@@ -69,6 +74,10 @@ class PrepackedLinear(torch.nn.Module):
         # A tensor, so that the layers of a model stay alike for the compiler.
         self._key = torch.tensor(id(self._weight))
         _weights[id(self._weight)] = self._weight
+
+    def replace(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """Take other values of the same shapes."""
+        self._weight.replace(weight, bias)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """Return the layer's output: [..., out_features]."""
@@ -123,6 +132,25 @@ def prepack(model: PreTrainedModel) -> None:
     if _runs_sealed(model, places):
         for parent, name in places:
             setattr(parent, name, PrepackedLinear(getattr(parent, name)))
+
+
+@torch.inference_mode()
+def replace_weights(model: PreTrainedModel, state: Mapping[str, torch.Tensor]) -> None:
+    """Give a model other weights, in place, be its layers prepacked or not.
+
+    Args:
+        model: The model.
+        state: The `state_dict` of another one with the same configuration, on any device.
+
+    Raises:
+        KeyError: It lacks a weight.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, PrepackedLinear):
+            bias = state.get(f"{name}.bias")
+            module.replace(state[f"{name}.weight"], None if bias is None else bias.clone())
+    for name, value in model.state_dict().items():
+        value.copy_(state[name])
 
 
 def _runs_sealed(model: PreTrainedModel, places: Sequence[tuple[torch.nn.Module, str]]) -> bool:

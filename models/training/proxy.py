@@ -136,7 +136,7 @@ class Proxy(Trainer):
         training: The settings of its training.
     """
 
-    revision: ClassVar[int] = 5  # 5: a turn that calls tools is not learned
+    revision: ClassVar[int] = 6  # 6: less padding in a batch
 
     training: ProxyTraining = ProxyTraining()
 

@@ -92,8 +92,9 @@ def load_state(
             weight, value = weights[name], file.get_tensor(full)
             if key == "weight":
                 weight.copy_(value)
-            else:  # AdamW counts its steps on the CPU
-                optimizer.state[weight][key] = value if key == "step" else value.to(weight.device)
+            else:  # AdamW counts its steps on the CPU, unless it is fused
+                here = key == "step" and not optimizer.defaults.get("fused")
+                optimizer.state[weight][key] = value if here else value.to(weight.device)
     return record["step"], {int(step): loss for step, loss in record["losses"].items()}
 
 
