@@ -16,11 +16,12 @@ torch = pytest.importorskip("torch")
 ROWS = [TrainingRow((5, 6, 7, 8, 1), ((2, 5),)), TrainingRow((40, 41, 1), ((1, 3),))]
 
 
-def qkv(dtype: Any, keys: int, tokens: int = 7) -> list[Any]:
+def qkv(dtype: Any, keys: int, tokens: int = 7) -> tuple[Any, Any, Any]:
     """Return queries of four heads, keys and values: [2, heads, tokens, 8]."""
     torch.manual_seed(0)
     made = [torch.randn(2, heads, tokens, 8, dtype=torch.float64) for heads in (4, keys, keys)]
-    return [each.to(dtype).requires_grad_() for each in made]
+    q, k, v = (each.to(dtype).requires_grad_() for each in made)
+    return q, k, v
 
 
 @pytest.mark.parametrize("keys", [1, 2, 4])

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -402,7 +403,7 @@ def states(monkeypatch: pytest.MonkeyPatch, folder: Path, cost: float, step: flo
         now[0] += step
         return plain(self, *arguments)
 
-    monkeypatch.setattr(training.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(training, "save_state", save)
     monkeypatch.setattr(training._Optimisation, "step", slow)
     go(tiny_model("Llama"), folder, stops=[2, 3, 4, 5, 6])

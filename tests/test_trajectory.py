@@ -20,6 +20,7 @@ from siftline.models import loading
 from siftline.models.engine.tokenisation import PairTokenizer
 from siftline.models.likelihood import Pair, ResponseLikelihood
 from siftline.models.loading import load_language_model, open_language_model
+from siftline.models.store import pretrained
 from siftline.models.training import checkpoints as checkpoints_module
 from siftline.models.training.checkpoints import score_checkpoints
 from siftline.models.training.proxy import Proxy, ProxyTraining
@@ -69,7 +70,7 @@ def test_each_checkpoint_scores_as_it_does_alone(
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the names of the models whose weights are read from now on."""
     seen: list[str] = []
-    plain = loading.load_causal_model
+    plain = pretrained.load_causal_model
 
     def counted(spec: ModelSpec, folder: Path, dtype: str) -> Any:
         seen.append(folder.name)

@@ -30,9 +30,10 @@ class LearnedLogits:
         """
         self._model: Any = model.eval()
         peft: Any = getattr(model, "get_base_model", None)
-        self._causal: Any = peft() if peft else model
-        plain = has_plain_projection(self._causal)
-        self._body: Any = self._causal.base_model if plain else None
+        causal_model: Any = model if peft is None else peft()
+        self._causal: Any = causal_model
+        plain = has_plain_projection(causal_model)
+        self._body: Any = causal_model.base_model if plain else None
         self._head: Any = self._causal.get_output_embeddings()
         # In float32 the attention of PyTorch is as good on a CPU.
         self._attends = half or self._causal.device.type != "cpu"
