@@ -63,4 +63,7 @@ def _native_bfloat16(device: str) -> bool:
     if device != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    if not (capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")):
+        return False
+    # oneDNN, which multiplies, may be held to fewer instructions than the processor has.
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -168,7 +168,11 @@ def test_auto_is_bfloat16_on_a_cpu_that_has_it(name: str, monkeypatch: pytest.Mo
     torch = pytest.importorskip("torch")
     spec = ModelSpec(name="any")
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True}, raising=False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     assert resolve_dtype(spec, "cpu") == "bfloat16"
     assert resolve_dtype(spec, "cpu", embedder=True) == "float32"
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert resolve_dtype(spec, "cpu") == "float32"  # oneDNN is held to fewer instructions
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: False}, raising=False)
     assert resolve_dtype(spec, "cpu") == "float32"

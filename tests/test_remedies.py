@@ -21,7 +21,16 @@ from siftline.terminal import out
 
 ROOT = Path(__file__).parent.parent
 # Constants that are slugs and no statuses of a row.
-OTHERS = {"ok", "toy", "unchanged", "stop", "length", "siftline_packed", "context_length_exceeded"}
+OTHERS = {
+    "ok",
+    "toy",
+    "unchanged",
+    "stop",
+    "length",
+    "siftline_causal",
+    "siftline_packed",
+    "context_length_exceeded",
+}
 
 
 def slugs() -> set[str]:

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from siftline.contracts import progress
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Usage
+from siftline.models.engine import captured_passes
 from siftline.models.likelihood import Encoded
 from siftline.models.talks import Talk
 from siftline.models.training import batches
@@ -303,15 +305,15 @@ def test_a_step_that_is_begun_again_forgets_the_gradients_so_far(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected, _, _ = gradients(ROWS, 1000)
-    plain, calls = training._Optimisation._loss, list[int]()
+    plain, calls = training._Optimisation._pass, list[int]()
 
-    def loss(self: Any, batch: Sequence[TrainingRow]) -> Any:
+    def run(self: Any, batch: Sequence[TrainingRow], total: int) -> Any:
         calls.append(len(batch))
         if len(calls) == 2:
             raise torch.OutOfMemoryError
-        return plain(self, batch)
+        return plain(self, batch, total)
 
-    monkeypatch.setattr(training._Optimisation, "_loss", loss)
+    monkeypatch.setattr(training._Optimisation, "_pass", run)
     optimisation = training._Optimisation(tiny_model("Llama").train(), ROWS, HYPERPARAMETERS)
     optimisation.max_tokens, optimisation.padding = 20, 1000
     optimisation._halving(ROWS, 0)
@@ -330,14 +332,14 @@ def test_a_row_that_does_not_fit_is_an_error(
 
 def limited(monkeypatch: pytest.MonkeyPatch, tokens: int) -> None:
     """Let a batch of more padded tokens fail as on a GPU, after its gradients have been added."""
-    plain = training._Optimisation._loss
+    plain = training._Optimisation._pass
 
-    def loss(self: Any, batch: Sequence[TrainingRow]) -> Any:
+    def run(self: Any, batch: Sequence[TrainingRow], total: int) -> Any:
         if len(batch) * max(len(row.ids) for row in batch) > tokens:
             raise torch.OutOfMemoryError
-        return plain(self, batch)
+        return plain(self, batch, total)
 
-    monkeypatch.setattr(training._Optimisation, "_loss", loss)
+    monkeypatch.setattr(training._Optimisation, "_pass", run)
 
 
 def test_divergence_is_an_error_and_makes_no_checkpoint(tmp_path: Path) -> None:
@@ -351,6 +353,95 @@ def test_divergence_is_an_error_and_makes_no_checkpoint(tmp_path: Path) -> None:
         go(wild, tmp_path, stops=[1], on_stop=made.append)
     assert not made
     assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_that_is_filled_up_has_the_same_loss_and_gradients() -> None:
+    arrays = batches.laid_out(sorted(ROWS, key=lambda row: -len(row.ids)))
+    found = []
+    for each in (arrays, captured_passes.filled_up(*arrays)):
+        optimisation = training._Optimisation(tiny_model("Llama"), ROWS, HYPERPARAMETERS)
+        inputs = [*map(torch.from_numpy, each), torch.tensor(14)]
+        loss = float(optimisation._there_and_back(inputs))
+        found.append((loss, [weight.grad for weight in optimisation.named.values()]))
+    (loss, plain), (same, filled) = found
+    assert same == pytest.approx(loss, abs=float32(TERMS, loss))
+    for one, other in zip(plain, filled, strict=True):
+        assert_alike(one, other, TERMS)
+
+
+def test_a_training_of_replayed_passes_ends_as_one_of_launched_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replayed: list[int] = []
+
+    class Graph:
+        """Runs what a GPU would replay."""
+
+        def __init__(self, run: Callable[[], None]) -> None:
+            self.run = run
+
+        def replay(self) -> None:
+            replayed.append(1)
+            self.run()
+
+    def capture(self: Any, shape: Any, arrays: Any) -> None:
+        inputs = [torch.from_numpy(each.copy()) for each in arrays]
+        loss = torch.zeros(())
+        graph: Any = Graph(lambda: loss.copy_(self._run(inputs)))
+        self._captured[shape] = captured_passes._Captured(graph, inputs, loss)
+
+    ends = []
+    for name in ("launched", "replayed"):
+        (tmp_path / name).mkdir()
+        model = tiny_model("Llama")
+        go(model, tmp_path / name)
+        ends.append(model)
+        begin = training._Optimisation.__init__
+
+        def begun(self: Any, *arguments: Any, begin: Any = begin) -> None:
+            begin(self, *arguments)
+            self.on_its_stream = nullcontext
+            self._captured = captured_passes.CapturedPasses(
+                self._there_and_back, list(self.named.values())
+            )
+
+        monkeypatch.setattr(training._Optimisation, "__init__", begun)
+        monkeypatch.setattr(captured_passes.CapturedPasses, "_capture", capture)
+    assert len(replayed) > 3
+    plain, same = (losses_in(tmp_path / name) for name in ("launched", "replayed"))
+    assert same == pytest.approx(plain, rel=1e-3)
+    for one, other in zip(ends[0].parameters(), ends[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_on_a_gpu_passes_are_captured_and_losses_are_those_of_a_cpu(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, bfloat16: bool
+) -> None:
+    settings = HYPERPARAMETERS._replace(
+        learning_rate=1e-3, epochs=8, batch_rows=4, bfloat16=bfloat16
+    )
+    found, graphs = [], []
+    for device in ("cpu", "cuda"):
+        (tmp_path / device).mkdir()
+        model = tiny_model("Llama", initializer_range=0.05).to(device)
+        optimisations: list[Any] = []
+        plain = training._Optimisation.check
+
+        def check(self: Any, plain: Any = plain, seen: list[Any] = optimisations) -> None:
+            seen.append(self)
+            plain(self)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training._Optimisation, "check", check)
+            go(model, tmp_path / device, hyperparameters=settings, stops=[3, 8])
+        found.append(losses_in(tmp_path / device))
+        graphs.append(len(optimisations[0]._captured._captured) if device == "cuda" else 0)
+    assert graphs == [0, 1]
+    assert not caplog.records
+    assert found[1] == pytest.approx(found[0], rel=0.02 if bfloat16 else 1e-3)
+    assert found[1]["8"] < found[1]["1"]
 
 
 def late(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,9 +11,10 @@ from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.parquet import write_table
-from siftline.contracts.runtime import Runtime
+from siftline.contracts.runtime import Runtime, Usage
 from siftline.models.likelihood import Pair
 from siftline.models.loading import load_tuned
+from siftline.models.training import tuning as tuning_module
 from siftline.models.training.tuning import Tuning
 
 pytest.importorskip("peft")
@@ -82,6 +83,41 @@ def test_the_model_learns_what_it_is_trained_on(base: Path, tmp_path: Path, weig
     adapter = (tmp_path / "out" / "fold-0" / "adapter_config.json").exists()
     assert adapter == (weights == "lora")
     assert surprise(base, tmp_path / "out" / "fold-0") < surprise(base, None) - 1
+
+
+@pytest.mark.parametrize(
+    ("weights", "dtype", "expected"),
+    [
+        ("lora", "float32", "float32"),
+        ("lora", "bfloat16", "bfloat16"),
+        ("lora", "float16", "float32"),
+        ("full", "bfloat16", "float32"),
+        ("full", "float16", "float32"),
+    ],
+)
+def test_the_number_type_of_what_is_trained(
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    weights: Any,
+    dtype: Any,
+    expected: str,
+) -> None:
+    seen: list[tuple[str, bool]] = []
+
+    def train(model: Any, rows: Any, settings: Any, **rest: Any) -> Usage:
+        kinds = {str(each.dtype) for name, each in model.named_parameters() if "lora" not in name}
+        seen.extend((kind.removeprefix("torch."), settings.bfloat16) for kind in kinds)
+        return Usage()
+
+    monkeypatch.setattr(tuning_module, "train", train)
+    spec = ModelSpec(name=str(base), dtype=dtype)
+    tuning(folds=1, weights=weights).fit(
+        corpus_in(tmp_path / "data", [0]),
+        Runtime(models={"m": spec}, device="cpu"),
+        tmp_path / "out",
+    )
+    assert seen == [(expected, weights == "full" and dtype == "bfloat16")]
 
 
 def test_the_order_of_the_rows_does_not_matter(base: Path, tmp_path: Path) -> None:

@@ -60,8 +60,9 @@ class LearnedLogits:
         with causal(self._causal) if self._attends else nullcontext():
             if self._body is not None:
                 states = self._body(input_ids=ids, use_cache=False)[0]
-                logits: torch.Tensor = self._head(states[rows, columns])
+                places = rows * ids.shape[1] + columns
+                logits: torch.Tensor = self._head(states.flatten(0, 1).index_select(0, places))
                 return logits
-            used, places = columns.unique(return_inverse=True)
+            used, kept = columns.unique(return_inverse=True)
             logits = self._model(input_ids=ids, logits_to_keep=used, use_cache=False).logits
-        return logits[rows, places]
+        return logits[rows, kept]

@@ -15,11 +15,10 @@ checkpoints at any steps, or fit its batches to a token budget.
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,26 +28,24 @@ from siftline.contracts.errors import DamagedError, ModelError
 from siftline.contracts.records import write_text
 from siftline.contracts.runtime import Usage
 from siftline.models.training.batches import batches_of, laid_out
+from siftline.models.training.gpu_passes import gpu_batches, is_launch_bound
 from siftline.models.training.rows import TrainingRow
-from siftline.models.training.state import begin_anew, load_state, remove_state, save_state
+from siftline.models.training.state import (
+    StateSchedule,
+    begin_anew,
+    load_state,
+    remove_state,
+    save_state,
+)
 
 if TYPE_CHECKING:  # an optional dependency, and slow to import
     import torch
 
-# Padded tokens in one backward pass. On two cores 2,048 took a tenth longer, in page faults, and a
-# GPU wants more: what a quarter of its memory holds, of a large model this.
+
+# Padded tokens in one backward pass on a CPU. On two cores 2,048 took a tenth longer, in page
+# faults.
 _CPU_TOKENS = 1024
-_GPU_TOKENS = 8192
-# Values that a pass keeps for its gradients: of each token in a layer, in widths of the model.
-_KEPT_WIDTHS = 34
-# Floating-point operations that a GPU could do while the kernels of one pass are launched: some
-# 15 ms at 100 TFLOP/s.
-_LAUNCHES = 1.5e12
 _CLIP_NORM = 1.0
-# The state is written where that takes less than this share of the time since it was last written,
-# and between checkpoints after so many seconds.
-_STATE_SHARE = 0.1
-_STATE_SECONDS = 60.0
 
 
 class Hyperparameters(NamedTuple):
@@ -134,15 +131,17 @@ def train(
     done, losses = _gone_on_from(folder, optimisation)
     optimisation.losses.update(losses)
     progress.advance(hyperparameters.learned(len(rows), done))
-    steps, usage, keeper = hyperparameters.steps(len(rows)), Usage(), _Keeper(folder, optimisation)
-    with own_randomness():
+    steps, usage, schedule = hyperparameters.steps(len(rows)), Usage(), StateSchedule()
+    with own_randomness(), optimisation.on_its_stream():
         for step in range(done, stops[-1]):
             usage = usage.plus(optimisation.step(step, steps))
             if step + 1 in stops:
                 optimisation.check()
                 on_stop(step + 1)
-            if step + 1 < stops[-1]:
-                keeper.keep(step + 1, step + 1 in stops)
+            if step + 1 < stops[-1] and schedule.is_due(step + 1 in stops):
+                optimisation.check()
+                with schedule.writing():
+                    optimisation.save(folder, step + 1)
     losses_by_step = {str(step): round(loss, 5) for step, loss in optimisation.losses.items()}
     write_text(folder / "losses.json", json.dumps(losses_by_step) + "\n")
     remove_state(folder)
@@ -156,33 +155,6 @@ def _gone_on_from(folder: Path, optimisation: "_Optimisation") -> tuple[int, dic
     except DamagedError as error:
         begin_anew(folder, error)
         return 0, {}
-
-
-class _Keeper:
-    """Writes the state of a training where that costs little of its time."""
-
-    def __init__(self, folder: Path, optimisation: "_Optimisation") -> None:
-        self._folder, self._optimisation = folder, optimisation
-        self._written, self._seconds = time.monotonic(), 0.0
-
-    def keep(self, step: int, stop: bool) -> None:
-        """Write the state after a step, if it is due: at the first checkpoint in any case.
-
-        A small model is trained in less time than its states would take to write.
-        """
-        since = time.monotonic() - self._written
-        pays = self._seconds <= _STATE_SHARE * since
-        if not (pays and (stop or since >= _STATE_SECONDS)):
-            return
-        optimisation = self._optimisation
-        if not stop:
-            optimisation.check()
-        started = time.monotonic()
-        save_state(
-            self._folder, optimisation.named, optimisation.optimizer, step, optimisation.losses
-        )
-        self._written = time.monotonic()
-        self._seconds = self._written - started
 
 
 @contextmanager
@@ -208,24 +180,6 @@ class _Step(NamedTuple):
         return sum(len(row.ids) for row in self.rows)
 
 
-def _gpu_batches(model: "torch.nn.Module") -> tuple[int, int]:
-    """Return the most tokens of a pass, and the tokens that take as long as its launches."""
-    import torch
-
-    weights = sum(weight.numel() for weight in model.parameters())
-    config: Any = getattr(model, "config", None)
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    width, layers = (
-        getattr(config, f"{name}", None) for name in ("hidden_size", "num_hidden_layers")
-    )
-    most = _GPU_TOKENS
-    if width and layers:
-        room = torch.cuda.get_device_properties(next(model.parameters()).device).total_memory / 4
-        logits = 3 * getattr(config, "vocab_size", 0)
-        most = max(most, int(room / (4 * (_KEPT_WIDTHS * width * layers + logits))))
-    return most, int(_LAUNCHES / (6 * weights))
-
-
 class _Optimisation:
     """A model, its optimizer, and the rows that it learns from, step by step."""
 
@@ -237,6 +191,7 @@ class _Optimisation:
     ) -> None:
         import torch
 
+        from siftline.models.engine.captured_passes import CapturedPasses
         from siftline.models.engine.learned_logits import LearnedLogits
 
         first = next(each for each in model.parameters())
@@ -254,8 +209,11 @@ class _Optimisation:
         )
         self.max_tokens, self.padding = _CPU_TOKENS, 0
         if self.device.type == "cuda":
-            self.max_tokens, self.padding = _gpu_batches(model)
+            self.max_tokens, self.padding = gpu_batches(model)
         self.late = self.device.type == "cuda"
+        self._captured: CapturedPasses | None = None
+        if self.device.type == "cuda" and is_launch_bound(model):
+            self._captured = CapturedPasses(self._there_and_back, list(self.named.values()))
         self.losses: dict[int, float] = {}
         self._waiting: _Step | None = None
         self._order: tuple[int, npt.NDArray[np.int64]] | None = None
@@ -273,11 +231,20 @@ class _Optimisation:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(step, steps)
         self.optimizer.step()
-        self.optimizer.zero_grad()
+        # What is captured adds to gradients that stay where they are.
+        self.optimizer.zero_grad(set_to_none=self._captured is None)
         if self.late:
             self.settle()
             self._waiting = made
         return Usage(passes, made.tokens)
+
+    def on_its_stream(self) -> AbstractContextManager[None]:
+        """Queue what the block computes on a stream of its own, where passes are captured."""
+        return self._captured.own_stream() if self._captured else nullcontext()
+
+    def save(self, folder: Path, step: int) -> None:
+        """Write the state after a step."""
+        save_state(folder, self.named, self.optimizer, step, self.losses)
 
     def settle(self) -> None:
         """Read the loss of the last step, if that has not been done.
@@ -324,6 +291,8 @@ class _Optimisation:
                     ) from error
             # Outside the handler, whose traceback would keep the tensors alive.
             self.max_tokens = max(longest, self.max_tokens // 2)
+            if self._captured:
+                self._captured.forget()
             self.optimizer.zero_grad()
             torch.cuda.empty_cache()
 
@@ -335,21 +304,32 @@ class _Optimisation:
         loss = torch.zeros((), device=self.device)
         batches = batches_of(rows, self.max_tokens, self.padding)
         for batch in batches:
-            part = self._loss(batch) / total
-            part.backward()
-            loss += part.detach()
+            loss += self._pass(batch, total)
         return loss, len(batches)
 
-    def _loss(self, batch: Sequence[TrainingRow]) -> "torch.Tensor":
-        """Return the sum of the learned tokens' cross-entropies."""
-        import torch
-
+    def _pass(self, batch: Sequence[TrainingRow], total: int) -> "torch.Tensor":
+        """Go through a batch, there and back; return its part of the loss."""
         from siftline.models.engine.forward import on_device
 
-        ids, rows, columns, targets = (on_device(each, self.device) for each in laid_out(batch))
+        if self._captured:
+            return self._captured(laid_out(batch), total)
+        arrays = [*laid_out(batch), np.array(total)]
+        return self._there_and_back([on_device(each, self.device) for each in arrays])
+
+    def _there_and_back(self, inputs: "Sequence[torch.Tensor]") -> "torch.Tensor":
+        """Add up the gradients of the mean cross-entropy of the learned tokens; return it.
+
+        Args:
+            inputs: The arrays of a batch, and the learned tokens of the step.
+        """
+        import torch
+
+        ids, rows, columns, targets, total = inputs
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.bfloat16):
             logits = self._logits(ids, rows, columns)
-        return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+        loss = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum") / total
+        loss.backward()
+        return loss.detach()
 
     def check(self) -> None:
         """Check that the last loss and every trained weight are finite.

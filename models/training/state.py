@@ -6,6 +6,7 @@ together.
 
 import contextlib
 import re
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,38 @@ if TYPE_CHECKING:  # an optional dependency, and slow to import
 
 _RECORD = "state.json"
 _FILES = "state-*.safetensors"
+# A state is written where that takes less than this share of the time since the one before, and
+# between checkpoints after so many seconds.
+_SHARE = 0.1
+_SECONDS = 60.0
+
+
+class StateSchedule:
+    """When the state of a training is written: where that costs little of its time.
+
+    At the first checkpoint it is written in any case. A small model is trained in less time than
+    the states of all its checkpoints take to write.
+    """
+
+    def __init__(self) -> None:
+        self._written, self._cost = time.monotonic(), 0.0
+
+    def is_due(self, stop: bool) -> bool:
+        """Return whether to write the state now.
+
+        Args:
+            stop: Whether there is a checkpoint here.
+        """
+        since = time.monotonic() - self._written
+        return (stop or since >= _SECONDS) and self._cost <= _SHARE * since
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Measure what writing the state in the block costs."""
+        started = time.monotonic()
+        yield
+        self._written = time.monotonic()
+        self._cost = self._written - started
 
 
 def save_state(

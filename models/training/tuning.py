@@ -111,20 +111,21 @@ class Tuning(Trainer):
         import torch  # optional dependencies, and slow to import
 
         place = resolve_device(runtime.device)
-        full = self.weights == "full"
+        full, dtype = self.weights == "full", resolve_dtype(spec, place)
         hyperparameters = Hyperparameters(
             learning_rate=self.learning_rate or _RATES[self.weights],
             epochs=self.epochs,
             batch_rows=self.batch_rows,
             warmup=self.warmup,
             seed=self.seed,
-            bfloat16=full and resolve_dtype(spec, place) == "bfloat16",
+            bfloat16=full and dtype == "bfloat16",
         )
         building = folder.with_name(f".{folder.name}.tmp")
         building.mkdir(parents=True, exist_ok=True)
         with own_randomness():
             torch.manual_seed(self.seed)
-            weights = open_weights(spec, place, full=full)
+            # Gradients would vanish in float16, unless losses were scaled.
+            weights = open_weights(spec, place, full=full or dtype == "float16")
             model = weights if full else _with_lora(weights, self.rank)
         progress.start(f"training {spec.name}", self.epochs * len(rows))
         usage = train(
