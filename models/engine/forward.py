@@ -131,6 +131,7 @@ class Network:
         replace_weights(self.model, state)
         if self.projection:
             self.projection = Projection(self.model.get_output_embeddings())
+
     def tell(self, use: str, path: str) -> None:
         """Tell whoever runs it, once, on which path the model does something.
 
