@@ -66,4 +66,5 @@ def _native_bfloat16(device: str) -> bool:
     if not (capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")):
         return False
     # oneDNN, which multiplies, may be held to fewer instructions than the processor has.
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    mkldnn = torch.backends.mkldnn.is_available()
+    return bool(mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())

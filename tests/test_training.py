@@ -391,6 +391,7 @@ def test_a_training_of_replayed_passes_ends_as_one_of_launched_ones(
         self._captured[shape] = captured_passes._Captured(graph, inputs, loss)
 
     ends = []
+    monkeypatch.setattr(captured_passes, "_CAPTURED_AT", 2)
     for name in ("launched", "replayed"):
         (tmp_path / name).mkdir()
         model = tiny_model("Llama")
@@ -417,12 +418,16 @@ def test_a_training_of_replayed_passes_ends_as_one_of_launched_ones(
 @pytest.mark.gpu
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_on_a_gpu_passes_are_captured_and_losses_are_those_of_a_cpu(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, bfloat16: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    bfloat16: bool,
 ) -> None:
     settings = HYPERPARAMETERS._replace(
         learning_rate=1e-3, epochs=8, batch_rows=4, bfloat16=bfloat16
     )
     found, graphs = [], []
+    monkeypatch.setattr(captured_passes, "_CAPTURED_AT", 3)
     for device in ("cpu", "cuda"):
         (tmp_path / device).mkdir()
         model = tiny_model("Llama", initializer_range=0.05).to(device)
