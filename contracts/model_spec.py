@@ -1,33 +1,26 @@
 """How a recipe names a model."""
 
-from typing import Literal
+from pathlib import PurePosixPath
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import field_validator, model_validator
 
 from siftline.contracts.config import Config
+from siftline.contracts.serve_spec import ServeSpec, read_serve
+from siftline.contracts.server_limits import ServerLimits
 
 
-class ServerSpec(Config):
+class ServerSpec(ServerLimits):
     """A server that speaks the protocol of OpenAI.
 
     Attributes:
         url: Its base, such as `http://localhost:8000/v1`.
         key_env: Name of the environment variable that holds the key; None where none is needed.
-        concurrency: Requests under way at once.
-        timeout: Of one request, in seconds.
-        retries: Of one request, after 429, 5xx, a lost connection or an answer that is no JSON,
-            each time after a longer pause.
-        max_spent_tokens: Tokens, of prompts and responses, after which nothing more is asked in
-            one run of the program; None for no limit.
     """
 
     url: str
     key_env: str | None = None
-    concurrency: int = Field(default=8, ge=1, le=256)
-    timeout: float = Field(default=120, gt=0)
-    retries: int = Field(default=6, ge=0, le=20)
-    max_spent_tokens: int | None = Field(default=None, ge=1)
 
     @field_validator("url")
     @classmethod
@@ -44,14 +37,17 @@ class ModelSpec(Config):
     """A language model or an embedder.
 
     Attributes:
-        name: A Hub id (`org/model`), a folder, or `builtin:smollm2`, `builtin:minilm`; with
-            `server`, the name that the server knows.
+        name: A Hub id (`org/model`), a folder, a GGUF file, or `builtin:smollm2`,
+            `builtin:minilm`; with `server`, the name that the server knows.
         revision: Commit or tag of a Hub model; None for its default branch.
+        file: The GGUF file, or a part of it, that is meant among those of a folder or a repository;
+            None where there is one, or where the weights are safetensors.
         dtype: Of the weights and the forward pass; `auto` takes bfloat16 where the device computes
             it natively.
         trust_remote_code: Allow a Hub model to run its own Python code. Off unless the recipe
             turns it on.
-        server: Where the model runs; None for this machine.
+        server: Where the model runs, if that is a server which runs already.
+        serve: The engine that serves the model, in a process of its own, for the time of a run.
         system: What becomes of a system turn in the chat template; `merge` puts it into the user's
             turn behind it, a blank line between, for models that know no system turn.
         reasoning: How a thought that came in a field reaches the chat template: under the name
@@ -60,8 +56,44 @@ class ModelSpec(Config):
 
     name: str
     revision: str | None = None
+    file: str | None = None
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     trust_remote_code: bool = False
     server: ServerSpec | None = None
+    serve: ServeSpec | None = None
     system: Literal["keep", "merge"] = "keep"
     reasoning: Literal["template", "inline"] = "template"
+
+    @field_validator("serve", mode="before")
+    @classmethod
+    def _is_an_engine(cls, value: Any) -> Any:
+        return read_serve(value)
+
+    @field_validator("file")
+    @classmethod
+    def _is_a_file_inside(cls, file: str | None) -> str | None:
+        if file is not None and (not file.endswith(".gguf") or _leads_out(file)):
+            raise ValueError(
+                f"got '{file}'; expected the name of a GGUF file of the folder or the repository."
+            )
+        return file
+
+    @model_validator(mode="after")
+    def _is_in_one_place(self) -> "ModelSpec":
+        if self.server is not None and self.serve is not None:
+            raise ValueError(
+                "got both 'server' and 'serve'; expected 'server' for one that runs already, or "
+                "'serve' for one that is started for the time of a run."
+            )
+        return self
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the model is asked through a server, instead of being loaded here."""
+        return self.server is not None or self.serve is not None
+
+
+def _leads_out(file: str) -> bool:
+    """Return whether a path may lead out of the folder that it is meant in."""
+    path = PurePosixPath(file)
+    return path.is_absolute() or ".." in path.parts or "\\" in file

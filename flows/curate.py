@@ -101,9 +101,14 @@ def _run_stage(stage: StageRun, crew: Workers) -> StageManifest:
         # The flow's own runner would hold all shards of a stage in memory at once.
         runner: Any = ThreadPoolTaskRunner(max_workers=crew.at_once)  # its types know no functions
         with runner:
-            costs: list[Cost] = runner.map(score, {"work": work}).result()  # or what a task raised
+            try:
+                costs: list[Cost] = runner.map(score, {"work": work}).result()  # or what it raised
+            except BaseException:
+                crew.abort()  # the runner waits for tasks, which may wait for a server
+                raise
         return costs
 
+    crew.begin_stage(stage.number)
     stage.measure(score_all)
     return _task(stage.decide, "decide")()
 

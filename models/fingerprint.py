@@ -9,8 +9,9 @@ from siftline.models.chat_messages import AS_GIVEN
 from siftline.models.chat_rendering import TEMPLATE_DATE
 from siftline.models.devices import resolve_device, resolve_dtype
 from siftline.models.likelihood import ENGINE_REVISION
+from siftline.models.remote.engines import serving_print
 from siftline.models.store.builtin import TOY, builtin_name
-from siftline.models.store.conversion import CONVERSION_REVISION, is_gguf
+from siftline.models.store.conversion import CONVERSION_REVISION
 from siftline.models.store.digests import (
     GGUF,
     SAFETENSORS,
@@ -20,6 +21,7 @@ from siftline.models.store.digests import (
     is_embedder,
 )
 from siftline.models.store.files import find_model
+from siftline.models.store.gguf_files import gguf_of
 from siftline.models.store.thinking import knows_thoughts
 from siftline.models.toy import TOY_REVISION
 
@@ -51,12 +53,14 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
         engine = f"server-{SERVER_REVISION}"
         asked = {"name": spec.name, "server": spec.server.url, "engine": engine}
         return asked | _chat_options(spec)
+    if spec.serve is not None:
+        return _served(spec) | _chat_options(spec)
     if builtin_name(spec.name) == TOY:
         return {"name": spec.name, "engine": f"toy-{TOY_REVISION}"}
     place = resolve_device(device)  # before anything is downloaded
     files = find_model(spec)
     _require_weights(files)
-    converted = {"conversion": f"gguf-{CONVERSION_REVISION}"} if is_gguf(files.folder) else {}
+    converted = {"conversion": f"gguf-{CONVERSION_REVISION}"} if gguf_of(files) else {}
     return {
         "name": files.name,
         "revision": files.revision,
@@ -65,8 +69,30 @@ def fingerprint(spec: ModelSpec, device: str = "auto") -> dict[str, str]:
         "engine": f"transformers-{ENGINE_REVISION}",
         "template_date": TEMPLATE_DATE.date().isoformat(),
         **converted,
-        **({"thoughts": str(THOUGHTS_REVISION)} if knows_thoughts(files.folder) else {}),
+        **({"thoughts": str(THOUGHTS_REVISION)} if knows_thoughts(files) else {}),
         **_chat_options(spec),
+    }
+
+
+def _served(spec: ModelSpec) -> dict[str, str]:
+    """Return what the answers of a served model depend on; the engine resolves the number type."""
+    if builtin_name(spec.name) == TOY:
+        raise ModelError(
+            f"'{spec.name}' has no weights to serve; expected a folder, a Hub id, or "
+            "'builtin:smollm2'."
+        )
+    engine = serving_print(spec)  # before anything is downloaded
+    files = find_model(spec)
+    _require_weights(files)
+    unpacked = gguf_of(files) is not None and not (spec.serve and spec.serve.command)
+    return {
+        "name": files.name,
+        "revision": files.revision,
+        "digest": digest_of(files, spec.trust_remote_code),
+        "dtype": spec.dtype,
+        "engine": f"server-{SERVER_REVISION}",
+        **engine,
+        **({"conversion": f"gguf-{CONVERSION_REVISION}"} if unpacked else {}),
     }
 
 
@@ -84,7 +110,7 @@ def digest_now(spec: ModelSpec) -> str | None:
 
 
 def _require_weights(model: ModelFolder) -> None:
-    files = counted_files(model.folder)
+    files = counted_files(model.folder, gguf=model.gguf)
     if not any(path.match(kind) for path in files for kind in (GGUF, *SAFETENSORS)):
         raise ModelError(
             f"There are no safetensors weights in '{model.folder}'; "

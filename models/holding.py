@@ -4,6 +4,8 @@ A place holds one object, under the identity of what it was loaded from. Whoever
 another identity gets one that is loaded anew, and the old one is let go first: two may not fit.
 """
 
+import gc
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, TypeVar
@@ -42,3 +44,20 @@ def let_go(role: str) -> None:
     with _lock:
         for place in [each for each in _held if isinstance(each, tuple) and each[0] == role]:
             del _held[place]
+
+
+def let_go_of_devices() -> None:
+    """Empty the places of models that lie on GPUs, whose memory is wanted by something else."""
+    with _lock:
+        for place in [each for each in _held if _is_on_gpu(each)]:
+            del _held[place]
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _is_on_gpu(place: Hashable) -> bool:
+    names = [place, _held[place].identity]
+    parts = [part for each in names if isinstance(each, tuple) for part in each]
+    return any(isinstance(part, str) and part.startswith("cuda") for part in parts)

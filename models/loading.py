@@ -18,6 +18,7 @@ from siftline.models.chat_messages import ChatOptions
 from siftline.models.devices import resolve_device, resolve_dtype
 from siftline.models.embedding import Embedder, SentenceEmbedder
 from siftline.models.entailment import EntailmentModel
+from siftline.models.fingerprint import fingerprint
 from siftline.models.generation import GenerativeModel
 from siftline.models.holding import held
 from siftline.models.store.builtin import TOY, builtin_name
@@ -51,8 +52,10 @@ def load_language_model(spec: ModelSpec, device: str = "auto") -> GenerativeMode
     Raises:
         ModelError: It cannot be found or loaded, or the device is not there.
     """
-    if spec.server is not None:
-        return held(("server", spec), None, lambda: _on_server(spec))
+    if spec.is_asked:
+        # What is served depends on files, which may be others in a later run.
+        files = fingerprint(spec).get("digest")
+        return held(("server", spec), files, lambda: _on_server(spec))
     if builtin_name(spec.name) == TOY:
         return held(("toy", spec), None, ToyLanguageModel)
     return load_transformer(spec, device)
@@ -168,10 +171,10 @@ def load_embedder(spec: ModelSpec, device: str = "auto") -> Embedder:
     Raises:
         ModelError: It cannot be found or loaded, is on a server, or the device is not there.
     """
-    if spec.server is not None:
+    if spec.is_asked:
         raise ModelError(
-            f"'{spec.name}' is on a server; embedders run here. Name one without 'server', such "
-            "as 'builtin:minilm'."
+            f"'{spec.name}' is on a server; embedders run here. Name one without 'server' and "
+            "'serve', such as 'builtin:minilm'."
         )
     if builtin_name(spec.name) == TOY:
         return held(("toy embedder", spec), None, ToyEmbedder)
@@ -189,7 +192,7 @@ def load_entailment(spec: ModelSpec, device: str = "auto") -> EntailmentModel:
     Raises:
         ModelError: It cannot be found or loaded, or has no such label.
     """
-    if spec.server is not None or builtin_name(spec.name):
+    if spec.is_asked or builtin_name(spec.name):
         raise ModelError(
             f"'{spec.name}' is no model of natural language inference; name a Hub id such as "
             "'microsoft/deberta-large-mnli', or a folder."
@@ -209,7 +212,7 @@ def _while_unchanged(
     Of one name only one revision is kept, so that a branch that moves does not fill the memory.
     """
     model = find_model(spec)
-    place = (role, spec.name, spec.dtype, ChatOptions.of(spec), device)
+    place = (role, spec.name, spec.file, spec.dtype, ChatOptions.of(spec), device)
     identity = (spec.trust_remote_code, digest_of(model, spec.trust_remote_code))
     return held(place, identity, lambda: load(spec, model, device))
 
@@ -224,8 +227,7 @@ def _folder_of(spec: ModelSpec, model: ModelFolder) -> Iterator[Path]:
 def _on_server(spec: ModelSpec) -> GenerativeModel:
     from siftline.models.remote.server import ServerModel
 
-    assert spec.server is not None
-    return ServerModel(spec, spec.server)
+    return ServerModel(spec)
 
 
 def _language(spec: ModelSpec, model: ModelFolder, device: str) -> "TransformerModel":

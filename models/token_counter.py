@@ -27,7 +27,7 @@ def load_counter(spec: ModelSpec) -> TokenCounter:
     Raises:
         ModelError: It is on a server, cannot be found, or has no tokenizer.
     """
-    if spec.server is not None:
+    if spec.is_asked:
         raise ModelError(
             f"'{spec.name}' is on a server, which does not lend its tokenizer; name a model of "
             "this machine, such as 'builtin:smollm2'."
@@ -36,7 +36,7 @@ def load_counter(spec: ModelSpec) -> TokenCounter:
         return _count_bytes
     model, code = find_model(spec), spec.trust_remote_code
     identity = (code, digest_of(model, code, weights=False))
-    return held(("counter", spec.name), identity, lambda: _counter(spec, model))
+    return held(("counter", spec.name, spec.file), identity, lambda: _counter(spec, model))
 
 
 def _counter(spec: ModelSpec, model: ModelFolder) -> TokenCounter:

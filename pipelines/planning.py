@@ -20,6 +20,7 @@ from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import Budgeted, Method, Request
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer, in_order
+from siftline.models.remote.engines import how_it_is_served
 from siftline.pipelines.job import Job, locked, open_job
 from siftline.pipelines.recipe import Recipe
 from siftline.pipelines.run import read_inputs
@@ -88,6 +89,7 @@ class Plan(Config):
         quarantined: Rows that cannot be used.
         remarks: Sentences about what was repaired and left out as they were read.
         warnings: Sentences about columns that a prompt may need and does not hold.
+        served: Sentences about models that a run serves for its time, and how.
         held: By source and task, in the order of their names.
         total: Of all; prompts that several groups share count once.
         stages: In order.
@@ -99,6 +101,7 @@ class Plan(Config):
     quarantined: int
     remarks: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    served: tuple[str, ...] = ()
     held: tuple[Held, ...]
     total: Held
     stages: tuple[StagePlan, ...]
@@ -140,6 +143,11 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
             ),
             remarks=tuple(manifest.remarks),
             warnings=tuple(manifest.warnings),
+            served=tuple(
+                f"{role}: {how_it_is_served(spec, job.fingerprints[role]['version'])}"
+                for role, spec in recipe.models.items()
+                if spec.serve is not None and role in job.fingerprints
+            ),
             held=held,
             total=total,
             stages=tuple(_stage(job, n, corpus, total, store) for n in range(len(recipe.stages))),

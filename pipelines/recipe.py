@@ -111,7 +111,7 @@ class Recipe(Config):
                     hint = nearest(role, self.models) or " Add it under 'models'."
                     raise ValueError(f"stages[{number}]: no model named '{role}'.{hint}")
             for role in sorted(local_roles_of(stage)):
-                if self.models[role].server is not None:
+                if self.models[role].is_asked:
                     raise ValueError(
                         f"stages[{number}]: '{role}' is on a server; expected a model of this "
                         "machine, whose weights or vectors are needed. Name another role."

@@ -140,6 +140,7 @@ def run_stage(job: Job, stage: int, corpus: Corpus, crew: Workers) -> tuple[Stag
     """
     manifest = finished_stage(job, stage)
     if manifest is None:
+        crew.begin_stage(stage)
         opened = StageRun(job, stage, corpus, crew.store)
         opened.measure(crew.score_all)
         manifest = opened.decide()

@@ -20,6 +20,10 @@ from siftline.contracts import progress
 from siftline.contracts.corpus import REVISIONS, read_examples, shard_name
 from siftline.contracts.errors import ModelError
 from siftline.contracts.interrupts import end_at_interrupt, without_interrupts
+from siftline.contracts.method import roles_of
+from siftline.contracts.model_spec import ModelSpec
+from siftline.models.remote.desk import Desk, ask_desk
+from siftline.models.remote.serving import end_served, served_for_the_time, shared_spec
 from siftline.pipelines.job import Job
 from siftline.pipelines.scores.work import Cost, Work, score_work
 
@@ -35,17 +39,21 @@ class Workers:
     def __init__(self, job: Job) -> None:
         self._here = _Shards(job)
         self.store = self._here.store
+        self._job = job
         devices = job.runtime.devices
         self.at_once = len(devices)
+        self._desk: Desk | None = None
         self._free: Queue[tuple[str, ProcessPoolExecutor]] = Queue()
         self._processes: list[ProcessPoolExecutor] = []
         if len(devices) > 1:
             resource_tracker.ensure_running()  # to start it lets Ctrl-C through again
+            self._desk = Desk()
             # A forked process could not use CUDA.
             start = multiprocessing.get_context("spawn")
             for device in devices:
+                told = (job, device, self._desk.address)
                 process = ProcessPoolExecutor(
-                    1, mp_context=start, initializer=_begin, initargs=(job, device)
+                    1, mp_context=start, initializer=_begin, initargs=told
                 )
                 self._processes.append(process)
                 self._free.put((device, process))
@@ -83,10 +91,45 @@ class Workers:
         with ThreadPoolExecutor(self.at_once) as threads:
             yield from threads.map(self.score, work)
 
+    def begin_stage(self, number: int) -> None:
+        """Make room for a stage: end the servers of models that it and what follows do not need.
+
+        A stage that runs models of this machine and does not ask a server ends it too, though a
+        later one asks it again, since both would want the memory of the GPU; it is started again
+        then.
+        """
+        end_served(lambda spec: spec in _wanted(self._job, number))
+
+    def abort(self) -> None:
+        """End the servers, so that nothing waits for them any more."""
+        end_served()
+
     def close(self) -> None:
         """End the processes."""
         for process in self._processes:
             process.shutdown(cancel_futures=True)
+        if self._desk is not None:
+            self._desk.close()
+
+
+def _wanted(job: Job, number: int) -> set[ModelSpec]:
+    """Return the served models whose servers may live on when a stage begins, as they are shared.
+
+    Args:
+        job: The run.
+        number: Of the stage.
+    """
+    models = job.runtime.models
+    now, *later = (roles_of(stage) for stage in job.recipe.stages[number:])
+    asked = {shared_spec(models[role]) for role in now if models[role].serve is not None}
+    if any(not models[role].is_asked for role in now):
+        return asked
+    return asked | {
+        shared_spec(models[role])
+        for roles in later
+        for role in roles
+        if models[role].serve is not None
+    }
 
 
 class _Shards:
@@ -114,9 +157,10 @@ class _Shards:
 _elsewhere: _Shards | None = None  # in the process of a device
 
 
-def _begin(job: Job, device: str) -> None:
+def _begin(job: Job, device: str, desk: str) -> None:
     """Open the run in the process of a device, which ends when the run does, however that ends."""
     global _elsewhere
+    ask_desk(desk)
     end_at_interrupt()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _elsewhere = _Shards(job.model_copy(update={"runtime": job.runtime.on(device)}))
@@ -139,9 +183,10 @@ def _score_elsewhere(work: Work) -> Cost:
 
 @contextmanager
 def workers(job: Job) -> Iterator[Workers]:
-    """Provide workers for the time of a run."""
-    crew = Workers(job)
-    try:
-        yield crew
-    finally:
-        crew.close()
+    """Provide workers, and servers of models, for the time of a run."""
+    with served_for_the_time():
+        crew = Workers(job)
+        try:
+            yield crew
+        finally:
+            crew.close()

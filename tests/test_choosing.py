@@ -93,7 +93,7 @@ def test_a_server_with_the_same_weights_gives_the_same(options: list[str]) -> No
 
 @pytest.mark.parametrize("options", [["A", " A"], ["A", ""], ["A", " \n"]])
 def test_both_refuse_the_same_options(options: list[str]) -> None:
-    server = ServerModel(ModelSpec(name="m"), ServerSpec(url="http://localhost:1/v1"))
+    server = ServerModel(ModelSpec(name="m", server=ServerSpec(url="http://localhost:1/v1")))
     for model in (joined(), server):
         with pytest.raises(ModelError, match="cannot be told apart; expected texts that differ"):
             model.choose(PROMPTS, options)

@@ -16,6 +16,7 @@ from siftline.contracts.model_spec import ModelSpec, ServerSpec
 from siftline.contracts.runtime import Runtime
 from siftline.models import holding
 from siftline.models.remote.client import _TOO_LONG, Client, ServerRequest, TooLongError
+from siftline.models.remote.upstream import upstream_of
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
 
@@ -55,7 +56,8 @@ def restart(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def client(judge: Judge, **settings: Any) -> Client:
     place = ServerSpec(url=judge.url, retries=0, **settings)
-    return Client(ModelSpec(name="small", server=place), place)
+    spec = ModelSpec(name="small", server=place)
+    return Client(spec, upstream_of(spec))
 
 
 def request(text: str) -> ServerRequest:

@@ -15,7 +15,7 @@ from siftline.contracts.runtime import Runtime
 from siftline.models.fingerprint import fingerprint
 from siftline.models.likelihood import Pair
 from siftline.models.loading import load_embedder, load_transformer, load_tuned
-from siftline.models.store import files
+from siftline.models.store import hub
 from siftline.models.token_counter import load_counter
 from siftline.pipelines.scores import work
 from siftline.pipelines.scores.named_files import digest_of_named
@@ -127,7 +127,7 @@ def test_a_branch_that_moves_is_another_model_and_a_commit_is_asked_for_once(
         return str(tmp_path / (revision or head[0]))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    files._snapshot_of_commit.cache_clear()
+    hub._at_commit.cache_clear()
     spec = ModelSpec(name="org/model", dtype="float32")
     prints = fingerprint(spec, "cpu")
     old = likelihood(load_transformer(spec, "cpu"))
@@ -139,7 +139,7 @@ def test_a_branch_that_moves_is_another_model_and_a_commit_is_asked_for_once(
     assert calls == [first]
     assert fingerprint(spec, "cpu") != prints
     assert likelihood(load_transformer(spec, "cpu")) != pytest.approx(old, abs=0.1)
-    files._snapshot_of_commit.cache_clear()
+    hub._at_commit.cache_clear()
 
 
 def test_scores_of_a_model_that_changed_during_a_run_are_not_kept(

@@ -141,7 +141,7 @@ def model(url: str, **settings: Any) -> Any:
     from siftline.models.remote.server import ServerModel
 
     place = ServerSpec(url=url, **settings)
-    return ServerModel(ModelSpec(name="small", server=place), place)
+    return ServerModel(ModelSpec(name="small", server=place))
 
 
 def test_calls_and_tools_go_to_the_server_as_its_protocol_has_them(server: Misbehaving) -> None:
@@ -360,7 +360,7 @@ def test_transformers_serve_answers(
     started = _serve(command, port, tmp_path / "log", 90)
     try:
         place = ServerSpec(url=f"http://127.0.0.1:{port}/v1", concurrency=2, retries=1)
-        remote = ServerModel(ModelSpec(name=folder, server=place), place)
+        remote = ServerModel(ModelSpec(name=folder, server=place))
         france: list[Any] = [[{"role": "user", "content": "What is the capital of France?"}]]
         found = remote.generate(france, Sampling(n=2, temperature=0, max_tokens=16))
         (samples,) = found.rows

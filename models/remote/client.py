@@ -8,7 +8,6 @@ run goes on from there.
 
 import hashlib
 import json
-import os
 import re
 import threading
 import time
@@ -17,9 +16,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, NamedTuple
 
 from siftline.contracts.errors import ModelError
-from siftline.contracts.model_spec import ModelSpec, ServerSpec
+from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Usage
 from siftline.models.remote.ledger import Ledger
+from siftline.models.remote.lines import Lines
+from siftline.models.remote.upstream import Upstream
 from siftline.models.store.cache_folder import cache_folder
 from siftline.models.store.packages import require
 
@@ -57,24 +58,18 @@ class Client:
             nothing.
     """
 
-    def __init__(self, spec: ModelSpec, server: ServerSpec) -> None:
+    def __init__(self, spec: ModelSpec, upstream: Upstream) -> None:
         require("openai")
         import openai  # an optional dependency
 
         self.usage = Usage()
         self._errors: Any = openai
         self._name = spec.name
-        self._server = server
-        self._key = _key(server)
-        self._client = openai.OpenAI(
-            base_url=server.url,
-            api_key=self._key or "none",
-            timeout=server.timeout,
-            max_retries=server.retries,
-        )
-        label = hashlib.sha256(server.url.encode()).hexdigest()[:16]
+        self._upstream, self._limits = upstream, upstream.limits
+        label = hashlib.sha256(upstream.identity.encode()).hexdigest()[:16]
         self._ledger = Ledger(cache_folder() / "answers" / f"{label}.sqlite")
         self._lock = threading.Lock()
+        self._lines = Lines(upstream)
 
     def ask(
         self,
@@ -98,14 +93,17 @@ class Client:
             ModelError: A request failed for good, or the limit of tokens is reached. All that was
                 answered is kept.
         """
-        answers: dict[int, dict[str, Any] | TooLongError] = {}
         same: dict[str, list[int]] = {}
         for number, request in enumerate(requests):
             same.setdefault(json.dumps(request, sort_keys=True), []).append(number)
-        with ThreadPoolExecutor(self._server.concurrency) as pool:
+        answers, missing = self._known(requests, list(same.values()), on_answer)
+        if missing:
+            # Here, and not in a thread of the pool, which could not be interrupted.
+            self._lines.connect()
+        with ThreadPoolExecutor(self._limits.concurrency) as pool:
             waiting = {
                 pool.submit(self._answer, requests[numbers[0]], check): numbers
-                for numbers in same.values()
+                for numbers in missing
             }
             try:
                 for done in as_completed(waiting):
@@ -117,45 +115,59 @@ class Client:
                 raise
         return [answers[number] for number in range(len(requests))]
 
+    def _known(
+        self,
+        requests: Sequence[ServerRequest],
+        groups: Sequence[list[int]],
+        on_answer: Callable[[int], None],
+    ) -> tuple[dict[int, dict[str, Any] | TooLongError], list[list[int]]]:
+        """Return the answers that the ledger has, and the groups of equal requests without one."""
+        answers: dict[int, dict[str, Any] | TooLongError] = {}
+        missing = []
+        for numbers in groups:
+            known = self._ledger.find(self._wanted(requests[numbers[0]]))
+            if known is None:
+                missing.append(numbers)
+                continue
+            for number in numbers:
+                answers[number] = known
+                on_answer(number)
+        return answers, missing
+
     def _answer(
         self, request: ServerRequest, check: Callable[[dict[str, Any]], None]
     ) -> dict[str, Any] | TooLongError:
-        body = {"model": self._name, **request.body}
-        wanted = {"path": request.path, "body": body}
-        known = self._ledger.find(wanted)
-        if known is not None:
-            return known
         self._check_limit()
         try:
-            answer = self._send(request.path, body)
+            answer = self._send(request)
         except TooLongError as error:
             return error
         self._count(answer)
         check(answer)
-        self._ledger.add(wanted, answer)
+        self._ledger.add(self._wanted(request), answer)
         return answer
 
-    def _send(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        for attempt in range(self._server.retries + 1):
+    def _wanted(self, request: ServerRequest) -> dict[str, Any]:
+        """Return what the ledger knows a request by: the name is the recipe's."""
+        return {"path": request.path, "body": {"model": self._name, **request.body}}
+
+    def _send(self, request: ServerRequest) -> dict[str, Any]:
+        for attempt in range(self._limits.retries + 1):
             if attempt:
                 time.sleep(min(8.0, 0.5 * 2 ** (attempt - 1)))
             try:
-                answer = self._client.post(path, cast_to=object, body=body)
+                answer = self._lines.post(request.path, request.body)
             except self._errors.APIStatusError as error:
                 raise self._refused(error) from None
             except self._errors.APIConnectionError as error:
-                raise ModelError(
-                    f"The server {self._server.url} did not answer in {self._server.retries + 1} "
-                    f"attempts ({self._safe(error)}); see that it runs, then run again: what was "
-                    "answered is kept."
-                ) from None
+                raise ModelError(self._upstream.lost(self._safe(error))) from None
             except ValueError:  # no JSON
                 continue
             if isinstance(answer, dict):
                 return answer
         raise ModelError(
-            f"The server {self._server.url} answered {self._server.retries + 1} times with what is "
-            f"no JSON object; is '{path}' below this URL the protocol of OpenAI?"
+            f"{self._upstream.title} answered {self._limits.retries + 1} times with what is no "
+            f"JSON object; is '{request.path}' below its base the protocol of OpenAI?"
         )
 
     def _refused(self, error: Any) -> Exception:
@@ -165,30 +177,29 @@ class Client:
         ):
             return TooLongError()
         hints = {
-            401: f"set the key in the variable '{self._server.key_env or 'key_env'}'",
-            403: "see that the key may use this model",
-            404: f"see that the server has the model '{self._name}' and that the URL ends in '/v1'",
+            **self._upstream.hints(self._name),
             429: "lower 'concurrency', or wait; what was answered is kept",
         }
         hint = hints.get(
             error.status_code, "run again when it is mended; what was answered is kept"
         )
         return ModelError(
-            f"The server {self._server.url} answered {error.status_code}: {self._safe(error)}. "
+            f"{self._upstream.title} answered {error.status_code}: {self._safe(error)}. "
             f"Remedy: {hint}."
         )
 
     def _safe(self, error: Any) -> str:
         """Return the text of an error on one short line, without the key."""
         text = " ".join(str(error).split())[:300]
-        return text.replace(self._key, "***") if self._key else text
+        key = self._lines.key
+        return text.replace(key, "***") if key else text
 
     def _check_limit(self) -> None:
-        limit = self._server.max_spent_tokens
+        limit = self._limits.max_spent_tokens
         with self._lock:
             if limit is not None and self.usage.tokens >= limit:
                 raise ModelError(
-                    f"{self.usage.tokens} tokens were spent on {self._server.url}, of "
+                    f"{self.usage.tokens} tokens were spent on '{self._name}', of "
                     f"'max_spent_tokens' {limit}; what was answered is kept. Raise the limit, and "
                     "run again."
                 )
@@ -196,22 +207,10 @@ class Client:
     def _count(self, answer: dict[str, Any]) -> None:
         usage = answer.get("usage") or {}
         tokens = usage.get("total_tokens")
-        if tokens is None and self._server.max_spent_tokens is not None:
+        if tokens is None and self._limits.max_spent_tokens is not None:
             raise ModelError(
-                f"The server {self._server.url} does not say how many tokens an answer took, so "
+                f"{self._upstream.title} does not say how many tokens an answer took, so "
                 "'max_spent_tokens' cannot be kept; leave it out to go on without a limit."
             )
         with self._lock:
             self.usage = self.usage.plus(Usage(1, int(tokens or 0)))
-
-
-def _key(server: ServerSpec) -> str | None:
-    if server.key_env is None:
-        return None
-    key = os.environ.get(server.key_env)
-    if not key:
-        raise ModelError(
-            f"The key for {server.url} is expected in the environment variable "
-            f"'{server.key_env}', which is not set."
-        )
-    return key

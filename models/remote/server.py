@@ -13,7 +13,7 @@ from typing import Any
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.examples import Message
-from siftline.contracts.model_spec import ModelSpec, ServerSpec
+from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Usage
 from siftline.models.chat_messages import (
     CALL_FORMS,
@@ -51,6 +51,7 @@ from siftline.models.remote.answers import (
     top_logprobs,
 )
 from siftline.models.remote.client import Client, ServerRequest, TooLongError
+from siftline.models.remote.upstream import upstream_of
 from siftline.models.rendering import Template
 
 _log = logging.getLogger(__name__)
@@ -77,8 +78,8 @@ class ServerModel:
     window = _WINDOW
     special_tokens: tuple[str, ...] = ()
 
-    def __init__(self, spec: ModelSpec, server: ServerSpec) -> None:
-        self._client = Client(spec, server)
+    def __init__(self, spec: ModelSpec) -> None:
+        self._client = Client(spec, upstream_of(spec))
         self._name = spec.name
         self._chat = ChatOptions.of(spec)
         self._one_by_one = False

@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from siftline.contracts.errors import ModelError
+from siftline.contracts.printable import excerpt
 from siftline.models.store.cache_folder import cache_folder
 from siftline.models.store.digests import ModelFolder, content_digest, digest_of
+from siftline.models.store.gguf_files import gguf_of, gguf_parts
+from siftline.models.store.gguf_metadata import end_tokens, join_parts
 from siftline.models.store.packages import require
 
 # Bumped when the conversion would give other weights.
-CONVERSION_REVISION = 2
+CONVERSION_REVISION = 3  # 3: a turn that ends with another token than a text ends
 
+_GENERATION = "generation_config.json"
 _DIGEST = "digest"  # the file in a conversion that holds the digest of the others
 _log = logging.getLogger(__name__)
 
@@ -28,24 +32,17 @@ def loadable_folder(model: ModelFolder) -> Path:
     """Return a folder that `transformers` loads fast: the model's, or its conversion in the cache.
 
     Args:
-        model: Its folder holds safetensors, or one file of GGUF.
+        model: Its folder holds safetensors, or a model as GGUF.
 
     Raises:
-        ModelError: A package that reads GGUF is missing.
+        ModelError: A package that reads GGUF is missing, or the file cannot be unpacked.
     """
-    if is_gguf(model.folder):
-        return _converted(model)
-    return model.folder
+    gguf = gguf_of(model)
+    return model.folder if gguf is None else _converted(model, gguf)
 
 
-def is_gguf(folder: Path) -> bool:
-    """Return whether the weights in a folder are GGUF only."""
-    return any(folder.glob("*.gguf")) and not any(folder.glob("*.safetensors"))
-
-
-def _converted(model: ModelFolder) -> Path:
+def _converted(model: ModelFolder, gguf: Path) -> Path:
     """Return the conversion of a GGUF file and its settings, making it when it is missing."""
-    gguf = min(model.folder.glob("*.gguf"))
     label = f"{gguf.stem}-{digest_of(model)[:12]}-{CONVERSION_REVISION}"
     target = cache_folder() / "models" / label
     if _is_whole(target):
@@ -80,10 +77,40 @@ def _is_whole(folder: Path) -> bool:
 def convert_gguf(gguf: Path, target: Path) -> None:
     """Unpack a GGUF file into a folder of bfloat16 safetensors and a tokenizer.
 
+    Weights, configuration, tokenizer and chat template come from the file, and from
+    `generation_config.json` beside it, if there is one, where a response ends.
+
     Raises:
-        ModelError: A package that reads GGUF is missing.
+        ModelError: A package that reads GGUF is missing, or the file cannot be unpacked.
     """
     require("torch", "transformers", "accelerate", "gguf")
+    whole = gguf
+    try:
+        if len(parts := gguf_parts(gguf)) > 1:
+            whole = target.with_suffix(".gguf")
+            join_parts(parts, whole)
+        _convert(whole, gguf.parent / _GENERATION, target)
+    except ModelError:
+        raise
+    except Exception as error:  # each library has its own
+        raise ModelError(
+            f"'{gguf}' cannot be unpacked; expected a whole GGUF file, with its tokenizer, of an "
+            f"architecture that transformers reads. Got: "
+            f"{excerpt(str(error) or type(error).__name__)}"
+        ) from error
+    finally:
+        if whole != gguf:
+            whole.unlink(missing_ok=True)
+
+
+def _convert(gguf: Path, generation: Path, target: Path) -> None:
+    """Unpack a GGUF file that is whole.
+
+    Args:
+        gguf: The file.
+        generation: The `generation_config.json` that stands beside it, if there is one.
+        target: The folder to write.
+    """
     import torch  # optional dependencies, and slow to import
     import transformers
 
@@ -102,8 +129,20 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     model.to(torch.bfloat16)
     model.load_state_dict(packed.state_dict())
     model.generation_config = packed.generation_config  # it says where a response ends
+    if generation.is_file():
+        ends = transformers.GenerationConfig.from_pretrained(generation.parent)
+        model.generation_config = ends
+    else:
+        model.generation_config.eos_token_id = _ends(model.generation_config, gguf)
     model.save_pretrained(target)
     transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(target)
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
     if "quantization_config" in config:
         raise ModelError(f"'{gguf.name}' could not be unpacked; its weights are still quantised.")
+
+
+def _ends(settings: Any, gguf: Path) -> list[int] | None:
+    """Return all tokens at which a response ends, as the settings and the file have them."""
+    stated = settings.eos_token_id
+    known = stated if isinstance(stated, list) else [] if stated is None else [stated]
+    return list(dict.fromkeys([*known, *end_tokens(gguf)])) or None

@@ -54,6 +54,7 @@ IGNORED = (
     "*.msgpack.index.json",
 )
 IGNORED_FOLDERS = (".*", "onnx", "openvino", "original", "checkpoint-*", "runs")
+_PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _TEMPLATES = "additional_chat_templates"
 
 # Times of files are kept in steps, so a file that changed this many seconds ago may change once
@@ -68,11 +69,14 @@ class ModelFolder(NamedTuple):
         name: Hub id or built-in name; `folder` for a folder, whose path says nothing.
         revision: The commit of a Hub model, otherwise an empty string.
         folder: Path of the folder.
+        gguf: Name of the GGUF file that was chosen among others, the first part of a split one;
+            empty where the folder says by itself what the weights are.
     """
 
     name: str
     revision: str
     folder: Path
+    gguf: str = ""
 
 
 def is_embedder(folder: Path) -> bool:
@@ -80,7 +84,9 @@ def is_embedder(folder: Path) -> bool:
     return (folder / "modules.json").is_file()
 
 
-def counted_files(folder: Path, with_code: bool = False, weights: bool = True) -> list[Path]:
+def counted_files(
+    folder: Path, with_code: bool = False, weights: bool = True, gguf: str = ""
+) -> list[Path]:
     """Return the files that a model, a tokenizer or an embedder is read from, in order.
 
     Folders inside count where something may name them: those of an embedder's modules, those of
@@ -90,8 +96,12 @@ def counted_files(folder: Path, with_code: bool = False, weights: bool = True) -
         folder: The folder of a model.
         with_code: Whether its Python files count.
         weights: Whether its safetensors count, which a tokenizer is not read from.
+        gguf: The one GGUF model that counts, and no safetensors then; empty for all that is there.
     """
-    patterns = (GGUF, *SETTINGS, *(CODE if with_code else ()), *(SAFETENSORS if weights else ()))
+    models: tuple[str, ...] = (GGUF, *(SAFETENSORS if weights else ()))
+    if gguf:
+        models = tuple(map(_literal, parts_of(gguf)))
+    patterns = (*models, *SETTINGS, *(CODE if with_code else ()))
     templates = folder / _TEMPLATES
     places = [folder, *([templates] if templates.is_dir() else [])]
     if with_code or is_embedder(folder):
@@ -115,7 +125,7 @@ def digest_of(model: ModelFolder, with_code: bool = False, weights: bool = True)
     Returns:
         64 hex digits, which do not depend on where the folder is.
     """
-    files = counted_files(model.folder, with_code, weights)
+    files = counted_files(model.folder, with_code, weights, model.gguf)
     return _digest_of_all(model.folder, {path: file_digest(path) for path in files})
 
 
@@ -158,7 +168,7 @@ def unchanged(model: ModelFolder, with_code: bool = False, weights: bool = True)
     Raises:
         ModelError: They are not those that were digested, or change meanwhile.
     """
-    files = counted_files(model.folder, with_code, weights)
+    files = counted_files(model.folder, with_code, weights, model.gguf)
     states = list(map(_state, files))
     digests = {path: file_digest(path) for path in files}
     for path, digest in digests.items():
@@ -169,7 +179,7 @@ def unchanged(model: ModelFolder, with_code: bool = False, weights: bool = True)
                 "times are the same; expected the same file. Run again, which reads it anew."
             )
     yield
-    if files != counted_files(model.folder, with_code, weights) or states != list(
+    if files != counted_files(model.folder, with_code, weights, model.gguf) or states != list(
         map(_state, files)
     ):
         raise ModelError(
@@ -187,6 +197,22 @@ def _folders(folder: Path, seen: set[Path]) -> Iterator[Path]:
     for inside in sorted(folder.iterdir()):
         if inside.is_dir() and not _matches(inside.name, IGNORED_FOLDERS):
             yield from _folders(inside, seen)
+
+
+def parts_of(gguf: str) -> tuple[str, ...]:
+    """Return the names of all parts of a GGUF model, by that of one; the first one comes first."""
+    match = _PART.fullmatch(gguf)
+    if match is None:
+        return (gguf,)
+    count = int(match["count"])
+    return tuple(
+        f"{match['stem']}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)
+    )
+
+
+def _literal(name: str) -> str:
+    """Return the pattern that fits one name."""
+    return re.sub(r"([\[*?])", r"[\1]", name)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from siftline.models.store.digests import GGUF, counted_files
+from siftline.models.store.digests import GGUF, ModelFolder, counted_files
 
 # What such templates write around a thought, or read it from. A vocabulary has the same marks, so
 # there may be a model too many, and never one too few.
@@ -11,11 +11,11 @@ _TEMPLATES = ("*.jinja", "chat_template.json", "tokenizer_config.json", "tokeniz
 _HEAD = 64 << 20  # bytes of a file that are looked at: in GGUF settings and vocabulary come first
 
 
-def knows_thoughts(folder: Path) -> bool:
-    """Return whether a chat template in a model's folder may write or read thoughts."""
+def knows_thoughts(model: ModelFolder) -> bool:
+    """Return whether a chat template of a model may write or read thoughts."""
     return any(
         _is_marked(path)
-        for path in counted_files(folder)
+        for path in counted_files(model.folder, gguf=model.gguf)
         if any(path.match(pattern) for pattern in _TEMPLATES)
     )
 

@@ -26,6 +26,7 @@ from siftline.contracts.runtime import Runtime, Usage
 from siftline.filters.clear import Clear
 from siftline.filters.thresholds import Threshold, group_names, passing
 from siftline.models.likelihood import OK
+from siftline.models.remote.serving import served_for_the_time
 from siftline.pipelines.calibration.corruption import KINDS, plant
 from siftline.pipelines.calibration.detection import Detection, detection
 from siftline.pipelines.job import Job, locked, open_job
@@ -128,7 +129,8 @@ def calibrate(
         with tempfile.TemporaryDirectory() as folder:
             table = pa.Table.from_pylist(sample.rows, schema=EXAMPLES)
             write_table(table, Path(folder) / shard_name(0))
-            measured, usage = _measure(method, Corpus.open(Path(folder)), job.store())
+            with served_for_the_time():
+                measured, usage = _measure(method, Corpus.open(Path(folder)), job.store())
     return _calibration(measured, np.array(sample.kinds, dtype=object), usage)
 
 

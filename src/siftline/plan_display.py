@@ -20,6 +20,7 @@ def plan_tables(plan: Plan) -> Iterator[Table | str]:
         yield f"Rows that cannot be used, in quarantine: {plan.quarantined:,}."
     yield from (shown(remark) for remark in plan.remarks)
     yield from (f"[yellow]warning[/]  {shown(warning)}" for warning in plan.warnings)
+    yield from (shown(sentence) for sentence in plan.served)
     yield _budgets(plan.stages)
     for stage in plan.stages:
         if stage.kind == "mix":

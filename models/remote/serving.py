@@ -1,0 +1,287 @@
+"""Models that are served for the time of a run: started when they are first asked, and ended.
+
+All stages of a run share the processes of a model. Where shards are scored by several processes,
+those of the devices ask the run's own process, which starts the servers and ends them
+(:mod:`siftline.models.remote.desk`).
+"""
+
+import atexit
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from siftline.contracts import progress
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.contracts.serve_spec import ServeSpec
+from siftline.contracts.server_limits import ServerLimits
+from siftline.models.holding import let_go_of_devices
+from siftline.models.remote.engines import (
+    HOST,
+    asked_name,
+    command_of,
+    engine_name,
+    found_program,
+    key_variable,
+)
+from siftline.models.remote.processes import ServingProcess, free_port, wait_until_ready
+from siftline.models.store.conversion import loadable_folder
+from siftline.models.store.files import find_model
+from siftline.models.store.gguf_files import gguf_of
+
+_PORTS_TRIED = 3
+_NOTICED_SECONDS = 3.0
+
+
+class Addresses(NamedTuple):
+    """Where a served model is asked.
+
+    Attributes:
+        urls: Base of each of its processes.
+        key: That it demands, a new one each time it is started.
+        name: Under which it is asked.
+    """
+
+    urls: tuple[str, ...]
+    key: str
+    name: str
+
+
+class ServedModel:
+    """The processes that serve one model."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        assert spec.serve is not None
+        self._spec, self._serve = spec, spec.serve
+        self._title = f"The server of '{spec.name}' ({engine_name(spec.serve)})"
+        self._lock = threading.Lock()
+        self._processes: list[ServingProcess] = []
+        self._addresses: Addresses | None = None
+        self._key = secrets.token_urlsafe(32)
+        self._ended = False
+
+    def addresses(self) -> Addresses:
+        """Return where the model is asked, after its processes have been started if need be.
+
+        Raises:
+            ModelError: They cannot be started, or do not become ready.
+        """
+        with self._lock:
+            if self._addresses is None:
+                self._addresses = self._started()
+            return self._addresses
+
+    def why_ended(self) -> str | None:
+        """Return a sentence about a process that has ended by itself; None if all are there.
+
+        A connection is lost a moment before the end of a process is noticed, so this waits a
+        little for it.
+        """
+        deadline = time.monotonic() + _NOTICED_SECONDS
+        while not any(process.exit_code is not None for process in self._processes):
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.05)
+        for process in self._processes:
+            if process.exit_code is not None and not self._ended:
+                return (
+                    f"{self._title} ended with code {process.exit_code} while it was asked; "
+                    "expected it to live as long as the run. What was answered is kept: run "
+                    f"again, and it goes on from there. {process.remedy()} "
+                    f"{process.log_end(self._key)}"
+                )
+        return None
+
+    def end(self) -> None:
+        """End the processes, and what waits for them to become ready."""
+        self._ended = True
+        for process in self._processes:
+            process.ask_to_end()
+        for process in self._processes:
+            process.wait_for_end()
+
+    def _started(self) -> Addresses:
+        let_go_of_devices()  # the memory is wanted, and what is asked for again is loaded again
+        model = served_files(self._spec)
+        try:
+            for gpus in self._serve.gpus or ("",):
+                self._start_one(model, gpus)
+            for number in range(len(self._processes)):
+                self._await(number, model)
+        except BaseException:
+            self.end()
+            raise
+        progress.note("")
+        urls = tuple(f"http://{HOST}:{process.port}/v1" for process in self._processes)
+        return Addresses(urls, self._key, asked_name(self._spec, model))
+
+    def _start_one(self, model: Path, gpus: str, number: int | None = None) -> None:
+        """Start a process, or the one of a number again at another port."""
+        port = free_port()
+        command = command_of(self._spec, model, port)
+        command[0] = found_program(command[0], self._serve.engine)
+        variable = key_variable(self._serve)
+        environment = {variable: self._key} if variable else {}
+        process = ServingProcess(command, port, environment | _visible(gpus))
+        if number is None:
+            self._processes.append(process)
+        else:
+            self._processes[number].ask_to_end()  # it has ended
+            self._processes[number] = process
+
+    def _await(self, number: int, model: Path) -> None:
+        """Wait for a process, and start it again where its port was taken meanwhile."""
+        total = len(self._processes)
+        which = f" {number + 1} of {total}" if total > 1 else ""
+
+        def told(seconds: float, line: str) -> None:
+            if self._ended:
+                raise ModelError(f"{self._title} was ended before it was ready; run again.")
+            note = f"{engine_name(self._serve)}{which}: {self._spec.name}, {seconds:,.0f} s: {line}"
+            progress.note(note)
+            progress.advance(0)  # a plain line now and then
+
+        for _ in range(_PORTS_TRIED):
+            process = self._processes[number]
+            path, seconds = self._serve.health, self._serve.ready_timeout
+            if wait_until_ready(process, path, seconds, self._title, self._key, told):
+                return self._require_own(process)
+            gpus = self._serve.gpus[number] if self._serve.gpus else ""
+            self._start_one(model, gpus, number)
+        raise ModelError(
+            f"{self._title} found its port taken {_PORTS_TRIED} times, by other programs that "
+            "start beside it; expected a free one. Run again."
+        )
+
+    def _require_own(self, process: ServingProcess) -> None:
+        """Check that what answers is what was started, as far as it can be told."""
+        if self._serve.engine in ("vllm", "sglang") and (
+            self._spec.name not in (names := process.names(self._key))
+        ):
+            raise ModelError(
+                f"At the port of {self._title[0].lower()}{self._title[1:]} another one answers, "
+                f"with the models {names}; expected '{self._spec.name}'. Run again."
+            )
+
+
+def served_files(spec: ModelSpec) -> Path:
+    """Return what is served: the folder of a model, or its GGUF file where a command reads it.
+
+    Engines get weights that came as GGUF unpacked, since they read few architectures of them.
+
+    Raises:
+        ModelError: The model cannot be found, or unpacked.
+    """
+    model = find_model(spec)
+    if spec.serve is not None and spec.serve.command and (gguf := gguf_of(model)) is not None:
+        return gguf
+    return loadable_folder(model)
+
+
+def _visible(gpus: str) -> dict[str, str]:
+    """Return the variable that shows a process its GPUs, counted among those of the run.
+
+    Raises:
+        ModelError: The run may not see as many.
+    """
+    if not gpus:
+        return {}
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    numbers = gpus.split(",")
+    if seen is not None:
+        known = [each.strip() for each in seen.split(",") if each.strip()]
+        if missing := [each for each in numbers if int(each) >= len(known)]:
+            raise ModelError(
+                f"'gpus' names GPU {missing[0]}, and CUDA_VISIBLE_DEVICES shows {len(known)} "
+                f"('{seen}'); expected numbers from 0 among those."
+            )
+        numbers = [known[int(each)] for each in numbers]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(numbers)}
+
+
+_served: dict[ModelSpec, ServedModel] = {}
+_lock = threading.Lock()
+_runs = 0  # that share the servers of this process
+_elsewhere: Callable[[str, ModelSpec], Addresses | str | None] | None = None
+_asked_elsewhere: set[ModelSpec] = set()
+
+
+def addresses(spec: ModelSpec) -> Addresses:
+    """Return where a served model is asked; it is started when it is asked for the first time.
+
+    Raises:
+        ModelError: It cannot be started.
+    """
+    if _elsewhere is None:
+        return _served_model(spec).addresses()
+    if spec not in _asked_elsewhere:
+        let_go_of_devices()  # as where it is started
+        _asked_elsewhere.add(spec)
+    found = _elsewhere("addresses", spec)
+    assert isinstance(found, Addresses)
+    return found
+
+
+def why_ended(spec: ModelSpec) -> str | None:
+    """Return a sentence about a process of a model that has ended by itself; None if all run."""
+    if _elsewhere is None:
+        return _served_model(spec).why_ended()
+    said = _elsewhere("why_ended", spec)
+    return said if isinstance(said, str) else None
+
+
+def end_served(keep: Callable[[ModelSpec], bool] = lambda spec: False) -> None:
+    """End the servers, but those of models that are wanted still.
+
+    Args:
+        keep: Whether a model is wanted still; it is given as :func:`shared_spec` returns it.
+    """
+    with _lock:
+        gone = [_served.pop(spec) for spec in list(_served) if not keep(spec)]
+    for model in gone:
+        model.end()
+
+
+@contextmanager
+def served_for_the_time() -> Iterator[None]:
+    """End the servers that are started inside the block when it is left, however it is."""
+    global _runs
+    with _lock:
+        _runs += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _runs -= 1
+            last = not _runs
+        if last:
+            end_served()
+
+
+def ask_elsewhere(ask: Callable[[str, ModelSpec], Addresses | str | None]) -> None:
+    """Let another process have the servers of this one."""
+    global _elsewhere
+    _elsewhere = ask
+
+
+def shared_spec(spec: ModelSpec) -> ModelSpec:
+    """Return a model without what makes no difference to its server: roles may share that."""
+    limits = {name: ServeSpec.model_fields[name].default for name in ServerLimits.model_fields}
+    serve = spec.serve.model_copy(update=limits) if spec.serve is not None else None
+    return spec.model_copy(update={"serve": serve, "system": "keep", "reasoning": "template"})
+
+
+def _served_model(spec: ModelSpec) -> ServedModel:
+    shared = shared_spec(spec)
+    with _lock:
+        if shared not in _served:
+            _served[shared] = ServedModel(shared)
+        return _served[shared]
+
+
+atexit.register(end_served)

@@ -1,0 +1,66 @@
+"""What a GGUF file says beside its weights, and parts that are joined into one file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# Tokens that end a turn or a message, beside the one that ends a text. `transformers` reads the
+# latter alone, and a model that ends its turns with another would answer until it is cut.
+_ENDS = ("tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
+_OF_PARTS = "split."  # keys that number the parts, and count what is in all of them
+
+
+def end_tokens(gguf: Path) -> list[int]:
+    """Return the tokens at which a response may end, beside that which ends a text."""
+    import gguf as library  # an optional dependency
+
+    fields = library.GGUFReader(gguf).fields
+    return [int(_value(fields[name], library)) for name in _ENDS if name in fields]
+
+
+def join_parts(parts: Sequence[Path], target: Path) -> None:
+    """Write the parts of a model as one file, which `transformers` can read.
+
+    Args:
+        parts: All of them; the first one says everything but the weights.
+        target: The file to write.
+    """
+    import gguf as library  # an optional dependency
+
+    readers = [library.GGUFReader(part) for part in parts]
+    first = readers[0]
+    architecture = str(_value(first.fields["general.architecture"], library))
+    writer = library.GGUFWriter(target, architecture, endianess=first.endianess)
+    for name, field in first.fields.items():
+        own = name.startswith(("GGUF.", _OF_PARTS)) or name == "general.architecture"
+        value = None if own else _value(field, library)
+        if value is not None and value != []:  # an empty list has no type
+            writer.add_key_value(name, value, field.types[0])
+    tensors = [tensor for reader in readers for tensor in reader.tensors]
+    for tensor in tensors:
+        data = tensor.data
+        writer.add_tensor_info(
+            tensor.name, list(data.shape), data.dtype, data.nbytes, tensor.tensor_type
+        )
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    for tensor in tensors:
+        writer.write_tensor_data(tensor.data)
+    writer.close()
+
+
+def _value(field: Any, library: Any) -> Any:
+    """Return what a field of a GGUF file holds, as plain Python; lists of lists do not occur."""
+    kinds, kind = library.GGUFValueType, field.types[0]
+    if kind == kinds.STRING:
+        return _text(field.parts[field.data[0]])
+    if kind != kinds.ARRAY:
+        return field.parts[field.data[0]].tolist()[0]
+    if len(field.types) > 1 and field.types[-1] == kinds.STRING:
+        return [_text(field.parts[place]) for place in field.data]
+    return [value for place in field.data for value in field.parts[place].tolist()]
+
+
+def _text(part: Any) -> str:
+    return bytes(part).decode("utf-8")
