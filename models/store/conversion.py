@@ -17,11 +17,11 @@ from siftline.contracts.printable import excerpt
 from siftline.models.store.cache_folder import cache_folder
 from siftline.models.store.digests import ModelFolder, content_digest, digest_of
 from siftline.models.store.gguf_files import gguf_of, gguf_parts
-from siftline.models.store.gguf_metadata import end_tokens, join_parts
+from siftline.models.store.gguf_metadata import end_tokens, join_parts, vocabulary_size
 from siftline.models.store.packages import require
 
 # Bumped when the conversion would give other weights.
-CONVERSION_REVISION = 3  # 3: a turn that ends with another token than a text ends
+CONVERSION_REVISION = 3  # 3: tokens that end a turn; none that is made up
 
 _GENERATION = "generation_config.json"
 _DIGEST = "digest"  # the file in a conversion that holds the digest of the others
@@ -136,13 +136,26 @@ def _convert(gguf: Path, generation: Path, target: Path) -> None:
         model.generation_config.eos_token_id = _ends(model.generation_config, gguf)
     model.save_pretrained(target)
     transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name).save_pretrained(target)
+    _drop_made_up_tokens(target / "tokenizer.json", vocabulary_size(gguf))
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
     if "quantization_config" in config:
         raise ModelError(f"'{gguf.name}' could not be unpacked; its weights are still quantised.")
 
 
-def _ends(settings: Any, gguf: Path) -> list[int] | None:
-    """Return all tokens at which a response ends, as the settings and the file have them."""
-    stated = settings.eos_token_id
+def _ends(settings: Any, gguf: Path) -> int | list[int] | None:
+    """Return the tokens at which a response ends, as the settings and the file have them."""
+    stated: int | list[int] | None = settings.eos_token_id
     known = stated if isinstance(stated, list) else [] if stated is None else [stated]
-    return list(dict.fromkeys([*known, *end_tokens(gguf)])) or None
+    more = [token for token in end_tokens(gguf) if token not in known]
+    return [*known, *more] if more else stated
+
+
+def _drop_made_up_tokens(path: Path, size: int) -> None:
+    """Take tokens out of a saved tokenizer that the model does not have.
+
+    `transformers` adds the unknown token of GPT-2 where a file has none; the model has no
+    embedding for it, and would fail at a text that holds it.
+    """
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    saved["added_tokens"] = [each for each in saved["added_tokens"] if each["id"] < size]
+    path.write_text(json.dumps(saved, ensure_ascii=False), encoding="utf-8")

@@ -18,6 +18,13 @@ def end_tokens(gguf: Path) -> list[int]:
     return [int(_value(fields[name], library)) for name in _ENDS if name in fields]
 
 
+def vocabulary_size(gguf: Path) -> int:
+    """Return how many tokens a GGUF file has."""
+    import gguf as library  # an optional dependency
+
+    return len(library.GGUFReader(gguf).fields["tokenizer.ggml.tokens"].data)
+
+
 def join_parts(parts: Sequence[Path], target: Path) -> None:
     """Write the parts of a model as one file, which `transformers` can read.
 

@@ -1,0 +1,222 @@
+"""Models of which there is a GGUF file and nothing else: in a folder, as a path, on the Hub."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("gguf")
+pytest.importorskip("accelerate")
+
+from gguf_models import CHAT, write_gguf, write_split_gguf
+from tiny_models import tiny_tokenizer, torch, transformers
+
+from siftline.contracts.errors import ModelError
+from siftline.contracts.model_spec import ModelSpec
+from siftline.models.embedding import Embedder
+from siftline.models.fingerprint import fingerprint
+from siftline.models.generation import Sampling
+from siftline.models.likelihood import Pair
+from siftline.models.loading import load_embedder, load_language_model, load_transformer
+from siftline.models.store import hub
+from siftline.models.store.conversion import loadable_folder
+from siftline.models.store.files import find_model
+from siftline.models.token_counter import load_counter
+
+PAIRS = [Pair("the cat", " sat on the mat."), Pair("a", " cat!"), Pair("the cat", " cafe\u0301")]
+QUESTION = [{"role": "user", "content": "the mat."}]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SIFTLINE_CACHE", str(tmp_path / "cache"))
+
+
+def spec(name: Path | str, **settings: Any) -> ModelSpec:
+    return ModelSpec(name=str(name), dtype="float32", **settings)
+
+
+def saved(model: Any, folder: Path) -> Path:
+    """Save what a GGUF file holds as transformers saves it, in bfloat16 as a conversion is."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = CHAT
+    tokenizer.save_pretrained(folder)
+    model.to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
+def test_a_folder_of_one_gguf_file_is_the_model_that_it_holds(tmp_path: Path) -> None:
+    model = write_gguf(tmp_path / "alone" / "tiny.gguf")
+    alone, whole = spec(tmp_path / "alone"), spec(saved(model, tmp_path / "saved"))
+    one, other = load_transformer(alone, "cpu"), load_transformer(whole, "cpu")
+    for mine, theirs in zip(
+        one.log_likelihood(PAIRS).rows, other.log_likelihood(PAIRS).rows, strict=True
+    ):
+        assert mine.sum_logprob == pytest.approx(theirs.sum_logprob, abs=1e-5)
+        assert mine.scored_tokens == theirs.scored_tokens
+    assert one.render_chat(QUESTION, True) == other.render_chat(QUESTION, True)
+    assert set(one.special_tokens) == set(other.special_tokens)
+    sampling = Sampling(n=2, temperature=0.8, seed=3, max_tokens=12)
+    assert one.generate([QUESTION], sampling).rows == other.generate([QUESTION], sampling).rows
+    text = "the cat <|endoftext|> <end> sat"
+    assert load_counter(alone)([text]) == load_counter(whole)([text])
+
+
+def test_what_ends_a_turn_ends_a_response(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf", turn_end=7)
+    folder = loadable_folder(find_model(spec(tmp_path / "tiny.gguf")))
+    settings = transformers.GenerationConfig.from_pretrained(folder)
+    assert settings.eos_token_id == [1, 7]
+
+
+def test_its_place_and_its_neighbours_are_no_part_of_its_identity(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "one" / "tiny.gguf")
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    alone = fingerprint(spec(tmp_path / "one"))
+    assert alone["name"] == "folder"
+    assert fingerprint(spec(tmp_path / "one" / "tiny.gguf")) == alone
+    (tmp_path / "other" / "big.gguf").write_bytes(b"another")
+    (tmp_path / "other" / "mmproj-f16.gguf").write_bytes(b"a projector")
+    assert fingerprint(spec(tmp_path / "other", file="tiny.gguf")) == alone
+    (tmp_path / "other" / "big.gguf").unlink()
+    assert find_model(spec(tmp_path / "other")).gguf == "tiny.gguf"
+    (tmp_path / "one" / "generation_config.json").write_text('{"eos_token_id": 5}')
+    assert fingerprint(spec(tmp_path / "one")) != alone
+
+
+def test_of_several_one_is_named(tmp_path: Path) -> None:
+    for name in ("m-Q4.gguf", "m-Q8.gguf", "m-BF16-00001-of-00002.gguf"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(ModelError) as error:
+        find_model(spec(tmp_path))
+    assert "holds 3 GGUF models: 'm-BF16-00001-of-00002.gguf', 'm-Q4.gguf', 'm-Q8.gguf'" in str(
+        error.value
+    )
+    assert "as in 'file: m-BF16-00001-of-00002.gguf'" in str(error.value)
+    assert find_model(spec(tmp_path, file="m-Q8.gguf")).gguf == "m-Q8.gguf"
+    with pytest.raises(ModelError, match=r"no file 'm-Q9.gguf'.*Did you mean 'm-Q8.gguf'"):
+        find_model(spec(tmp_path, file="m-Q9.gguf"))
+    for name in ("m-BF16-00001-of-00002.gguf", "m-BF16-00002-of-00002.gguf"):
+        with pytest.raises(ModelError, match=r"lacks 'm-BF16-00002-of-00002.gguf', a part"):
+            find_model(spec(tmp_path, file=name))
+
+
+@pytest.mark.parametrize("file", ["/etc/x.gguf", "../x.gguf", "a/../../x.gguf", "x.bin"])
+def test_a_file_is_one_of_the_folder(file: str) -> None:
+    with pytest.raises(ValueError, match="expected the name of a GGUF file of the folder"):
+        spec("org/model", file=file)
+
+
+def test_parts_are_one_model(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "whole" / "tiny.gguf")
+    write_split_gguf(tmp_path / "split", "tiny")
+    whole = load_language_model(spec(tmp_path / "whole"), "cpu").log_likelihood(PAIRS)
+    by_part = spec(tmp_path / "split" / "tiny-00002-of-00002.gguf")
+    for each in (spec(tmp_path / "split"), by_part):
+        assert load_language_model(each, "cpu").log_likelihood(PAIRS).rows == whole.rows
+    before = fingerprint(by_part)
+    with (tmp_path / "split" / "tiny-00002-of-00002.gguf").open("ab") as file:
+        file.write(b"more")
+    assert fingerprint(by_part) != before
+
+
+def test_it_embeds_by_its_hidden_states(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf")
+    embedder: Embedder = load_embedder(spec(tmp_path / "tiny.gguf"), "cpu")
+    assert embedder.embed(["the cat", "a mat"]).vectors.shape == (2, 32)
+
+
+@pytest.mark.parametrize("damage", ["cut", "no gguf", "no tokenizer"])
+def test_a_file_that_cannot_be_unpacked_is_one_sentence(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "model" / "tiny.gguf"
+    write_gguf(path)
+    data = path.read_bytes()
+    path.write_bytes(
+        {
+            "cut": data[: len(data) // 2],
+            "no gguf": b"weights",
+            "no tokenizer": data.replace(b"tokenizer.ggml", b"tokenizer.none"),
+        }[damage]
+    )
+    with pytest.raises(ModelError, match=r"tiny.gguf' cannot be unpacked; expected a whole GGUF"):
+        load_language_model(spec(path), "cpu")
+    assert not list((tmp_path / "cache" / "models").iterdir())
+
+
+class FakeHub:
+    """A Hub with one repository, which copies what is asked for into a snapshot."""
+
+    def __init__(self, files: list[str], folder: Path) -> None:
+        self.files, self.folder = files, folder / ("c" * 40)
+        self.asked: list[list[str]] = []
+        self.folder.mkdir(parents=True)
+
+    def download(self, name: str, *, allow_patterns: list[str], **_: Any) -> str:
+        from fnmatch import fnmatch
+
+        self.asked.append(allow_patterns)
+        for file in self.files:
+            if any(fnmatch(file, pattern) for pattern in allow_patterns):
+                (self.folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (self.folder / file).write_bytes(b"")
+        return str(self.folder)
+
+
+@pytest.fixture
+def on_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    huggingface_hub = pytest.importorskip("huggingface_hub")
+
+    def made(*files: str) -> FakeHub:
+        hub._at_commit.cache_clear()
+        fake = FakeHub([*files, "README.md"], tmp_path / "hub")
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.download)
+        listed = lambda self, name, revision: fake.files  # noqa: E731
+        monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", listed)
+        return fake
+
+    return made
+
+
+def test_a_repository_of_one_gguf_model_is_downloaded_in_all_its_parts(on_hub: Any) -> None:
+    parts = ["Q8/m-00001-of-00002.gguf", "Q8/m-00002-of-00002.gguf"]
+    fake = on_hub(*parts, "mmproj-m.gguf", "config.json")
+    found = find_model(spec("org/model"))
+    assert (found.name, found.revision) == ("org/model", "c" * 40)
+    assert (found.folder, found.gguf) == (fake.folder / "Q8", "m-00001-of-00002.gguf")
+    assert fake.asked[-1] == parts
+
+
+def test_of_several_in_a_repository_one_is_named_before_weights_are_downloaded(
+    on_hub: Any,
+) -> None:
+    fake = on_hub("m-Q4.gguf", "m-Q8.gguf")
+    with pytest.raises(ModelError, match=r"repository 'org/model' holds 2 GGUF models: 'm-Q4"):
+        find_model(spec("org/model"))
+    assert not list(fake.folder.glob("*.gguf"))
+    for revision in (None, "c" * 40):
+        found = find_model(spec("org/model", file="m-Q8.gguf", revision=revision))
+        assert found.gguf == "m-Q8.gguf"
+    assert [path.name for path in fake.folder.glob("*.gguf")] == ["m-Q8.gguf"]
+    with pytest.raises(ModelError, match=r"has no file 'm-Q2.gguf'"):
+        find_model(spec("org/model", file="m-Q2.gguf"))
+
+
+def test_safetensors_come_before_gguf(on_hub: Any) -> None:
+    fake = on_hub("model.safetensors", "config.json", "m-Q4.gguf", "m-Q8.gguf")
+    found = find_model(spec("org/model"))
+    assert (found.gguf, len(fake.asked)) == ("", 1)
+
+
+def test_the_builtin_is_the_same_alone_in_a_folder(tmp_path: Path) -> None:
+    try:
+        builtin = find_model(ModelSpec(name="builtin:smollm2")).folder
+    except ModelError:
+        pytest.skip("the wheel of smollm2 is not installed")
+    (gguf,) = builtin.glob("*.gguf")
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone" / gguf.name).symlink_to(gguf)
+    one, other = fingerprint(spec("builtin:smollm2")), fingerprint(spec(tmp_path / "alone"))
+    assert one.pop("name") == "builtin:smollm2"
+    assert other.pop("name") == "folder"
+    assert one == other
