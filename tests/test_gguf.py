@@ -13,6 +13,7 @@ from gguf_models import CHAT, write_gguf, write_split_gguf
 from tiny_models import tiny_tokenizer, torch, transformers
 
 from siftline.contracts.errors import ModelError
+from siftline.contracts.examples import Message
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.embedding import Embedder
 from siftline.models.fingerprint import fingerprint
@@ -25,7 +26,7 @@ from siftline.models.store.files import find_model
 from siftline.models.token_counter import load_counter
 
 PAIRS = [Pair("the cat", " sat on the mat."), Pair("a", " cat!"), Pair("the cat", " cafe\u0301")]
-QUESTION = [{"role": "user", "content": "the mat."}]
+QUESTION = [Message(role="user", content="the mat.")]
 
 
 @pytest.fixture(autouse=True)
