@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from siftline.contracts.errors import ModelError
+from siftline.models.device_errors import device_errors_told
 from siftline.models.likelihood import BATCH_TOKENS
 
 Item = TypeVar("Item")
@@ -30,8 +31,15 @@ def run_in_halves(
         The number of batches that were computed.
 
     Raises:
-        ModelError: A batch of a single item does not fit.
+        ModelError: A batch of a single item does not fit, or the device is lost.
     """
+    with device_errors_told(what.strip("'"), "was run"):
+        return _run_in_halves(batches, run, what)
+
+
+def _run_in_halves(
+    batches: Sequence[Sequence[Item]], run: Callable[[Sequence[Item]], None], what: str
+) -> int:
     import torch  # an optional dependency, and slow to import
 
     waiting, done = list(batches[::-1]), 0

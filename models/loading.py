@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.chat_messages import ChatOptions
+from siftline.models.device_errors import device_errors_told
 from siftline.models.devices import resolve_device, resolve_dtype
 from siftline.models.embedding import Embedder, SentenceEmbedder
 from siftline.models.entailment import EntailmentModel
@@ -104,9 +105,8 @@ def open_weights(spec: ModelSpec, device: str, full: bool = False) -> "PreTraine
         ModelError: It cannot be found or loaded.
     """
     dtype = "float32" if full else resolve_dtype(spec, device)
-    with _folder_of(spec, find_model(spec)) as folder:
-        model = load_causal_model(spec, folder, dtype)
-    return _moved(model, device)
+    with _folder_of(spec, find_model(spec), device) as folder:
+        return _moved(load_causal_model(spec, folder, dtype), device)
 
 
 def open_on_host(spec: ModelSpec, device: str) -> "PreTrainedModel":
@@ -148,7 +148,7 @@ def _tuned(
     spec: ModelSpec, model: ModelFolder, trained: ModelFolder, device: str
 ) -> "TransformerModel":
     dtype = resolve_dtype(spec, device)
-    with _folder_of(spec, model) as base, unchanged(trained):
+    with _folder_of(spec, model, device) as base, unchanged(trained):
         if not (trained.folder / "adapter_config.json").exists():
             return _engine(spec, load_causal_model(spec, trained.folder, dtype), base, device)
         import peft  # an optional dependency, and slow to import
@@ -218,10 +218,19 @@ def _while_unchanged(
 
 
 @contextmanager
-def _folder_of(spec: ModelSpec, model: ModelFolder) -> Iterator[Path]:
-    """Give the folder that a model is loaded from, and hold its files to their digest."""
+def _folder_of(spec: ModelSpec, model: ModelFolder, device: str) -> Iterator[Path]:
+    """Give the folder that a model is loaded from, and hold its files to their digest.
+
+    What the device says of it is told.
+    """
     with unchanged(model, spec.trust_remote_code):
-        yield loadable_folder(model)
+        folder = loadable_folder(model)
+
+        def weights() -> int:
+            return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+
+        with device_errors_told(spec.name, "was loaded", device, weights):
+            yield folder
 
 
 def _on_server(spec: ModelSpec) -> GenerativeModel:
@@ -233,7 +242,7 @@ def _on_server(spec: ModelSpec) -> GenerativeModel:
 def _language(spec: ModelSpec, model: ModelFolder, device: str) -> "TransformerModel":
     if is_embedder(model.folder):
         raise ModelError(f"'{spec.name}' is an embedder; expected a causal language model.")
-    with _folder_of(spec, model) as folder:
+    with _folder_of(spec, model, device) as folder:
         weights = load_causal_model(spec, folder, resolve_dtype(spec, device))
         return _engine(spec, weights, folder, device)
 
@@ -254,15 +263,15 @@ def _embedder(spec: ModelSpec, model: ModelFolder, device: str) -> Embedder:
 
         return MeanStateEmbedder(load_transformer(spec, device))
     dtype = resolve_dtype(spec, device, embedder=True)
-    with _folder_of(spec, model) as folder:
+    with _folder_of(spec, model, device) as folder:
         return SentenceEmbedder(load_sentence_transformer(spec, folder, device, dtype), spec.name)
 
 
 def _entailment(spec: ModelSpec, model: ModelFolder, device: str) -> EntailmentModel:
-    with _folder_of(spec, model) as folder:
+    with _folder_of(spec, model, device) as folder:
         tokenizer = load_tokenizer(spec, folder)
         weights = load_sequence_classifier(spec, folder, resolve_dtype(spec, device))
-    return EntailmentModel(_moved(weights, device), tokenizer, spec.name)
+        return EntailmentModel(_moved(weights, device), tokenizer, spec.name)
 
 
 def _moved(model: Any, device: str) -> "PreTrainedModel":

@@ -8,6 +8,7 @@ prompts can join others under way, one that does. Steps are captured here as the
 
 import torch
 
+from siftline.models.device_errors import is_of_device
 from siftline.models.engine.capabilities import scattered_tokens
 from siftline.models.engine.decoder import Decoder
 from siftline.models.engine.forward import Network
@@ -35,9 +36,9 @@ def what_is_wrong(decoder: Decoder, network: Network) -> str | None:
     trial = _Trial(decoder, network)
     try:
         trial.run()
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:  # whatever the model's own code says to a cache
+        if is_of_device(error):
+            raise
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     found = torch.cat(trial.logits)
     expected = torch.cat([network.logits_after([text]) for text in trial.texts])

@@ -24,6 +24,7 @@ from transformers import PreTrainedModel
 
 from siftline.contracts import outlook, progress
 from siftline.contracts.errors import ModelError
+from siftline.models.device_errors import is_of_device
 from siftline.models.engine import attention
 from siftline.models.engine.batch_limit import BatchLimit
 from siftline.models.engine.capabilities import (
@@ -308,9 +309,9 @@ class Network:
             difference = max(
                 self._difference(rows, alone, share, compiled) for share in (False, True)
             )
-        except torch.OutOfMemoryError:
-            raise
         except Exception as error:  # whatever the model's own code says to an unknown attention
+            if is_of_device(error):
+                raise
             return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         if difference <= _TOLERANCE.get(self.model.dtype, _HALF_TOLERANCE):
             return None

@@ -9,6 +9,7 @@ import logging
 import math
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import jinja2
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -24,6 +25,7 @@ from siftline.models.chat_messages import (
     template_messages,
     thought_names,
 )
+from siftline.models.device_errors import device_errors_told
 from siftline.models.engine.answering import Answers, Question
 from siftline.models.engine.chat_template import chat_template_of
 from siftline.models.engine.choosing import continuations, probabilities, ways_of
@@ -199,7 +201,7 @@ class TransformerModel:
             share_prompts=self.share_prompts,
             on_batch=on_batch,
         )
-        with self._computing:
+        with self._computing, self._device_told():
             scores = iter(passes.run().tolist())
         return Likelihoods(
             [
@@ -230,10 +232,13 @@ class TransformerModel:
         questions = [each for each in asked if isinstance(each, Question)]
         report(len(asked) - len(questions), 0)
         answers = Answers(self.network, self.tokenizer, sampling)
-        with self._computing:
+        with self._computing, self._device_told():
             samples = answers.to(questions, report)
         rows = [samples[each.number] if isinstance(each, Question) else each for each in asked]
         return Generations(rows, answers.usage)
+
+    def _device_told(self) -> AbstractContextManager[None]:
+        return device_errors_told(self.name, "was run", str(self.network.device))
 
     def _questions(self, rendered: Sequence[Prompt | str], max_tokens: int) -> list[Question | str]:
         """Tokenise prompts; a status stands for one that cannot be continued."""

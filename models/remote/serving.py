@@ -113,6 +113,8 @@ class ServedModel:
                 self._start_one(model, gpus)
             for number in range(len(self._processes)):
                 self._await(number, model)
+            if self._ended:  # while the last one became ready
+                raise ModelError(self._ended_early())
         except BaseException:
             self.end()
             raise
@@ -141,7 +143,7 @@ class ServedModel:
 
         def told(seconds: float, line: str) -> None:
             if self._ended:
-                raise ModelError(f"{self._title} was ended before it was ready; run again.")
+                raise ModelError(self._ended_early())
             note = f"{engine_name(self._serve)}{which}: {self._spec.name}, {seconds:,.0f} s: {line}"
             progress.note(note)
             progress.advance(0)  # a plain line now and then
@@ -157,6 +159,9 @@ class ServedModel:
             f"{self._title} found its port taken {_PORTS_TRIED} times, by other programs that "
             "start beside it; expected a free one. Run again."
         )
+
+    def _ended_early(self) -> str:
+        return f"{self._title} was ended with the run before it was asked; run again."
 
     def _require_own(self, process: ServingProcess) -> None:
         """Check that what answers is what was started, as far as it can be told."""

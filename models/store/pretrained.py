@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.printable import excerpt
+from siftline.models.device_errors import is_of_device
 from siftline.models.store.packages import require
 
 if TYPE_CHECKING:  # optional dependencies, and slow to import
@@ -109,6 +110,8 @@ def _failures_explained(spec: ModelSpec, expected: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # each library has its own, and safetensors one below Exception
+        if is_of_device(error):
+            raise  # it says nothing about the files
         trust = (
             "" if spec.trust_remote_code else "; code of its own needs 'trust_remote_code: true'"
         )

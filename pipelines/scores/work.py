@@ -14,12 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from siftline.contracts import outlook, progress
+from siftline.contracts.computation import Computation
 from siftline.contracts.corpus import Corpus, one_of_each
 from siftline.contracts.method import Request
 from siftline.contracts.publishing import publish, writing
 from siftline.contracts.records import is_trained, seal_folder
-from siftline.contracts.runtime import Usage
+from siftline.contracts.runtime import Runtime, Usage
 from siftline.contracts.scorer import Scored, Scorer
+from siftline.models.device_errors import device_errors_told
 from siftline.pipelines.scores.identity import artifact_identity
 from siftline.pipelines.scores.store import ScoreStore
 
@@ -96,8 +98,10 @@ def train(corpus: Corpus, request: Request, store: ScoreStore) -> Usage:
             building.mkdir(exist_ok=True)
         runtime = store.runtime.on(store.runtime.devices[0])
         learned = corpus.filter(request.training.rows)
-        usage = request.training.trainer.fit(learned, runtime, building)
-        store.require_unchanged(request.training.trainer)
+        trainer = request.training.trainer
+        with device_errors_told(_who_runs(trainer, runtime), "was trained"):
+            usage = trainer.fit(learned, runtime, building)
+        store.require_unchanged(trainer)
         identity = artifact_identity(request.training, corpus, store.fingerprints)
         seal_folder(building, identity)
         publish(building, folder)
@@ -130,7 +134,16 @@ def score_rows(scorer: Scorer, rows: pa.Table, store: ScoreStore, artifact: Path
         cache = store.scores(need)
         needed = cache.read(cache.locate(rows[need.key].combine_chunks()))
         given = given.append_column(need.table, needed.to_struct_array())
-    scored = scorer.score(given, store.runtime.model_copy(update={"artifact": artifact}))
+    runtime = store.runtime.model_copy(update={"artifact": artifact})
+    with device_errors_told(_who_runs(scorer, runtime), "was run"):
+        scored = scorer.score(given, runtime)
     if scored.table[scorer.key].to_pylist() != rows[scorer.key].to_pylist():
         raise RuntimeError(f"scorer '{scorer.table}' did not return the rows it was given")
     return scored
+
+
+def _who_runs(computation: Computation, runtime: Runtime) -> str:
+    """Return the name of the model that a computation runs, or of the computation."""
+    if computation.role in runtime.models:
+        return runtime.models[computation.role].name
+    return type(computation).__name__
