@@ -33,7 +33,7 @@ BELOW = {
 }
 # Inside a room: what the modules of a folder may import of that room, beside their own folder.
 INSIDE = {
-    "models/store": (),
+    "models/store": ("models.device_errors",),
     "selectors/quotas": (
         "selectors.arrays",
         "selectors.budget",
