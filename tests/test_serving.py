@@ -166,7 +166,7 @@ def test_a_command_that_is_not_installed_is_one_sentence(model: Path) -> None:
 
 def curate(folder: Path, runs: str, *words: str, **runtime: Any) -> RunResult:
     data = recipe_of(template="chat", correct={"judgements": 0, "max_share": 1.0})
-    data["models"]["judge"] = served(folder, *words)
+    data["models"]["judge"] = served(folder, *words, concurrency=1)  # none is lost on its way
     recipe = parse_recipe(data, "recipe.yaml")
     holding._held.clear()
     return run(recipe, folder.parent, folder.parent / runs, Runtime(shard_rows=5, **runtime))
