@@ -83,7 +83,7 @@ def require_weights(spec: ModelSpec) -> None:
     Raises:
         ModelError: It is on a server, or the toy.
     """
-    if spec.server is not None or builtin_name(spec.name) == TOY:
+    if spec.is_asked or builtin_name(spec.name) == TOY:
         raise ModelError(f"'{spec.name}' has no weights here; expected a folder or a Hub id.")
 
 
@@ -121,7 +121,7 @@ def open_on_host(spec: ModelSpec, device: str) -> "PreTrainedModel":
         ModelError: It cannot be found or loaded.
     """
     require_weights(spec)
-    with _folder_of(spec, find_model(spec)) as folder:
+    with _folder_of(spec, find_model(spec), "cpu") as folder:
         return load_causal_model(spec, folder, resolve_dtype(spec, device))
 
 
