@@ -173,10 +173,11 @@ def _settings_of(model: "PreTrainedModel") -> object:
 
 def _tokenizer_files(spec: ModelSpec) -> dict[str, str]:
     """Return the digests of the files that a tokenizer may be read from, by name."""
-    folder = find_model(spec).folder
+    model = find_model(spec)
+    files = counted_files(model.folder, spec.trust_remote_code, weights=False, gguf=model.gguf)
     return {
-        path.relative_to(folder).as_posix(): file_digest(path)
-        for path in counted_files(folder, spec.trust_remote_code, weights=False)
+        path.relative_to(model.folder).as_posix(): file_digest(path)
+        for path in files
         if path.name not in _OF_NO_TOKENIZER
     }
 
