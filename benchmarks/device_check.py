@@ -29,7 +29,8 @@ PARTS: dict[str, list[str]] = {
     "tests": [],
     "likelihood": ["likelihood_cuda.py", "--rounds", "2"],
     "generation": ["generation.py", "--device", "cuda", "--shape", "smollm2"],
-    "generation_8B": ["generation.py", "--device", "cuda", "--shape", "8B"],
+    # Too few steps to repay compiling, which a long run of a real model does by itself.
+    "generation_8B": ["generation.py", "--device", "cuda", "--shape", "8B", "--compiled"],
     "training": ["training.py", "--device", "cuda", "--synthetic"],
     "trajectories": ["device_parts.py", "trajectories"],
     "curation": ["device_parts.py", "curation"],

@@ -103,7 +103,7 @@ def test_running_out_of_memory_halves_the_slots_and_loses_nothing(
         PROMPTS, RANDOM, template="plain", on_batch=lambda *done: seen.append(done)
     )
     assert found.rows == whole.rows
-    assert (max(sizes), scorer.network.most_slots) == (18, 2)
+    assert (max(sizes), max(sizes[-20:])) == (18, 2)
     assert sum(prompts for prompts, _ in seen) == len(PROMPTS)
     most = 0
     with pytest.raises(ModelError, match="do not fit the memory"):

@@ -6,18 +6,20 @@ a buffer that moves, or a number of the host that changes from step to step, giv
 here and not only on a GPU.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import pytest
-from tiny_models import engine, torch
+from tiny_models import engine, tiny_model, tiny_tokenizer, torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from siftline.models.engine import batching, decoding, pooled_memory
 from siftline.models.engine.replaying import Replayer
-from siftline.models.engine.segments import PlainSegments
+from siftline.models.engine.segments import FlashSegments, PlainSegments, Segments
+from siftline.models.engine.transformer import TransformerModel
 from siftline.models.generation import Sampling
 
 PROMPTS: list[Any] = [
@@ -134,3 +136,57 @@ def test_a_step_without_a_shape_is_never_captured() -> None:
     for step in range(3):
         replayer.run(None, partial(runs.append, step))
     assert runs == [0, 1, 2]
+
+
+def on_gpu(kind: str, dtype: Any) -> Any:
+    return TransformerModel(tiny_model(kind).to("cuda", dtype), tiny_tokenizer(), kind)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["Llama", "GPT2", "Qwen2"])
+@pytest.mark.parametrize("slots", [5, 512])
+def test_captured_steps_give_the_samples_of_the_cpu(kind: str, slots: int) -> None:
+    captured, eager = on_gpu(kind, torch.float32), on_gpu(kind, torch.float32)
+    eager.network.captures = False
+    for scorer in (captured, eager):
+        scorer.network.most_slots = slots
+    found = captured.generate(PROMPTS, RANDOM, template="plain").rows
+    assert captured.network.captures
+    assert captured.network.decoders == {"buffers": True}
+    assert found == eager.generate(PROMPTS, RANDOM, template="plain").rows
+    assert found == engine(kind).generate(PROMPTS, RANDOM, template="plain").rows
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_flash_kernel_serves_captured_steps(compiled: bool) -> None:
+    scorer = on_gpu("Llama", torch.bfloat16)
+    scorer.network.compiled_steps = 0 if compiled else math.inf
+    rows = scorer.generate(PROMPTS, RANDOM, template="plain").rows
+    assert scorer.network.captures
+    assert scorer.network.decoders == {"flash, compiled" if compiled else "flash": True}
+    assert rows == scorer.generate(PROMPTS, RANDOM, template="plain").rows
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("together", [1, 3])
+def test_the_flash_kernel_gives_what_plain_products_give(together: int) -> None:
+    torch.manual_seed(0)
+    segments, places, size = 4, 50, 64
+    query = torch.randn(segments * together, 6, size, dtype=torch.bfloat16, device="cuda")
+    key, value = torch.randn(2, segments * places, 2, size, dtype=torch.bfloat16, device="cuda")
+
+    def numbers(values: list[int]) -> Any:
+        return torch.tensor(values, dtype=torch.int32, device="cuda")
+
+    laid = Segments(
+        numbers([together * each for each in range(segments + 1)]),
+        numbers([100, 0, 150, 50, 0]),  # in any order
+        numbers([50, 1, 17, 33]),
+        together,
+        places,
+    )
+    mixed, sums = FlashSegments()(query, key, value, laid, 0.125)
+    plain, plain_sums = PlainSegments()(query, key, value, laid, 0.125)
+    assert (mixed - plain).abs().max() < 0.05
+    assert (sums - plain_sums).abs().max() < 0.05

@@ -60,6 +60,7 @@ class Answers:
         self._sampling = sampling
         self._stops = _stop_tokens(network.model, tokenizer)
         self._thoughts = _thought_tokens(tokenizer)
+        self._most_slots = network.most_slots
         self._places = _cache_bytes(network) // cached_bytes(network.model)
 
     def to(
@@ -103,7 +104,7 @@ class Answers:
         groups: dict[tuple[str, int, int], tuple[Kind, list[Question]]] = {}
         regime = self._network.rope.regime
         tokens = self._sampling.n * sum(each.limit for each in questions)
-        steps = tokens / self._network.most_slots * outlook.times()
+        steps = tokens / self._most_slots * outlook.times()
         for question in sorted(questions, key=lambda each: (-len(each.ids), each.ids)):
             prompt, longest = len(question.ids), len(question.ids) + question.limit
             kind = decoder_for(self._network, prompt, longest, steps)
@@ -129,7 +130,7 @@ class Answers:
                         f"A prompt of {longest} tokens and its response do not fit the memory "
                         f"of {self._network.device} beside '{self._network.name}'."
                     ) from error
-                self._network.most_slots = room.slots // 2
+                self._most_slots = room.slots // 2
             self.usage = self.usage.plus(Usage(batch.passes, batch.tokens))
             waiting = batch.unfinished()
             if waiting:  # outside the handler, whose traceback would keep the tensors alive
@@ -143,7 +144,7 @@ class Answers:
         samples = [len(each.samples) for each in portions]
         # Of the prompts, each sample has its share of the mean one.
         share = sum(lengths) // sum(samples) + 1
-        most = min(self._network.most_slots, sum(samples), self._places // (limit + share))
+        most = min(self._most_slots, sum(samples), self._places // (limit + share))
         most = max(1, min(most, (self._places - max(lengths)) // limit))
         rest = max(self._places - most * limit, max(lengths))
         return Room(

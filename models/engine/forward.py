@@ -72,8 +72,7 @@ class Network:
         rope: Up to which length the frequencies of its positions are always the same.
         decoders: By way of decoding, whether it is right for this model, as far as that was tried.
         captures: Whether its decoding steps can be captured; false once that has failed.
-        most_slots: The most samples that are answered at once; fewer once they did not fit the
-            device's memory.
+        most_slots: The most samples that are answered at once.
         compiled_steps: Number of decoding steps from which compiled layers pay.
         limit: How many tokens fit the device's memory in one forward pass.
     """
