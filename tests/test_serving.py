@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from siftline.models.remote import keeper, serving
 from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
+from siftline.pipelines.workers import _wanted
 from siftline.plan_display import plan_tables
 
 pytest.importorskip("openai")
@@ -203,6 +205,28 @@ def test_the_processes_of_devices_share_one_server(model: Path, tmp_path: Path) 
     assert data_bytes(two.folder) == data_bytes(one.folder)
     first, second = traced(model, "started")  # one a run
     assert not alive([first["pid"], second["pid"]])
+
+
+def test_a_server_lives_while_a_stage_asks_it_and_no_local_model_wants_its_memory(
+    model: Path,
+) -> None:
+    clear = {"kind": "clear", "model": "judge", "template": "chat"}
+    grape = {"kind": "grape", "model": "local", "template": "plain"}
+    toy = {"name": "builtin:toy"}
+    data = recipe_of() | {"models": {"judge": served(model), "embedder": toy, "local": toy}}
+    data["stages"] = [{"kind": "rules"}, clear, {"kind": "rules"}, grape, clear, {"kind": "rules"}]
+    recipe = parse_recipe(data, "recipe.yaml")
+    job: Any = SimpleNamespace(recipe=recipe, runtime=SimpleNamespace(models=recipe.models))
+    judge = serving.shared_spec(recipe.models["judge"])
+    found = [_wanted(job, number) for number in range(len(recipe.stages))]
+    assert found == [{judge}, {judge}, {judge}, set(), {judge}, set()]
+
+
+def test_what_lies_on_a_gpu_is_let_go_of_before_a_server_starts() -> None:
+    for place in [("language", "m", "cuda:0"), ("language", "m", "cpu"), ("tuned",)]:
+        holding.held(place, ("m", "cuda") if place == ("tuned",) else "d", lambda: "model")
+    holding.let_go_of_devices()
+    assert list(holding._held) == [("language", "m", "cpu")]
 
 
 def test_a_plan_says_how_and_starts_nothing(model: Path, tmp_path: Path) -> None:
