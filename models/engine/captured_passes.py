@@ -6,6 +6,7 @@ nothing is learned, so losses and gradients are those of the batch as it is. A s
 when it has come a few times.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ _ROWS, _WIDTH = 8, 64
 # How often a shape must have come: a capture takes 0.1 s, and saves 10 ms at each replay.
 _CAPTURED_AT = 6
 _MOST_GRAPHS = 64
+# Share of a training's time that captures may take, beyond the first.
+_SHARE = 0.1
 
 
 def filled_up(ids: npt.NDArray[np.int64], *places: npt.NDArray[np.int64]) -> Arrays:
@@ -86,6 +89,7 @@ class CapturedPasses:
         self._seen: Counter[tuple[tuple[int, ...], ...]] = Counter()
         self._captured: dict[tuple[tuple[int, ...], ...], _Captured] = {}
         self._pool: Any = None
+        self._started, self._spent = time.monotonic(), 0.0
 
     def __call__(self, batch: Arrays, total: int) -> torch.Tensor:
         """Run a pass there and back, and return its loss, which the next pass may overwrite.
@@ -101,7 +105,9 @@ class CapturedPasses:
         shape = tuple(each.shape for each in arrays)
         self._seen[shape] += 1
         if shape not in self._captured and self._is_due(shape):
+            started = time.monotonic()
             self._capture(shape, arrays)
+            self._spent += time.monotonic() - started
         if captured := self._captured.get(shape):
             for static, each in zip(captured.inputs, arrays, strict=True):
                 static.copy_(on_device(each, self._device))
@@ -131,6 +137,7 @@ class CapturedPasses:
             self.possible
             and self._seen[shape] >= _CAPTURED_AT
             and len(self._captured) < _MOST_GRAPHS
+            and self._spent <= _SHARE * (time.monotonic() - self._started)
             # Gradients must lie where they are, outside of what is captured.
             and all(weight.grad is not None for weight in self._weights)
         )
