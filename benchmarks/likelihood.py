@@ -5,7 +5,8 @@
 The same model (SmolLM2), rows, tokens and number type go through all of them, one after the other,
 in each round. `responses` has ten responses to each prompt (AlpacaEval); `long_prompt` puts a
 few-shot prompt of more than a thousand tokens before each question and scores four models'
-solutions (GSM8K). Speeds count the tokens of all rows, prompts each time, whatever was computed.
+solutions (GSM8K): `siftline_one_level` computes what all share once, and a question again for each
+of its solutions. Speeds count the tokens of all rows, prompts each time, whatever was computed.
 Needs `pip install lm-eval`.
 """
 
@@ -31,6 +32,7 @@ from lm_eval.models.huggingface import HFLM
 
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.devices import resolve_dtype
+from siftline.models.engine import prefixes
 from siftline.models.engine.packing import plan_packs
 from siftline.models.likelihood import BATCH_TOKENS, Encoded, Pair
 from siftline.models.loading import load_language_model
@@ -41,6 +43,7 @@ from siftline.models.store.files import find_model
 HFLM_BATCH = 4  # the fastest of 1, 2, 4 and 8 on two cores
 LOOP_BATCH = 8
 EXAMPLES = 8  # in the few-shot prompt
+LEVELS = prefixes._MOST_LEVELS
 
 
 def data_folder() -> Path:
@@ -131,8 +134,9 @@ def compare(model: Any, network: Any, pairs: list[Pair], rounds: int) -> dict[st
         for row in rows
     ]
 
-    def ours(share: bool, compiled: bool) -> list[float]:
+    def ours(share: bool, compiled: bool, levels: int = LEVELS) -> list[float]:
         model.share_prompts = share
+        prefixes._MOST_LEVELS = levels
         model.network.compile_from(0 if compiled else math.inf)
         return [row.sum_logprob for row in model.log_likelihood(pairs).rows]
 
@@ -141,6 +145,7 @@ def compare(model: Any, network: Any, pairs: list[Pair], rounds: int) -> dict[st
     compiling = time.perf_counter() - started
     engines: dict[str, Callable[[], list[float]]] = {
         "siftline": lambda: ours(True, True),
+        "siftline_one_level": lambda: ours(True, True, levels=1),
         "siftline_unshared": lambda: ours(False, True),
         "siftline_uncompiled": lambda: ours(False, False),
         "lm_eval": lambda: [
@@ -172,6 +177,7 @@ def _summary(
     lengths = [len(row.ids) for row in rows]
     counts = np.array([row.scored_tokens for row in rows])
     tokens, scored = sum(lengths), int(counts.sum())
+    prefixes._MOST_LEVELS = LEVELS
     shared = sum(unit.tokens for batch in plan_packs(rows, BATCH_TOKENS).batches for unit in batch)
     operations = 2 * model.network.body * tokens + 2 * model.network.head * scored
     middle = {name: statistics.median(each) for name, each in seconds.items()}
@@ -192,6 +198,15 @@ def _summary(
         "tokens_shared": shared,
         "tokens_per_second": {name: round(tokens / each) for name, each in middle.items()},
         "unshared_times_faster_than": {name: round(each, 2) for name, each in ratios.items()},
+        "times_as_fast_as_one_level": round(
+            statistics.median(
+                one / all_
+                for one, all_ in zip(
+                    seconds["siftline_one_level"], seconds["siftline"], strict=True
+                )
+            ),
+            2,
+        ),
         "saving_by_sharing": round(saving, 3),
         "saving_by_token_counts": round(1 - shared / tokens, 3),
         "share_of_possible_saving": round(saving / (1 - shared / tokens), 3),

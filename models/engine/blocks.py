@@ -114,10 +114,12 @@ def _attend(
         part = q[:, :, :, start:stop].reshape(batch, repeats * rows, -1)
         scores = torch.bmm(part, k[:, :stop].transpose(1, 2)).view(batch, repeats, rows, stop)
         scores[..., start:] += future[:rows, :rows]
-        weights = scores.softmax(-1)
+        scores = scores.view(batch, repeats * rows, stop)
         if with_sums:
-            sums.append(_logsum(scores, weights).view(key_heads, spans, repeats, rows))
-        mixed = torch.bmm(weights.view(batch, repeats * rows, stop), v[:, :stop])
+            mixed, logsum = _mixed(scores, v[:, :stop])
+            sums.append(logsum.view(key_heads, spans, repeats, rows))
+        else:
+            mixed = torch.bmm(scores.softmax(-1), v[:, :stop])
         blocks.append(mixed.view(key_heads, spans, repeats, rows, -1))
     if len(blocks) == 1:
         return blocks[0], sums[0] if sums else None
@@ -145,18 +147,28 @@ def _attend_prefix(
         queries = (q[reading] * scale).view(-1, key_heads, heads // key_heads, q.shape[2])
         # [key heads, heads per key head * queries, size]
         part = queries.permute(1, 2, 0, 3).reshape(key_heads, -1, q.shape[2])
-        scores = torch.bmm(part, keys)
-        weights = scores.softmax(-1)
-        logsum = _logsum(scores, weights).view(heads, -1)
-        mixed = torch.bmm(weights, values).view(heads, -1, v.shape[2]).transpose(0, 1)
-        result.part(reading).absorb(Attention(mixed, logsum))
+        mixed, logsum = _mixed(torch.bmm(part, keys), values)
+        mixed = mixed.view(heads, -1, v.shape[2]).transpose(0, 1)
+        result.part(reading).absorb(Attention(mixed, logsum.view(heads, -1)))
 
 
-def _logsum(scores: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the logsumexp of scores, in float32 or wider, given their softmax.
+def _mixed(scores: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mix values by the softmax of scores, and return the logsumexp of these too.
 
-    The largest weight is the exponential of the largest score less the logsumexp. To sum the
-    exponentials once more would take copies in float32.
+    PyTorch's softmax keeps the sums to itself, and to find them again takes as long.
+
+    Args:
+        scores: [batch, queries, keys], which are overwritten.
+        values: [batch, keys, value size].
+
+    Returns:
+        [batch, queries, value size], and [batch, queries] in float32 or wider.
     """
     wide = torch.promote_types(scores.dtype, torch.float32)
-    return scores.amax(-1).to(wide) - weights.amax(-1).to(wide).log_()
+    # In half precision, or with both types in one operation, each step would take several times as
+    # long.
+    highest = scores.to(wide).amax(-1)
+    weights = scores.sub_(highest[..., None].to(scores.dtype)).exp_()
+    total = weights.sum(-1, dtype=wide)
+    mixed = torch.bmm(weights, values).to(wide).div_(total[..., None])
+    return mixed.to(values.dtype), highest + total.log_()
