@@ -222,15 +222,15 @@ def test_segments_by_hand() -> None:
     assert level.query_ends.tolist() == [0, 3, 5, 5, 10]
     assert level.key_ends.tolist() == [0, 2, 2, 6, 7]
     assert (level.longest_query, level.longest_key) == (5, 4)
-    assert level.inside is not None
-    assert level.inside.tolist() == [True] * 3 + [False] * 2 + [True] * 5
+    assert level.outside is not None
+    assert level.outside.tolist() == [3, 4]
 
 
 def test_a_single_prefix_needs_no_gaps() -> None:
     (level,) = flash_levels((Prefix(0, 4, 9, 0),), CPU)
     assert level.query_ends.tolist() == [0, 5]
     assert level.key_ends.tolist() == [0, 4]
-    assert level.inside is None
+    assert level.outside is None
 
 
 def test_a_kernel_that_cannot_be_causal_is_refused() -> None:

@@ -24,19 +24,18 @@ class Attention(NamedTuple):
         """Return a view of some of the queries."""
         return Attention(self.mixed[queries], self.logsum[:, queries])
 
-    def absorb(self, other: "Attention", inside: torch.Tensor | None = None) -> None:
+    def absorb(self, other: "Attention", outside: torch.Tensor | None = None) -> None:
         """Take in what the same queries have read from other keys, in place.
 
         Args:
-            other: That.
-            inside: [queries] which of them have read anything there; None if all have. What a
-                kernel writes for the others is not looked at.
+            other: That; it is used up.
+            outside: Numbers of the queries that have read nothing there; None if all have. What a
+                kernel writes for them is not looked at.
         """
         mixed, logsum = other
+        if outside is not None:  # a few, so it is less to write than to choose for all
+            mixed.index_fill_(0, outside, 0)
+            logsum.index_fill_(1, outside, -torch.inf)
         share = torch.sigmoid(logsum - self.logsum)
-        if inside is not None:
-            share = torch.where(inside, share, 0)
-            logsum = torch.where(inside, logsum, -torch.inf)
-            mixed = torch.where(inside[:, None, None], mixed, 0)
         self.mixed.lerp_(mixed, share.T[..., None].to(mixed.dtype))
         torch.logaddexp(self.logsum, logsum, out=self.logsum)

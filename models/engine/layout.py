@@ -62,7 +62,7 @@ class FlashLevel(NamedTuple):
         key_ends: [segments + 1] int32, cumulative lengths of the keys.
         longest_query: The most queries of a segment.
         longest_key: The most keys of a segment.
-        inside: [queries] which of the queries read a prefix; None where all do.
+        outside: Numbers of the queries that read no prefix; None where all do.
     """
 
     queries: tuple[int, int]
@@ -71,7 +71,7 @@ class FlashLevel(NamedTuple):
     key_ends: torch.Tensor
     longest_query: int
     longest_key: int
-    inside: torch.Tensor | None
+    outside: torch.Tensor | None
 
 
 class FlashLayout(NamedTuple):
@@ -181,5 +181,5 @@ def _flash_level(prefixes: Sequence[Prefix], device: torch.device) -> FlashLevel
         _ends(keys, device),
         max(queries),
         max(keys),
-        None if inside.all() else torch.from_numpy(inside).to(device),
+        None if inside.all() else torch.from_numpy(np.flatnonzero(~inside)).to(device),
     )

@@ -89,7 +89,7 @@ def attend(
         before = kernel(
             q[reading], k[read], v[read], level.query_ends, level.key_ends, *longest, **options
         )
-        attention.part(reading).absorb(Attention(*before), level.inside)
+        attention.part(reading).absorb(Attention(*before), level.outside)
     return attention.mixed.contiguous()
 
 
