@@ -19,9 +19,17 @@ SLOTS, PLACES, POOL = 6, 40, 64
 HEADS, KEY_HEADS, SIZE, VALUE = 4, 2, 8, 6
 CPU = torch.device("cpu")
 
+
+class Folding(PlainSegments):
+    """Takes the heads that read the same keys as queries, as the flash kernel does."""
+
+    folds = True
+
+
 MEMORIES: dict[str, Callable[[], Any]] = {
     "grouped": lambda: GroupedMemory(SLOTS, PLACES, POOL),
     "pooled": lambda: PooledMemory(SLOTS, PLACES, POOL, PlainSegments(), CPU),
+    "folded": lambda: PooledMemory(SLOTS, PLACES, POOL, Folding(), CPU),
 }
 
 

@@ -169,7 +169,7 @@ def test_the_flash_kernel_serves_captured_steps(compiled: bool) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("together", [1, 3])
+@pytest.mark.parametrize("together", [2, 3])
 def test_the_flash_kernel_gives_what_plain_products_give(together: int) -> None:
     torch.manual_seed(0)
     segments, places, size = 4, 50, 64

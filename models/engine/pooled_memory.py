@@ -30,6 +30,23 @@ class _Layer(NamedTuple):
     prompt_values: torch.Tensor
 
 
+class _Reading(NamedTuple):
+    """What the queries of a step read.
+
+    Attributes:
+        heads: Number of heads of a query that go as queries of their own, since they read the same
+            keys.
+        own: The own tokens of each.
+        before: The prompt of each.
+        promptless: [rows * heads] which of them have no prompt.
+    """
+
+    heads: int
+    own: Segments
+    before: Segments
+    promptless: torch.Tensor
+
+
 class PooledMemory:
     """The keys and values of some slots and their prompts; a cache of the attention."""
 
@@ -76,9 +93,7 @@ class PooledMemory:
         self._together = 1  # samples of a prompt, at most, so far
         self._rows = slots
         self._place = table(0, torch.long)
-        self._own = Segments(self._ends, self._starts, self._used, 1, 1)
-        self._before = self._own
-        self._promptless = self._read
+        self._readings: dict[int, _Reading] = {}  # of the step, by heads that go as queries
 
     def take(self, lengths: Sequence[int], slots: Sequence[Sequence[int]]) -> int:
         """Return for how many prompts, from the first on, there is room, and reserve it.
@@ -155,14 +170,14 @@ class PooledMemory:
         rows = len(counts)
         own = counts.clamp(max=self._places - 1)
         self._place = self._own_starts[:rows] + own
-        self._own = Segments(
+        own_segments = Segments(
             self._everyone[: rows + 1],
             self._own_starts[: rows + 1],
             (own + 1).int(),
             1,
             min(self._kernel.reach(longest + 1), self._places),
         )
-        self._before = Segments(
+        before = Segments(
             self._ends[: rows + 1],
             self._starts[: rows + 1],
             self._used[:rows],
@@ -170,7 +185,7 @@ class PooledMemory:
             min(self._kernel.reach(self._longest), self._prompt_places),
         )
         read = self._read[:rows]
-        self._promptless = read == 0
+        self._readings = {1: _Reading(1, own_segments, before, read == 0)}
         return read + counts
 
     def attend(
@@ -188,11 +203,26 @@ class PooledMemory:
             return attention.attend_within(query, key, value, scale)
         layer.own_keys.index_copy_(0, self._place, k)
         layer.own_values.index_copy_(0, self._place, v)
-        own, sums = self._kernel(q, layer.own_keys, layer.own_values, self._own, scale)
+        reading = self._reading_with(q.shape[1] // k.shape[1] if self._kernel.folds else 1)
+        q = _folded(q, reading.heads)
+        own, sums = self._kernel(q, layer.own_keys, layer.own_values, reading.own, scale)
         before, before_sums = self._kernel(
-            q, layer.prompt_keys, layer.prompt_values, self._before, scale
+            q, layer.prompt_keys, layer.prompt_values, reading.before, scale
         )
-        return self._merge(own, sums, before, before_sums, self._promptless)[None]
+        mixed = self._merge(own, sums, before, before_sums, reading.promptless)
+        return _unfolded(mixed, reading.heads)[None]
+
+    def _reading_with(self, heads: int) -> "_Reading":
+        """Return what a step reads, where so many heads of a query go as queries of their own."""
+        if heads not in self._readings:
+            one = self._readings[1]
+            self._readings[heads] = _Reading(
+                heads,
+                one.own.times(heads),
+                one.before.times(heads),
+                one.promptless.repeat_interleave(heads),
+            )
+        return self._readings[heads]
 
     def _room(self, key: torch.Tensor, value: torch.Tensor) -> _Layer:
         """Return the buffers of one more layer."""
@@ -223,6 +253,22 @@ class PooledMemory:
         self._prompts = {places[slot]: prompt for slot, prompt in self._prompts.items()}
         self._rows = len(slots)
         self._lay_out()
+
+
+def _folded(query: torch.Tensor, heads: int) -> torch.Tensor:
+    """Bring heads that read the same keys side by side: [queries * heads, key heads, size]."""
+    if heads == 1:
+        return query
+    queries, _, size = query.shape
+    return query.view(queries, -1, heads, size).transpose(1, 2).reshape(queries * heads, -1, size)
+
+
+def _unfolded(mixed: torch.Tensor, heads: int) -> torch.Tensor:
+    """Undo :func:`_folded`: [queries, key heads * heads, size]."""
+    if heads == 1:
+        return mixed
+    parted = mixed.view(-1, heads, *mixed.shape[1:]).transpose(1, 2)
+    return parted.reshape(len(parted), -1, mixed.shape[2])
 
 
 def _merge(

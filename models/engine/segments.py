@@ -31,9 +31,19 @@ class Segments(NamedTuple):
     longest_query: int
     longest_key: int
 
+    def times(self, number: int) -> "Segments":
+        """Return the segments with so many queries in the place of each."""
+        return self._replace(ends=self.ends * number, longest_query=self.longest_query * number)
+
 
 class SegmentKernel(Protocol):
-    """Attends to the keys of segments."""
+    """Attends to the keys of segments.
+
+    Attributes:
+        folds: Whether heads that read the same keys are better queries of one head.
+    """
+
+    folds: bool
 
     def reach(self, keys: int) -> int:
         """Return the number of keys that shapes depend on, where segments have up to `keys`."""
@@ -64,7 +74,13 @@ class SegmentKernel(Protocol):
 
 
 class FlashSegments:
-    """The kernel of PyTorch for CUDA and half precision."""
+    """The kernel of PyTorch for CUDA and half precision.
+
+    Attributes:
+        folds: It reads the keys once for each head of the queries.
+    """
+
+    folds = True
 
     def reach(self, keys: int) -> int:
         """Return a constant: the kernel reads the lengths on the device."""
@@ -97,7 +113,13 @@ class FlashSegments:
 
 
 class PlainSegments:
-    """Products over gathered keys, on any device and in any type."""
+    """Products over gathered keys, on any device and in any type.
+
+    Attributes:
+        folds: It gathers the keys once for each query.
+    """
+
+    folds = False
 
     def reach(self, keys: int) -> int:
         """Return the next multiple of a few."""
