@@ -45,11 +45,11 @@ def check(result: dict[str, Any], gates: dict[str, Any]) -> Iterator[tuple[bool,
             yield passed, f"{'ok   ' if passed else 'SHORT'} {path}: {found}, {words} {wanted}"
 
 
-def run(name: str, arguments: list[str]) -> dict[str, Any]:
+def run(script: str, arguments: list[str]) -> dict[str, Any]:
     """Run a benchmark and return its result."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "result.json"
-        command = [sys.executable, str(HERE / f"{name}.py"), *arguments, "--out", str(out)]
+        command = [sys.executable, str(HERE / f"{script}.py"), *arguments, "--out", str(out)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         found: dict[str, Any] = json.loads(out.read_text(encoding="utf-8"))
         return found
@@ -71,7 +71,8 @@ def main() -> None:
             paths = sorted((HERE / "results").glob(committed or f"{name}.json"))
             results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
         else:
-            results = {name: run(name, gates[name]["arguments"])}
+            script = gates[name].get("script", name)
+            results = {name: run(script, gates[name]["arguments"])}
         for label, result in results.items():
             for passed, line in check(result, gates[name]):
                 short += not passed

@@ -1,12 +1,14 @@
 """Likelihoods of responses: this engine beside lm-eval's HFLM and a plain padded loop.
 
     SIFTLINE_DATA=... python benchmarks/likelihood.py --out benchmarks/results/likelihood.json
+    SIFTLINE_DATA=... python benchmarks/likelihood.py --isa avx2 --eager
 
-The same model (SmolLM2), rows, tokens and number type go through all of them, one after the other,
-in each round. `responses` has ten responses to each prompt (AlpacaEval); `long_prompt` puts a
-few-shot prompt of more than a thousand tokens before each question and scores four models'
-solutions (GSM8K): `siftline_one_level` computes what all share once, and a question again for each
-of its solutions. Speeds count the tokens of all rows, prompts each time, whatever was computed.
+The same model (SmolLM2), rows, tokens and number type (`auto`, so float32 with `--isa avx2`) go
+through all of them, one after the other, in each round. `responses` has ten responses to each
+prompt (AlpacaEval); `long_prompt` puts a few-shot prompt of more than a thousand tokens before each
+question and scores four models' solutions (GSM8K): `siftline_one_level` computes what all share
+once, and a question again for each of its solutions. Speeds count the tokens of all rows, prompts
+each time, whatever was computed.
 Needs `pip install lm-eval`.
 """
 
@@ -28,19 +30,22 @@ import numpy as np
 import torch
 import transformers
 from ingest import processor
+from isa import VARIABLES, hold_to
 from lm_eval.models.huggingface import HFLM
 
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.devices import resolve_dtype
 from siftline.models.engine import prefixes
 from siftline.models.engine.packing import plan_packs
+from siftline.models.engine.prepacking import PrepackedWeight, can_prepack
 from siftline.models.likelihood import BATCH_TOKENS, Encoded, Pair
 from siftline.models.loading import load_language_model
 from siftline.models.plain_rendering import render_plain
 from siftline.models.store.conversion import loadable_folder
 from siftline.models.store.files import find_model
 
-HFLM_BATCH = 4  # the fastest of 1, 2, 4 and 8 on two cores
+# The fastest of 1, 2, 4 and 8.
+HFLM_BATCH = {torch.bfloat16: 4, torch.float32: 1}
 LOOP_BATCH = 8
 EXAMPLES = 8  # in the few-shot prompt
 LEVELS = prefixes._MOST_LEVELS
@@ -108,13 +113,20 @@ def padded_loop(model: Any, rows: list[Encoded]) -> list[float]:
 
 
 def matmul_rate(dtype: torch.dtype) -> float:
-    """Return the floating-point operations per second of a large matrix product."""
+    """Return the floating-point operations per second of a large product, the faster way."""
     a, b = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
-    a @ b
-    started = time.perf_counter()
-    for _ in range(10):
-        a @ b
-    return 10 * 2 * 2048**3 / (time.perf_counter() - started)
+    ways: list[Callable[[], Any]] = [lambda: a @ b]
+    if can_prepack(a.device, dtype):
+        packed = PrepackedWeight(b, None)
+        ways.append(lambda: packed(a))
+    rates = []
+    for way in ways:
+        way()
+        started = time.perf_counter()
+        for _ in range(10):
+            way()
+        rates.append(10 * 2 * 2048**3 / (time.perf_counter() - started))
+    return max(rates)
 
 
 def padding(lengths: list[int], batch: int) -> float:
@@ -123,12 +135,14 @@ def padding(lengths: list[int], batch: int) -> float:
     return 1 - sum(lengths) / sum(max(part) * len(part) for part in parts)
 
 
-def compare(model: Any, network: Any, pairs: list[Pair], rounds: int) -> dict[str, Any]:
+def compare(
+    model: Any, network: Any, pairs: list[Pair], rounds: int, eager: bool
+) -> dict[str, Any]:
     """Time every engine on the same pairs, in turns."""
     encoded = [row for row in model.pairs.encode(pairs, model.window, False)]
     rows = [row for row in encoded if isinstance(row, Encoded)]
     pairs = [pair for pair, row in zip(pairs, encoded, strict=True) if isinstance(row, Encoded)]
-    peer = HFLM(pretrained=network, tokenizer=model.tokenizer, batch_size=HFLM_BATCH)
+    peer = HFLM(pretrained=network, tokenizer=model.tokenizer, batch_size=_hflm_batch(network))
     requests = [
         (("", ""), list(row.ids[: row.prompt_tokens]), list(row.ids[row.prompt_tokens :]))
         for row in rows
@@ -137,7 +151,7 @@ def compare(model: Any, network: Any, pairs: list[Pair], rounds: int) -> dict[st
     def ours(share: bool, compiled: bool, levels: int = LEVELS) -> list[float]:
         model.share_prompts = share
         prefixes._MOST_LEVELS = levels
-        model.network.compile_from(0 if compiled else math.inf)
+        model.network.compile_from(0 if compiled and not eager else math.inf)
         return [row.sum_logprob for row in model.log_likelihood(pairs).rows]
 
     started = time.perf_counter()
@@ -147,7 +161,7 @@ def compare(model: Any, network: Any, pairs: list[Pair], rounds: int) -> dict[st
         "siftline": lambda: ours(True, True),
         "siftline_one_level": lambda: ours(True, True, levels=1),
         "siftline_unshared": lambda: ours(False, True),
-        "siftline_uncompiled": lambda: ours(False, False),
+        **({} if eager else {"siftline_uncompiled": lambda: ours(False, False)}),
         "lm_eval": lambda: [
             score for score, _ in peer._loglikelihood_tokens(requests, disable_tqdm=True)
         ],
@@ -164,7 +178,12 @@ def compare(model: Any, network: Any, pairs: list[Pair], rounds: int) -> dict[st
             seconds[name].append(time.perf_counter() - started)
             sys.stderr.write(f"round {number + 1}: {name} {seconds[name][-1]:.1f} s\n")
     summary = _summary(model, rows, seconds, scores, statistics.median(rates))
-    return {**summary, "first_compiled_call_seconds": round(compiling, 1)}
+    return {**summary, **({} if eager else {"first_compiled_call_seconds": round(compiling, 1)})}
+
+
+def _hflm_batch(network: Any) -> int:
+    """Return how many rows lm-eval is given at once."""
+    return HFLM_BATCH[network.dtype]
 
 
 def _summary(
@@ -211,7 +230,9 @@ def _summary(
         "saving_by_token_counts": round(1 - shared / tokens, 3),
         "share_of_possible_saving": round(saving / (1 - shared / tokens), 3),
         "padding": {
-            "lm_eval": round(padding(sorted(lengths, reverse=True), HFLM_BATCH), 3),
+            "lm_eval": round(
+                padding(sorted(lengths, reverse=True), _hflm_batch(model.network.model)), 3
+            ),
             "padded_loop": round(padding(lengths, LOOP_BATCH), 3),
         },
         "share_of_matmul_rate": round(operations / middle["siftline_unshared"] / rate, 3),
@@ -227,21 +248,31 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--prompts", type=int, default=6)
+    parser.add_argument("--isa", choices=sorted(VARIABLES), help="instructions to keep to")
+    parser.add_argument(
+        "--eager", action="store_true", help="compile nothing, as for calls of this size"
+    )
     options = parser.parse_args()
-    spec = ModelSpec(name="builtin:smollm2", dtype="bfloat16")
+    hold_to(options.isa)
+    spec = ModelSpec(name="builtin:smollm2")
+    dtype = resolve_dtype(spec, "cpu")
     model: Any = load_language_model(spec, "cpu")
     network: Any = transformers.AutoModelForCausalLM.from_pretrained(
-        loadable_folder(find_model(spec)), dtype=torch.bfloat16
+        loadable_folder(find_model(spec)), dtype=getattr(torch, dtype)
     )
+    tasks = {"responses": responses, "long_prompt": long_prompt}
     result = {
-        "command": f"python benchmarks/likelihood.py --prompts {options.prompts}",
+        "command": " ".join(["python", "benchmarks/likelihood.py", *sys.argv[1:]]),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": f"{processor()}, {torch.get_num_threads()} threads",
-        "native_bfloat16": resolve_dtype(ModelSpec(name=spec.name), "cpu") == "bfloat16",
+        "instructions": options.isa or "all",
+        "dtype": dtype,
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "rounds": options.rounds,
-        "responses": compare(model, network, responses(options.prompts), options.rounds),
-        "long_prompt": compare(model, network, long_prompt(options.prompts), options.rounds),
+        **{
+            name: compare(model, network, pairs(options.prompts), options.rounds, options.eager)
+            for name, pairs in tasks.items()
+        },
     }
     text = json.dumps(result, indent=2)
     sys.stdout.write(text + "\n")

@@ -4,6 +4,9 @@ from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.store.packages import require
 
+# Names of `torch.cpu.get_capabilities`. "bf16" is Arm's: Graviton 3, Grace, Ampere One.
+_MULTIPLIES_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
+
 
 def resolve_device(device: str) -> str:
     """Return the torch device that a name stands for.
@@ -38,8 +41,9 @@ def resolve_dtype(spec: ModelSpec, device: str, embedder: bool = False) -> str:
     """Return the number type of a model's weights and forward pass.
 
     `auto` is bfloat16 where the hardware multiplies it natively, and float32 elsewhere: without
-    AVX512-BF16 or AMX, a CPU computes bfloat16 slower than float32 (docs/decisions.md). Embedders
-    are always float32 under `auto`: they are small, and their vectors are compared closely.
+    AVX512-BF16 or AMX, a CPU computes bfloat16 and float16 several times slower than float32
+    (docs/decisions.md). Embedders are always float32 under `auto`: they are small, and their
+    vectors are compared closely.
 
     Args:
         spec: The model.
@@ -62,9 +66,9 @@ def _native_bfloat16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
-    capabilities = torch.cpu.get_capabilities()
-    if not (capabilities.get("avx512_bf16") or capabilities.get("amx_bf16")):
+    if not any(torch.cpu.get_capabilities().get(name) for name in _MULTIPLIES_BFLOAT16):
         return False
-    # oneDNN, which multiplies, may be held to fewer instructions than the processor has.
+    # oneDNN, which multiplies, may be built without the instructions that the processor has, or be
+    # held to fewer. It is not asked alone: any AVX512 is enough for it, where it only converts.
     mkldnn = torch.backends.mkldnn.is_available()
     return bool(mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -163,16 +163,27 @@ def test_a_device_that_is_not_there_is_an_error(device: str, said: str) -> None:
         resolve_device(device)
 
 
-@pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16"])
-def test_auto_is_bfloat16_on_a_cpu_that_has_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("capabilities", "products", "expected"),
+    [
+        ({"avx512_bf16": True}, True, "bfloat16"),
+        ({"amx_bf16": True}, True, "bfloat16"),
+        ({"bf16": True}, True, "bfloat16"),  # Arm
+        ({"avx512_bf16": True}, False, "float32"),  # kept from it: ONEDNN_MAX_CPU_ISA
+        ({"avx512_f": True, "avx512_bf16": False}, True, "float32"),  # converts to float32
+        ({"avx2": True, "avx_ne_convert": True}, False, "float32"),
+        ({"fp16_arith": True, "bf16": False}, False, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_on_a_cpu_that_multiplies_it(
+    capabilities: dict[str, bool],
+    products: bool,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     torch = pytest.importorskip("torch")
     spec = ModelSpec(name="any")
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: True}, raising=False)
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
-    assert resolve_dtype(spec, "cpu") == "bfloat16"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: products)
+    assert resolve_dtype(spec, "cpu") == expected
     assert resolve_dtype(spec, "cpu", embedder=True) == "float32"
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    assert resolve_dtype(spec, "cpu") == "float32"  # oneDNN is held to fewer instructions
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {name: False}, raising=False)
-    assert resolve_dtype(spec, "cpu") == "float32"

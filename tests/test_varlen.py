@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tiny_models import engine, tiny_model, torch
 
 from siftline.contracts import progress
-from siftline.models.engine import attention, varlen
+from siftline.models.engine import attention, blocks, varlen
 from siftline.models.engine.forward import Network
 from siftline.models.engine.layout import FlashLayout, flash_levels, layout_of
 from siftline.models.engine.packing import Pack, Prefix, pack, plan_packs
@@ -157,9 +158,10 @@ RELEASES: list[Callable[..., Any]] = [torch_2_10, torch_2_11, torch_2_12]
     ),
     st.sampled_from([1, 2, 4]),
     st.booleans(),
+    st.sampled_from([{}, {"_BLOCK": 5}, {"_BLOCK": 16, "_BYTES_ON_CPU": 2**13}]),
 )
 def test_every_kernel_attends_as_each_token_by_itself(
-    shapes: list[tuple[int, ...]], key_heads: int, token_major: bool
+    shapes: list[tuple[int, ...]], key_heads: int, token_major: bool, sizes: dict[str, int]
 ) -> None:
     rows = rows_of(shapes)
     plan = plan_packs(rows, 4096)
@@ -175,7 +177,7 @@ def test_every_kernel_attends_as_each_token_by_itself(
         )
         flat = [each.transpose(0, 1) for each in (q, k, v)]
         expected = attended(laid, 0.3, *flat)
-        with attention.laid_out(layout_of(laid, CPU, flash=False)):
+        with attention.laid_out(layout_of(laid, CPU, flash=False)), patch.dict(vars(blocks), sizes):
             found = attention.packed_attention(q[None], k[None], v[None], 0.3)[0]
         torch.testing.assert_close(found, expected)
         layout = layout_of(laid, CPU, flash=True)

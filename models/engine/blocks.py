@@ -13,10 +13,15 @@ from siftline.models.engine.cascade import Attention
 from siftline.models.engine.layout import BlockLayout, GroupLayout
 from siftline.models.engine.packing import Prefix
 
-# Queries in one block: enough for a matrix product at full rate, few enough to skip the future.
+# Queries in one block: enough for a matrix product at full rate, few enough to skip the future. In
+# float32 on CPU fewer are enough (docs/decisions.md).
 _BLOCK = 128
-# Scores held at once by one block, for all heads and spans of a group.
+_FLOAT32_BLOCK = 64
+# Scores held at once, for all heads and spans of a group.
 _SCORES_AT_ONCE = 2**25
+# Bytes of them on CPU, for each thread: as many as its second-level cache holds, from which softmax
+# and product read them again.
+_BYTES_ON_CPU = 2**20
 # The same where many queries read one prefix: few enough to stay in the processor's cache.
 _SCORES_OF_PREFIX = 2**20
 
@@ -102,28 +107,39 @@ def _attend(
         [key heads, spans, heads per key head, width, value size], and the same without the last.
     """
     key_heads, spans, repeats, width, _ = q.shape
-    batch = key_heads * spans
-    room = _SCORES_AT_ONCE // (batch * repeats * width)
-    block = max(1, min(_BLOCK, width, room))
+    block, at_once = _sizes(q)
     future = torch.full((block, block), -math.inf, dtype=q.dtype, device=q.device).triu(1)
     k, v = k.flatten(0, 1), v.flatten(0, 1)
-    blocks, sums = [], []
+    mixed = v.new_empty(key_heads * spans, repeats, width, v.shape[2])
+    wide = torch.promote_types(q.dtype, torch.float32)
+    sums = v.new_empty(mixed.shape[:3], dtype=wide) if with_sums else None
     for start in range(0, width, block):
         stop = min(start + block, width)
         rows = stop - start
-        part = q[:, :, :, start:stop].reshape(batch, repeats * rows, -1)
-        scores = torch.bmm(part, k[:, :stop].transpose(1, 2)).view(batch, repeats, rows, stop)
-        scores[..., start:] += future[:rows, :rows]
-        scores = scores.view(batch, repeats * rows, stop)
-        if with_sums:
-            mixed, logsum = _mixed(scores, v[:, :stop])
-            sums.append(logsum.view(key_heads, spans, repeats, rows))
-        else:
-            mixed = torch.bmm(scores.softmax(-1), v[:, :stop])
-        blocks.append(mixed.view(key_heads, spans, repeats, rows, -1))
-    if len(blocks) == 1:
-        return blocks[0], sums[0] if sums else None
-    return torch.cat(blocks, dim=3), torch.cat(sums, dim=3) if sums else None
+        queries = q[:, :, :, start:stop].reshape(len(k), repeats * rows, -1)
+        size = max(1, at_once // (repeats * rows * stop))
+        for first in range(0, len(k), size):
+            part = slice(first, first + size)
+            scores = torch.bmm(queries[part], k[part, :stop].transpose(1, 2))
+            scores.view(-1, repeats, rows, stop)[..., start:] += future[:rows, :rows]
+            if sums is not None:
+                found, logsum = _mixed(scores, v[part, :stop])
+                sums[part, :, start:stop] = logsum.view(-1, repeats, rows)
+            else:
+                found = torch.bmm(scores.softmax(-1), v[part, :stop])
+            mixed[part, :, start:stop] = found.view(-1, repeats, rows, v.shape[2])
+    shape = (key_heads, spans, repeats, width)
+    return mixed.view(*shape, -1), None if sums is None else sums.view(shape)
+
+
+def _sizes(q: torch.Tensor) -> tuple[int, int]:
+    """Return how many queries make up a block, and how many scores are held at once."""
+    on_cpu = q.device.type == "cpu"
+    block = _FLOAT32_BLOCK if on_cpu and q.dtype == torch.float32 else _BLOCK
+    repeats, width = q.shape[2:4]
+    fitting = max(1, _SCORES_AT_ONCE // (repeats * width))
+    cached = _BYTES_ON_CPU * torch.get_num_threads() // q.element_size()
+    return min(block, width, fitting), cached if on_cpu else _SCORES_AT_ONCE
 
 
 def _attend_prefix(

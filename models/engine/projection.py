@@ -79,9 +79,10 @@ def _product(
 def logsumexp(logits: torch.Tensor) -> torch.Tensor:
     """Return the logarithm of the sum of exponentials of each row: [rows] float32.
 
-    PyTorch's own makes two more copies of the logits, which cost as much as the arithmetic.
+    PyTorch's own makes two more copies of the logits, which cost as much as the arithmetic. Here
+    those in float32 are overwritten.
     """
-    wide = logits.to(torch.float32, copy=True)
+    wide = logits.to(torch.float32)
     highest = wide.amax(dim=1, keepdim=True)
     return wide.sub_(highest).exp_().sum(dim=1).log_().add_(highest[:, 0])
 
