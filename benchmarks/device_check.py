@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ HERE = Path(__file__).parent
 LIMIT = 150
 PARTS: dict[str, list[str]] = {
     "tests": [],
-    "likelihood": ["likelihood_cuda.py", "--rounds", "2"],
+    "likelihood": ["likelihood_cuda.py", "--rounds", "1"],
     "generation": ["generation.py", "--device", "cuda", "--shape", "smollm2"],
     # Too few steps to repay compiling, which a long run of a real model does by itself.
     "generation_8B": ["generation.py", "--device", "cuda", "--shape", "8B", "--compiled"],
@@ -47,6 +48,8 @@ def tests() -> dict[str, Any]:
     ]
     quiet = ["-W", "ignore::DeprecationWarning", "-W", "ignore::FutureWarning"]
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", *quiet]
+    if find_spec("xdist"):
+        command += ["-n", "4"]
     command += files
     done = subprocess.run(
         command, cwd=HERE.parent, capture_output=True, text=True, timeout=LIMIT, check=False
