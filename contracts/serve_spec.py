@@ -147,7 +147,12 @@ def _placeholders(word: str) -> set[str]:
         ValueError: A brace has no partner.
     """
     try:
-        return {name for _, name, _, _ in string.Formatter().parse(word) if name is not None}
+        return {
+            # Nothing is to be formatted: what follows a name would fail once the server is started.
+            name + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+            for _, name, form, conversion in string.Formatter().parse(word)
+            if name is not None
+        }
     except ValueError as error:
         raise ValueError(f"got '{word}' in 'command': {error}. Double a brace.") from error
 

@@ -54,9 +54,9 @@ def load_language_model(spec: ModelSpec, device: str = "auto") -> GenerativeMode
         ModelError: It cannot be found or loaded, or the device is not there.
     """
     if spec.is_asked:
-        # What is served depends on files, which may be others in a later run.
-        files = fingerprint(spec).get("digest")
-        return held(("server", spec), files, lambda: _on_server(spec))
+        # What is served depends on files and an engine, which may be others in a later run.
+        identity = tuple(sorted(fingerprint(spec).items()))
+        return held(("server", spec), identity, lambda: _on_server(spec))
     if builtin_name(spec.name) == TOY:
         return held(("toy", spec), None, ToyLanguageModel)
     return load_transformer(spec, device)

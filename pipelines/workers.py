@@ -23,7 +23,12 @@ from siftline.contracts.interrupts import end_at_interrupt, without_interrupts
 from siftline.contracts.method import roles_of
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.remote.desk import Desk, ask_desk
-from siftline.models.remote.serving import end_served, served_for_the_time, shared_spec
+from siftline.models.remote.serving import (
+    end_early,
+    end_served,
+    served_for_the_time,
+    shared_spec,
+)
 from siftline.pipelines.job import Job
 from siftline.pipelines.scores.work import Cost, Work, score_work
 
@@ -89,7 +94,11 @@ class Workers:
             yield from map(self.score, work)
             return
         with ThreadPoolExecutor(self.at_once) as threads:
-            yield from threads.map(self.score, work)
+            try:
+                yield from threads.map(self.score, work)
+            except BaseException:
+                self.abort()  # the threads are waited for, and may wait for a server
+                raise
 
     def begin_stage(self, number: int) -> None:
         """Make room for a stage: end the servers of models that it and what follows do not need.
@@ -101,8 +110,8 @@ class Workers:
         end_served(lambda spec: spec in _wanted(self._job, number))
 
     def abort(self) -> None:
-        """End the servers, so that nothing waits for them any more."""
-        end_served()
+        """End the servers, so that nothing waits for them any more, and start none."""
+        end_early()
 
     def close(self) -> None:
         """End the processes."""

@@ -2,11 +2,13 @@
 
 `serving_script.py --model M --host H --port P [WORD...]`, where a word says how it misbehaves:
 `never-ready`, `crash`, `big`, `taken` (the first time, as its marker file says), `slow=SECONDS`,
-`child` (it leaves one that has a session of its own). With `DIES_AFTER=N` in the environment it
+`talks` (its health has no end, and its log no lines), `child` (it leaves one that has a session of
+its own). With `DIES_AFTER=N` in the environment it
 ends after so many answers. Each answer is a function of the last message.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -41,8 +43,19 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
+        if "talks" in words:
+            return self._talk()
         ready = "never-ready" not in words
         self._send(200 if self.path == "/health" and ready else 503, {})
+        return None
+
+    def _talk(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                self.wfile.write(b"well\n")
+                time.sleep(0.1)
 
     def do_POST(self) -> None:
         global answered
@@ -90,6 +103,9 @@ if "big" in words:
 if "crash" in words:
     key = os.environ.get("SCRIPT_KEY")
     sys.exit("\n".join(["ValueError: the cause", *["later"] * 20, f"key {key}", "\x1b[31mend"]))
+if "talks" in words:
+    sys.stdout.write(f"{os.environ.get('SCRIPT_KEY')} " * 50_000)
+    sys.stdout.flush()
 note("started", key=os.environ.get("SCRIPT_KEY"), words=sys.argv)
 if "child" in words and not (child := os.fork()):
     os.setsid()  # as engines do with their workers

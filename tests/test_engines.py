@@ -12,6 +12,7 @@ from siftline.contracts.model_spec import ModelSpec
 from siftline.models.fingerprint import fingerprint
 from siftline.models.remote.engines import asked_name, command_of, engine_version
 from siftline.models.remote.serving import served_files, shared_spec
+from siftline.models.store.files import find_model
 from siftline.pipelines.recipe import parse_recipe
 
 
@@ -89,6 +90,28 @@ def test_engines_tell_their_versions() -> None:
     assert version_of("transformers") == "5.17.0"
 
 
+def test_a_version_is_read_where_it_is_printed_and_never_cut(tmp_path: Path) -> None:
+    aside = tmp_path / "aside"
+    aside.write_text("#!/bin/sh\necho 'version: 7073 (a1b2c3)' >&2\n")
+    aside.chmod(0o755)
+    place = ["x", "{host}", "{port}"]
+    program(tmp_path, "x", "")
+    found = version_of({"command": [str(tmp_path / "x"), *place[1:]], "version": [str(aside)]})
+    assert found == "version: 7073 (a1b2c3)"
+    one, other = (version_of({"command": place, "version": "9 " * 200 + end}) for end in "ab")
+    assert one != other
+    assert len(one) < 220
+
+
+def test_a_served_link_keeps_its_name(tmp_path: Path) -> None:
+    """The Hub's files are links to blobs, whose names say neither what they are nor which part."""
+    (tmp_path / "blob").write_bytes(b"weights")
+    (tmp_path / "m-00001-of-00002.gguf").symlink_to(tmp_path / "blob")
+    command = {"command": ["x", "{model}", "{host}:{port}"], "version": "1"}
+    words = command_of(spec(command), tmp_path / "m-00001-of-00002.gguf", 71)
+    assert words[1] == str(tmp_path / "m-00001-of-00002.gguf")
+
+
 def test_one_that_tells_no_version_is_told(tmp_path: Path) -> None:
     broken = program(tmp_path, "broken", "", 3)
     silent = program(tmp_path, "silent", "no \x1b[1mnumber here")
@@ -138,8 +161,9 @@ def test_a_command_gets_the_gguf_file_and_an_engine_what_is_in_it(
     (tmp_path / "m.gguf").write_bytes(b"weights")
     own = {"command": ["x", "{host}{port}"], "version": "1"}
     name = str(tmp_path / "m.gguf")
-    assert served_files(spec(own, name=name)) == tmp_path / "m.gguf"
-    assert served_files(spec("vllm", name=name)).parent == tmp_path / "cache" / "models"
+    for serve, place in [(own, tmp_path), ("vllm", tmp_path / "cache" / "models")]:
+        one = spec(serve, name=name)
+        assert served_files(one, find_model(one)).parent == place
 
 
 def test_roles_share_a_server_whatever_they_ask_of_it() -> None:
@@ -167,6 +191,8 @@ COMMAND = ["x", "{host}", "{port}"]
         ({"serve": {"command": [*COMMAND, "{key}"], "version": "1"}}, "placeholder '{key}'"),
         ({"serve": {"command": [*COMMAND, "{"], "version": "1"}}, "Double a brace."),
         ({"serve": {"command": [*COMMAND, "{port.x}"], "version": "1"}}, "'{port.x}'"),
+        ({"serve": {"command": [*COMMAND, "{port:x}"], "version": "1"}}, "'{port:x}'"),
+        ({"serve": {"command": [*COMMAND, "{port!r}"], "version": "1"}}, "'{port!r}'"),
         ({"serve": {"engine": "vllm", "gpus": ["a"]}}, "expected the numbers of GPUs"),
         ({"serve": {"engine": "vllm", "health": "http://x"}}, "models.judge.serve.health: got"),
         ({"serve": {"engine": "vllm", "url": "x"}}, "models.judge.serve.url: unknown field"),

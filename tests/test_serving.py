@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,9 +17,11 @@ from test_clear import recipe_of, write
 from test_run import data_bytes
 
 from siftline.contracts.errors import ModelError
+from siftline.contracts.examples import Message
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.runtime import Runtime
 from siftline.models import holding
+from siftline.models.fingerprint import fingerprint
 from siftline.models.generation import Sampling
 from siftline.models.loading import load_language_model
 from siftline.models.remote import keeper, serving
@@ -114,7 +117,62 @@ def test_other_arguments_are_another_engine(model: Path) -> None:
         ask(served(model, version="2.0"), "a")
         (model / "model.safetensors").write_bytes(b"other weights")
         ask(served(model), "a")
-    assert len(traced(model, "asked")) == 4
+    assert len(traced(model, "asked")) == len(traced(model, "started")) == 4
+
+
+def test_other_files_are_never_asked_under_the_digest_of_those_before(model: Path) -> None:
+    spec = served(model)
+    with serving.served_for_the_time():
+        loaded = load_language_model(ModelSpec.model_validate(spec))
+        (model / "model.safetensors").write_bytes(b"other weights")
+        with pytest.raises(ModelError, match="changed before they were served"):
+            loaded.generate([[Message(role="user", content="a")]], Sampling(max_tokens=4))
+        assert not traced(model, "started")
+        assert ask(spec, "a") == ["0 a"]  # loaded again, under the new digest
+
+
+def test_health_and_a_log_without_an_end_do_no_harm(model: Path) -> None:
+    with serving.served_for_the_time():
+        assert ask(served(model, "talks"), "a") == ["0 a"]
+        (one,) = serving._served.values()
+        (process,) = one._processes
+        (started,) = traced(model, "started")
+        assert process.log_end().count("***") > 10
+        assert not any(started["key"] in line for line in process._log)
+        assert max(map(len, process._log)) < 100_000
+
+
+def test_those_who_wait_for_one_that_fails_are_told_the_same(model: Path) -> None:
+    one = ModelSpec.model_validate(served(model, "never-ready", ready_timeout=1))
+    digest = fingerprint(one)["digest"]
+    told: list[str] = []
+
+    def wait() -> None:
+        try:
+            serving.addresses(one, digest)
+        except ModelError as error:
+            told.append(str(error))
+
+    with serving.served_for_the_time():
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(told) == 3
+        assert len(set(told)) == len(traced(model, "started")) == 1
+        wait()  # somebody may have mended it
+    assert len(traced(model, "started")) == 2
+
+
+def test_nothing_is_started_in_a_run_that_is_over(model: Path) -> None:
+    with serving.served_for_the_time():
+        serving.end_early()
+        with pytest.raises(ModelError, match="the run was ended"):
+            ask(served(model), "a")
+    with serving.served_for_the_time():
+        assert ask(served(model), "a") == ["0 a"]
+    assert len(traced(model, "started")) == 1
 
 
 def test_several_processes_share_the_requests(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +202,7 @@ def test_a_port_that_is_taken_is_left_for_another(model: Path) -> None:
     [
         (["crash"], r"ended with code 1 before it was ready.*Its log ends:.*cause.*\*\*\*\n  end$"),
         (["big"], r"It did not fit: let it have other GPUs.*CUDA out of memory"),
-        (["never-ready"], r"not ready after 1 s; expected an answer at '/health'.*Its log is"),
+        (["never-ready"], r"not ready after 1 s: got 503; expected 200 at '/health'.*Its log is"),
     ],
 )
 def test_one_that_does_not_become_ready_says_why(model: Path, words: list[str], told: str) -> None:
@@ -250,23 +308,32 @@ main()
 
 
 @pytest.mark.parametrize(
-    ("how", "number", "code"),
+    ("how", "number", "code", "words"),
     [
-        ("--no-prefect", signal.SIGINT, 130),
-        ("--no-prefect", signal.SIGTERM, 143),
-        ("--no-prefect", signal.SIGKILL, -9),
-        pytest.param("--prefect", signal.SIGINT, 130, marks=pytest.mark.prefect),
+        (["--no-prefect"], signal.SIGINT, 130, ["child", "slow=1"]),
+        (["--no-prefect"], signal.SIGKILL, -9, ["child", "slow=1"]),
+        # The threads of other shards would start it again, or wait for it.
+        (["--no-prefect", "--device", "cpu,cpu"], signal.SIGTERM, 143, ["child", "never-ready"]),
+        pytest.param(
+            *(["--prefect"], signal.SIGINT, 130, ["child", "never-ready"]),
+            marks=pytest.mark.prefect,
+        ),
     ],
 )
-@pytest.mark.parametrize("words", [["child", "slow=1"], ["child", "never-ready"]])
 def test_no_server_outlives_its_run(
-    model: Path, tmp_path: Path, how: str, number: signal.Signals, code: int, words: list[str]
+    model: Path,
+    tmp_path: Path,
+    how: list[str],
+    number: signal.Signals,
+    code: int,
+    words: list[str],
 ) -> None:
     write(tmp_path)
     data = recipe_of(template="chat")
     data["models"]["judge"] = served(model, *words)
     (tmp_path / "r.yaml").write_text(json.dumps(data), encoding="utf-8")
-    command = ["run", str(tmp_path / "r.yaml"), how, "--runs", str(tmp_path / "runs")]
+    where = ["--runs", str(tmp_path / "runs"), "--shard-rows", "4"]
+    command = ["run", str(tmp_path / "r.yaml"), *how, *where]
     with subprocess.Popen(
         [sys.executable, "-c", RUN, *command], stderr=subprocess.PIPE, text=True
     ) as process:

@@ -6,12 +6,15 @@ which know its secret (`multiprocessing.current_process().authkey`).
 
 import contextlib
 import threading
+import time
 from multiprocessing.connection import Client, Connection, Listener
 from multiprocessing.process import current_process
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.remote import serving
+
+_PAUSE_SECONDS = 0.05  # after somebody who was not understood
 
 
 class Desk:
@@ -22,42 +25,47 @@ class Desk:
     """
 
     def __init__(self) -> None:
+        self._closed = False
         self._listener = Listener(authkey=bytes(current_process().authkey))
         self.address = str(self._listener.address)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
-        while True:
+        while not self._closed:
             try:
                 line = self._listener.accept()
-            except OSError:  # it was closed
-                return
-            except Exception:  # somebody who does not know the secret
+            except Exception:  # it was closed, or somebody was lost or does not know the secret
+                time.sleep(_PAUSE_SECONDS)
                 continue
             threading.Thread(target=self._answer, args=(line,), daemon=True).start()
 
     @staticmethod
     def _answer(line: Connection) -> None:
         with contextlib.suppress(EOFError, OSError), line:
-            question, spec = line.recv()
+            question, spec, digest = line.recv()
+            answer: serving.Addresses | str | ModelError | None
             try:
-                found = {"addresses": serving.addresses, "why_ended": serving.why_ended}[question]
-                line.send(found(spec))
+                ask = {"addresses": serving.addresses, "why_ended": serving.why_ended}[question]
+                answer = ask(spec, digest)
             except ModelError as error:
-                line.send(error)
+                answer = error
+            line.send(answer)
 
     def close(self) -> None:
         """Answer no more."""
+        self._closed = True
+        with contextlib.suppress(Exception):  # or the thread would wait for somebody for ever
+            Client(self.address, authkey=bytes(current_process().authkey)).close()
         self._listener.close()
 
 
 def ask_desk(address: str) -> None:
     """Let this process ask a desk for its servers."""
 
-    def ask(question: str, spec: ModelSpec) -> serving.Addresses | str | None:
+    def ask(question: str, spec: ModelSpec, digest: str) -> serving.Addresses | str | None:
         try:
             with Client(address, authkey=bytes(current_process().authkey)) as line:
-                line.send((question, spec))
+                line.send((question, spec, digest))
                 answer = line.recv()
         except (OSError, EOFError) as error:
             raise ModelError(

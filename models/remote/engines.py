@@ -6,6 +6,7 @@ look up again: what is served is what the fingerprint holds.
 """
 
 import functools
+import hashlib
 import os
 import re
 import shlex
@@ -23,6 +24,7 @@ from siftline.contracts.serve_spec import ServeSpec
 HOST = "127.0.0.1"
 # Bumped when an engine would be called in another way that changes its answers.
 SERVE_REVISION = 1
+_VERSION_CHARS = 200
 _VERSION_SECONDS = 300.0  # vLLM imports torch first, which may be cold
 
 
@@ -110,7 +112,7 @@ def command_of(spec: ModelSpec, model: Path, port: int) -> list[str]:
         # A brace in what the user has written is no placeholder.
         own = [word.replace("{", "{{").replace("}", "}}") for word in serve.arguments]
         words = (_program(serve), *engine.begin, *own, *engine.end, *trust)
-    values = {"model": model.resolve(), "name": spec.name, "host": HOST, "port": port}
+    values = {"model": model.absolute(), "name": spec.name, "host": HOST, "port": port}
     return [word.format(**values, dtype=spec.dtype) for word in words]
 
 
@@ -118,7 +120,7 @@ def asked_name(spec: ModelSpec, model: Path) -> str:
     """Return the name under which the model is asked for."""
     serve = _serve(spec)
     named = serve.engine is None or ENGINES[serve.engine].named
-    return spec.name if named else str(model.resolve())
+    return spec.name if named else str(model.absolute())
 
 
 def key_variable(serve: ServeSpec) -> str | None:
@@ -166,13 +168,13 @@ def serving_print(spec: ModelSpec) -> dict[str, str]:
 
 
 def engine_version(serve: ServeSpec) -> str:
-    """Return the version of an engine, as it tells it.
+    """Return the version of an engine, as it tells it, in a short line that no other has.
 
     Raises:
         ModelError: It is not installed, or tells none.
     """
     if isinstance(serve.version, str):
-        return excerpt(serve.version, 200)
+        return _short(serve.version)
     if serve.engine is None:
         found_program(serve.command[0], None)
         return _printed(serve.version, "")
@@ -209,7 +211,7 @@ def _printed(command: tuple[str, ...], pattern: str) -> str:
 def _version(command: tuple[str, ...], pattern: str, program: tuple[str, int, int]) -> str:
     said = _output(command)
     found = re.findall(pattern, said, re.MULTILINE) if pattern else [said]
-    version = excerpt(found[-1], 200) if found else ""
+    version = _short(found[-1]) if found else ""
     if not version:
         raise ModelError(
             f"`{_joined(command)}` tells no version; got '{excerpt(said, 200)}'. Expected one, "
@@ -219,7 +221,7 @@ def _version(command: tuple[str, ...], pattern: str, program: tuple[str, int, in
 
 
 def _output(command: tuple[str, ...]) -> str:
-    """Return what a command prints that tells a version."""
+    """Return what a command prints that tells a version; some print it where errors go."""
     try:
         done = subprocess.run(
             command,
@@ -241,7 +243,16 @@ def _output(command: tuple[str, ...]) -> str:
             f"{excerpt(done.stderr[-2000:] or done.stdout[-2000:], 300)}. Expected the version of "
             "what serves a model; see that it is installed whole."
         )
-    return done.stdout.strip()
+    return done.stdout.strip() or done.stderr.strip()
+
+
+def _short(version: str) -> str:
+    """Return a version on a short line; of a long one with a digest, which its end changes too."""
+    line = " ".join(version.split())
+    if len(line) <= _VERSION_CHARS:
+        return line
+    digest = hashlib.sha256(version.encode("utf-8", "backslashreplace")).hexdigest()
+    return f"{excerpt(line, _VERSION_CHARS)} ({digest[:12]})"
 
 
 # Engines tell their makers how they are used unless they are asked not to.

@@ -67,6 +67,8 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:
     """End the server's processes, all of them, first kindly."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a second one would leave some of them behind
     _signal(server, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     while server.poll() is None and time.monotonic() < deadline:

@@ -31,6 +31,7 @@ from siftline.models.remote.engines import (
 )
 from siftline.models.remote.processes import ServingProcess, free_port, wait_until_ready
 from siftline.models.store.conversion import loadable_folder
+from siftline.models.store.digests import ModelFolder, digest_of, unchanged
 from siftline.models.store.files import find_model
 from siftline.models.store.gguf_files import gguf_of
 
@@ -53,15 +54,20 @@ class Addresses(NamedTuple):
 
 
 class ServedModel:
-    """The processes that serve one model."""
+    """The processes that serve one model.
 
-    def __init__(self, spec: ModelSpec) -> None:
+    Attributes:
+        digest: Of the files that are served.
+    """
+
+    def __init__(self, spec: ModelSpec, digest: str) -> None:
         assert spec.serve is not None
-        self._spec, self._serve = spec, spec.serve
+        self._spec, self._serve, self.digest = spec, spec.serve, digest
         self._title = f"The server of '{spec.name}' ({engine_name(spec.serve)})"
         self._lock = threading.Lock()
         self._processes: list[ServingProcess] = []
         self._addresses: Addresses | None = None
+        self._failure: ModelError | None = None
         self._key = secrets.token_urlsafe(32)
         self._ended = False
 
@@ -69,11 +75,18 @@ class ServedModel:
         """Return where the model is asked, after its processes have been started if need be.
 
         Raises:
-            ModelError: They cannot be started, or do not become ready.
+            ModelError: They cannot be started, or do not become ready; whoever has waited for that
+                is told the same.
         """
         with self._lock:
+            if self._failure is not None:
+                raise self._failure
             if self._addresses is None:
-                self._addresses = self._started()
+                try:
+                    self._addresses = self._started()
+                except ModelError as error:
+                    self._failure = error
+                    raise
             return self._addresses
 
     def why_ended(self) -> str | None:
@@ -92,8 +105,7 @@ class ServedModel:
                 return (
                     f"{self._title} ended with code {process.exit_code} while it was asked; "
                     "expected it to live as long as the run. What was answered is kept: run "
-                    f"again, and it goes on from there. {process.remedy()} "
-                    f"{process.log_end(self._key)}"
+                    f"again, and it goes on from there. {process.remedy()} {process.log_end()}"
                 )
         return None
 
@@ -107,7 +119,17 @@ class ServedModel:
 
     def _started(self) -> Addresses:
         let_go_of_devices()  # the memory is wanted, and what is asked for again is loaded again
-        model = served_files(self._spec)
+        found, code = find_model(self._spec), self._spec.trust_remote_code
+        with unchanged(found, code):  # the engine reads what was digested, and answers are kept so
+            if digest_of(found, code) != self.digest:
+                raise ModelError(
+                    f"The files of '{self._spec.name}' changed before they were served; expected "
+                    "files that stay as they are. Run again when they are whole."
+                )
+            return self._served(served_files(self._spec, found))
+
+    def _served(self, model: Path) -> Addresses:
+        """Start the processes on some files, and wait until all are ready."""
         try:
             for gpus in self._serve.gpus or ("",):
                 self._start_one(model, gpus)
@@ -129,7 +151,7 @@ class ServedModel:
         command[0] = found_program(command[0], self._serve.engine)
         variable = key_variable(self._serve)
         environment = {variable: self._key} if variable else {}
-        process = ServingProcess(command, port, environment | _visible(gpus))
+        process = ServingProcess(command, port, environment | _visible(gpus), self._key)
         if number is None:
             self._processes.append(process)
         else:
@@ -151,13 +173,13 @@ class ServedModel:
         for _ in range(_PORTS_TRIED):
             process = self._processes[number]
             path, seconds = self._serve.health, self._serve.ready_timeout
-            if wait_until_ready(process, path, seconds, self._title, self._key, told):
+            if wait_until_ready(process, path, seconds, self._title, told):
                 return self._require_own(process)
             gpus = self._serve.gpus[number] if self._serve.gpus else ""
             self._start_one(model, gpus, number)
         raise ModelError(
             f"{self._title} found its port taken {_PORTS_TRIED} times, by other programs that "
-            "start beside it; expected a free one. Run again."
+            f"start beside it; expected a free one. Run again. {self._processes[number].log_end()}"
         )
 
     def _ended_early(self) -> str:
@@ -166,7 +188,7 @@ class ServedModel:
     def _require_own(self, process: ServingProcess) -> None:
         """Check that what answers is what was started, as far as it can be told."""
         if self._serve.engine in ("vllm", "sglang") and (
-            self._spec.name not in (names := process.names(self._key))
+            self._spec.name not in (names := process.names())
         ):
             raise ModelError(
                 f"At the port of {self._title[0].lower()}{self._title[1:]} another one answers, "
@@ -174,15 +196,14 @@ class ServedModel:
             )
 
 
-def served_files(spec: ModelSpec) -> Path:
+def served_files(spec: ModelSpec, model: ModelFolder) -> Path:
     """Return what is served: the folder of a model, or its GGUF file where a command reads it.
 
     Engines get weights that came as GGUF unpacked, since they read few architectures of them.
 
     Raises:
-        ModelError: The model cannot be found, or unpacked.
+        ModelError: The model cannot be unpacked.
     """
-    model = find_model(spec)
     if spec.serve is not None and spec.serve.command and (gguf := gguf_of(model)) is not None:
         return gguf
     return loadable_folder(model)
@@ -212,31 +233,41 @@ def _visible(gpus: str) -> dict[str, str]:
 _served: dict[ModelSpec, ServedModel] = {}
 _lock = threading.Lock()
 _runs = 0  # that share the servers of this process
-_elsewhere: Callable[[str, ModelSpec], Addresses | str | None] | None = None
+_over = False  # whether they have ended early, and nothing is to be started any more
+_elsewhere: Callable[[str, ModelSpec, str], Addresses | str | None] | None = None
 _asked_elsewhere: set[ModelSpec] = set()
 
 
-def addresses(spec: ModelSpec) -> Addresses:
+def addresses(spec: ModelSpec, digest: str) -> Addresses:
     """Return where a served model is asked; it is started when it is asked for the first time.
 
+    Args:
+        spec: The model.
+        digest: Of its files, those that whoever asks keeps the answers under.
+
     Raises:
-        ModelError: It cannot be started.
+        ModelError: It cannot be started, or its files are others.
     """
     if _elsewhere is None:
-        return _served_model(spec).addresses()
+        model = _served_model(spec, digest)
+        try:
+            return model.addresses()
+        except BaseException:
+            end_served(lambda each: _served[each] is not model)  # the next time it is another
+            raise
     if spec not in _asked_elsewhere:
         let_go_of_devices()  # as where it is started
         _asked_elsewhere.add(spec)
-    found = _elsewhere("addresses", spec)
+    found = _elsewhere("addresses", spec, digest)
     assert isinstance(found, Addresses)
     return found
 
 
-def why_ended(spec: ModelSpec) -> str | None:
+def why_ended(spec: ModelSpec, digest: str) -> str | None:
     """Return a sentence about a process of a model that has ended by itself; None if all run."""
     if _elsewhere is None:
-        return _served_model(spec).why_ended()
-    said = _elsewhere("why_ended", spec)
+        return _served_model(spec, digest).why_ended()
+    said = _elsewhere("why_ended", spec, digest)
     return said if isinstance(said, str) else None
 
 
@@ -252,11 +283,20 @@ def end_served(keep: Callable[[ModelSpec], bool] = lambda spec: False) -> None:
         model.end()
 
 
+def end_early() -> None:
+    """End the servers, and start none until the run is over: threads of it may go on a while."""
+    global _over
+    with _lock:
+        _over = True
+    end_served()
+
+
 @contextmanager
 def served_for_the_time() -> Iterator[None]:
     """End the servers that are started inside the block when it is left, however it is."""
-    global _runs
+    global _runs, _over
     with _lock:
+        _over = _over and _runs > 0
         _runs += 1
     try:
         yield
@@ -268,7 +308,7 @@ def served_for_the_time() -> Iterator[None]:
             end_served()
 
 
-def ask_elsewhere(ask: Callable[[str, ModelSpec], Addresses | str | None]) -> None:
+def ask_elsewhere(ask: Callable[[str, ModelSpec, str], Addresses | str | None]) -> None:
     """Let another process have the servers of this one."""
     global _elsewhere
     _elsewhere = ask
@@ -281,12 +321,23 @@ def shared_spec(spec: ModelSpec) -> ModelSpec:
     return spec.model_copy(update={"serve": serve, "system": "keep", "reasoning": "template"})
 
 
-def _served_model(spec: ModelSpec) -> ServedModel:
+def _served_model(spec: ModelSpec, digest: str) -> ServedModel:
+    """Return what serves a model; of other files it is another, and the one before is ended.
+
+    Raises:
+        ModelError: The run is over.
+    """
     shared = shared_spec(spec)
     with _lock:
-        if shared not in _served:
-            _served[shared] = ServedModel(shared)
-        return _served[shared]
+        if _over:
+            raise ModelError(f"'{spec.name}' is served no more: the run was ended. Run again.")
+        before = _served.get(shared)
+        if before is None or before.digest != digest:
+            _served[shared] = ServedModel(shared, digest)
+        found = _served[shared]
+    if before is not None and before is not found:
+        before.end()
+    return found
 
 
 atexit.register(end_served)

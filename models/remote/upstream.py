@@ -85,16 +85,17 @@ class ServedUpstream:
         self.limits: ServerLimits = spec.serve
         self.local = True
         self.title = f"The server of '{spec.name}' ({engine_name(spec.serve)})"
-        self.identity = json.dumps(fingerprint(spec), sort_keys=True)
-        self._spec = spec
+        found = fingerprint(spec)
+        self.identity = json.dumps(found, sort_keys=True)
+        self._spec, self._digest = spec, found["digest"]
 
     def addresses(self) -> Addresses:
         """Return the addresses; the servers are started if need be."""
-        return serving.addresses(self._spec)
+        return serving.addresses(self._spec, self._digest)
 
     def lost(self, error: str) -> str:
         """Return the message for a server that does not answer, with the end of its log."""
-        said = serving.why_ended(self._spec)
+        said = serving.why_ended(self._spec, self._digest)
         return said or (
             f"{self.title} did not answer in {self.limits.retries + 1} attempts ({error}), though "
             "it runs; raise 'timeout', or lower 'concurrency', and run again: what was answered "
@@ -103,7 +104,12 @@ class ServedUpstream:
 
     def hints(self, name: str) -> dict[int, str]:
         """Return remedies by the status of a refusal."""
-        return {404: "see in the documentation of the engine that it has this path"}
+        named = "name the variable in which it reads the key that it demands as 'key_env'"
+        return {
+            401: named,
+            403: named,
+            404: "see in the documentation of the engine that it has this path",
+        }
 
 
 def upstream_of(spec: ModelSpec) -> Upstream:
