@@ -85,6 +85,15 @@ class ModelSpec(Config):
                 "got both 'server' and 'serve'; expected 'server' for one that runs already, or "
                 "'serve' for one that is started for the time of a run."
             )
+        if self.file is not None and (
+            self.server is not None
+            or self.name.startswith("builtin:")
+            or self.name.endswith(".gguf")
+        ):
+            raise ValueError(
+                f"got 'file' beside '{self.name}', of which it says nothing; expected it beside a "
+                "folder or a repository with several GGUF files. Leave it out."
+            )
         return self
 
     @property

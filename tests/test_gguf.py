@@ -1,7 +1,9 @@
 """Models of which there is a GGUF file and nothing else: in a folder, as a path, on the Hub."""
 
 import shutil
+import struct
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from siftline.models.loading import load_embedder, load_language_model, load_tra
 from siftline.models.store import hub
 from siftline.models.store.conversion import loadable_folder
 from siftline.models.store.files import find_model
+from siftline.models.store.gguf_files import gguf_models
 from siftline.models.token_counter import load_counter
 
 PAIRS = [Pair("the cat", " sat on the mat."), Pair("a", " cat!"), Pair("the cat", " cafe\u0301")]
@@ -96,7 +99,7 @@ def test_of_several_one_is_named(tmp_path: Path) -> None:
     )
     assert "as in 'file: m-BF16-00001-of-00002.gguf'" in str(error.value)
     assert find_model(spec(tmp_path, file="m-Q8.gguf")).gguf == "m-Q8.gguf"
-    with pytest.raises(ModelError, match=r"no file 'm-Q9.gguf'.*Did you mean 'm-Q8.gguf'"):
+    with pytest.raises(ModelError, match=r"no model 'm-Q9.gguf'.*Did you mean 'm-Q8.gguf'"):
         find_model(spec(tmp_path, file="m-Q9.gguf"))
     for name in ("m-BF16-00001-of-00002.gguf", "m-BF16-00002-of-00002.gguf"):
         with pytest.raises(ModelError, match=r"lacks 'm-BF16-00002-of-00002.gguf', a part"):
@@ -128,6 +131,65 @@ def test_it_embeds_by_its_hidden_states(tmp_path: Path) -> None:
     assert embedder.embed(["the cat", "a mat"]).vectors.shape == (2, 32)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_model"),
+    [
+        ("m-Q4.gguf", True),
+        ("m.imatrix.Q4.gguf", True),
+        ("m-00001-of-00000.gguf", True),
+        ("m-00003-of-00002.gguf", True),
+        ("._m.gguf", False),  # what macOS leaves beside a file
+        ("mmproj-m-f16.gguf", False),
+        ("m-mmproj-f16.gguf", False),
+        ("m.mmproj.gguf", False),
+        ("imatrix.gguf", False),
+        ("m-imatrix.gguf", False),
+    ],
+)
+def test_what_lies_beside_a_model_is_none(name: str, is_model: bool) -> None:
+    assert gguf_models([name]) == ({name: (name,)} if is_model else {})
+    assert gguf_models([f"Q4/{name}"]).keys() == ({f"Q4/{name}"} if is_model else set())
+
+
+def test_a_name_may_be_long_and_hold_anything(tmp_path: Path) -> None:
+    write_gguf(tmp_path / ("\x1b[31m\n*" + "\N{SNOWMAN}" * 70 + ".gguf"))
+    folder = loadable_folder(find_model(spec(tmp_path)))
+    assert folder.name.isascii()
+    assert folder.name.isprintable()
+
+
+@pytest.mark.parametrize("name", ["builtin:smollm2", "./tiny.gguf"])
+def test_a_file_is_not_named_where_it_says_nothing(name: str) -> None:
+    with pytest.raises(ValueError, match="'file' beside"):
+        spec(name, file="x.gguf")
+    with pytest.raises(ValueError, match="'file' beside"):
+        spec("org/model", file="x.gguf", server={"url": "http://localhost/v1"})
+
+
+def text(words: str) -> bytes:
+    return struct.pack("<Q", len(words)) + words.encode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        struct.pack("<IIQ", 9, 4, 1 << 40),
+        struct.pack("<IIQ", 9, 8, 1 << 40) + text("a"),
+        struct.pack("<IIQ", 9, 9, 1 << 40) + struct.pack("<IQ", 4, 0),
+        struct.pack("<IQ", 8, 1 << 60),
+        struct.pack("<I", 77),
+        struct.pack("<IIQ", 9, 0, (1 << 22) + 1) + b"\0" * ((1 << 22) + 1),
+    ],
+    ids=["numbers", "texts", "lists", "a text", "no kind", "more than anybody has"],
+)
+def test_what_would_be_read_for_ever_is_refused(tmp_path: Path, value: bytes) -> None:
+    head = b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + text("general.architecture")
+    data = head + struct.pack("<I", 8) + text("llama") + text("x") + value
+    (tmp_path / "tiny.gguf").write_bytes(data)
+    with pytest.raises(ModelError, match=r"tiny.gguf' cannot be unpacked; expected a whole GGUF"):
+        loadable_folder(find_model(spec(tmp_path)))
+
+
 @pytest.mark.parametrize("damage", ["cut", "no gguf", "no tokenizer"])
 def test_a_file_that_cannot_be_unpacked_is_one_sentence(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "model" / "tiny.gguf"
@@ -151,7 +213,13 @@ class FakeHub:
     def __init__(self, files: list[str], folder: Path) -> None:
         self.files, self.folder = files, folder / ("c" * 40)
         self.asked: list[list[str]] = []
+        self.error: Exception | None = None
         self.folder.mkdir(parents=True)
+
+    def info(self, name: str, **_: Any) -> SimpleNamespace:
+        if self.error is not None:
+            raise self.error
+        return SimpleNamespace(siblings=[SimpleNamespace(rfilename=file) for file in self.files])
 
     def download(self, name: str, *, allow_patterns: list[str], **_: Any) -> str:
         from fnmatch import fnmatch
@@ -172,8 +240,7 @@ def on_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         hub._at_commit.cache_clear()
         fake = FakeHub([*files, "README.md"], tmp_path / "hub")
         monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.download)
-        listed = lambda self, name, revision: fake.files  # noqa: E731
-        monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", listed)
+        monkeypatch.setattr(huggingface_hub.HfApi, "model_info", fake.info)
         return fake
 
     return made
@@ -199,8 +266,28 @@ def test_of_several_in_a_repository_one_is_named_before_weights_are_downloaded(
         found = find_model(spec("org/model", file="m-Q8.gguf", revision=revision))
         assert found.gguf == "m-Q8.gguf"
     assert [path.name for path in fake.folder.glob("*.gguf")] == ["m-Q8.gguf"]
-    with pytest.raises(ModelError, match=r"has no file 'm-Q2.gguf'"):
+    with pytest.raises(ModelError, match=r"has no model 'm-Q2.gguf'"):
         find_model(spec("org/model", file="m-Q2.gguf"))
+
+
+def test_what_is_beside_a_file_is_the_same_whether_it_is_named_or_not(on_hub: Any) -> None:
+    fake = on_hub("m[1].gguf", "generation_config.json")
+    named, alone = find_model(spec("org/model", file="m[1].gguf")), find_model(spec("org/model"))
+    assert named == alone
+    assert any("*.json" in patterns for patterns in fake.asked[:1])
+    assert sorted(path.name for path in fake.folder.iterdir()) == [
+        "generation_config.json",
+        "m[1].gguf",
+    ]
+
+
+def test_without_a_network_what_is_here_is_taken(on_hub: Any) -> None:
+    import httpx
+
+    fake = on_hub("m-Q8.gguf")
+    found = find_model(spec("org/model"))
+    fake.error = httpx.ConnectError("no network")
+    assert find_model(spec("org/model")) == found
 
 
 def test_safetensors_come_before_gguf(on_hub: Any) -> None:

@@ -5,19 +5,29 @@ So the first use writes a folder of bfloat16 safetensors, tokenizer included, to
 digest that it is held against before it is used.
 """
 
+import functools
 import json
 import logging
+import re
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from siftline.contracts.errors import ModelError
 from siftline.contracts.printable import excerpt
+from siftline.models.device_errors import device_errors_told
 from siftline.models.store.cache_folder import cache_folder
 from siftline.models.store.digests import ModelFolder, content_digest, digest_of
 from siftline.models.store.gguf_files import gguf_of, gguf_parts
-from siftline.models.store.gguf_metadata import end_tokens, join_parts, vocabulary_size
+from siftline.models.store.gguf_metadata import (
+    end_tokens,
+    join_parts,
+    require_bounded,
+    vocabulary_size,
+)
 from siftline.models.store.packages import require
 
 # Bumped when the conversion would give other weights.
@@ -43,7 +53,8 @@ def loadable_folder(model: ModelFolder) -> Path:
 
 def _converted(model: ModelFolder, gguf: Path) -> Path:
     """Return the conversion of a GGUF file and its settings, making it when it is missing."""
-    label = f"{gguf.stem}-{digest_of(model)[:12]}-{CONVERSION_REVISION}"
+    stem = re.sub(r"[^A-Za-z0-9_.-]", "_", gguf.stem)[:80]  # a name of a file has 255 bytes at most
+    label = f"{stem}-{digest_of(model)[:12]}-{CONVERSION_REVISION}"
     target = cache_folder() / "models" / label
     if _is_whole(target):
         return target
@@ -84,12 +95,15 @@ def convert_gguf(gguf: Path, target: Path) -> None:
         ModelError: A package that reads GGUF is missing, or the file cannot be unpacked.
     """
     require("torch", "transformers", "accelerate", "gguf")
-    whole = gguf
+    whole, parts = gguf, gguf_parts(gguf)
     try:
-        if len(parts := gguf_parts(gguf)) > 1:
+        for part in parts:
+            require_bounded(part)
+        if len(parts) > 1:
             whole = target.with_suffix(".gguf")
             join_parts(parts, whole)
-        _convert(whole, gguf.parent / _GENERATION, target)
+        with device_errors_told(gguf.name, "was unpacked", "this machine"):
+            _convert(whole, gguf.parent / _GENERATION, target)
     except ModelError:
         raise
     except Exception as error:  # each library has its own
@@ -120,14 +134,17 @@ def _convert(gguf: Path, generation: Path, target: Path) -> None:
     if hasattr(transformers, "GgufConfig"):
         options["quantization_config"] = transformers.GgufConfig(dequantize=True)
     folder, name = str(gguf.parent), gguf.name
-    packed: Any = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=name, dtype=torch.bfloat16, **options
-    )
-    # A fresh model of the same class, because one read from GGUF may refuse to be saved.
+    with _without_bar():
+        packed: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, gguf_file=name, dtype=torch.bfloat16, **options
+        )
+    # A fresh model of the same class, because one read from GGUF may refuse to be saved; it has the
+    # same weights, since both would not fit where one does.
     settings = {k: v for k, v in packed.config.to_dict().items() if k != "quantization_config"}
-    model = type(packed)(type(packed.config).from_dict(settings))
-    model.to(torch.bfloat16)
-    model.load_state_dict(packed.state_dict())
+    with torch.device("meta"):
+        model = type(packed)(type(packed.config).from_dict(settings))
+    model.load_state_dict(packed.state_dict(), assign=True)
+    model.tie_weights()
     model.generation_config = packed.generation_config  # it says where a response ends
     if generation.is_file():
         ends = transformers.GenerationConfig.from_pretrained(generation.parent)
@@ -140,6 +157,22 @@ def _convert(gguf: Path, generation: Path, target: Path) -> None:
     config = json.loads((target / "config.json").read_text(encoding="utf-8"))
     if "quantization_config" in config:
         raise ModelError(f"'{gguf.name}' could not be unpacked; its weights are still quantised.")
+
+
+@contextmanager
+def _without_bar() -> Iterator[None]:
+    """Keep `transformers` from drawing the one bar that its setting does not turn off."""
+    from transformers import modeling_gguf_pytorch_utils as reading
+
+    bar: Any = vars(reading).get("tqdm")
+    if bar is None:
+        yield
+        return
+    reading.tqdm = functools.partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        reading.tqdm = bar
 
 
 def _ends(settings: Any, gguf: Path) -> int | list[int] | None:

@@ -9,6 +9,7 @@ A digest is remembered by path, size, inode and times, the time of the last chan
 anyway: then the remembered digest is held against the bytes (:func:`unchanged`).
 """
 
+import glob
 import hashlib
 import os
 import re
@@ -84,6 +85,11 @@ def is_embedder(folder: Path) -> bool:
     return (folder / "modules.json").is_file()
 
 
+def is_ignored(name: str) -> bool:
+    """Return whether the name of a file is of those that are read by nothing."""
+    return _matches(name, IGNORED)
+
+
 def counted_files(
     folder: Path, with_code: bool = False, weights: bool = True, gguf: str = ""
 ) -> list[Path]:
@@ -100,7 +106,7 @@ def counted_files(
     """
     models: tuple[str, ...] = (GGUF, *(SAFETENSORS if weights else ()))
     if gguf:
-        models = tuple(map(_literal, parts_of(gguf)))
+        models = tuple(map(glob.escape, parts_of(gguf)))
     patterns = (*models, *SETTINGS, *(CODE if with_code else ()))
     templates = folder / _TEMPLATES
     places = [folder, *([templates] if templates.is_dir() else [])]
@@ -110,7 +116,7 @@ def counted_files(
         path
         for place in places
         for path in place.iterdir()
-        if _matches(path.name, patterns) and not _matches(path.name, IGNORED) and path.is_file()
+        if _matches(path.name, patterns) and not is_ignored(path.name) and path.is_file()
     )
 
 
@@ -202,17 +208,12 @@ def _folders(folder: Path, seen: set[Path]) -> Iterator[Path]:
 def parts_of(gguf: str) -> tuple[str, ...]:
     """Return the names of all parts of a GGUF model, by that of one; the first one comes first."""
     match = _PART.fullmatch(gguf)
-    if match is None:
+    if match is None or not 1 <= int(match["number"]) <= int(match["count"]):
         return (gguf,)
     count = int(match["count"])
     return tuple(
         f"{match['stem']}-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)
     )
-
-
-def _literal(name: str) -> str:
-    """Return the pattern that fits one name."""
-    return re.sub(r"([\[*?])", r"[\1]", name)
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -9,9 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from siftline.contracts.errors import ModelError, nearest
-from siftline.models.store.digests import GGUF, SAFETENSORS, ModelFolder, parts_of
+from siftline.models.store.digests import GGUF, SAFETENSORS, ModelFolder, is_ignored, parts_of
 
-_NO_MODEL = re.compile(r"(mmproj|imatrix)", re.IGNORECASE)
+# `m-imatrix-Q4` is a model that was quantised with an importance matrix; `m-imatrix` is the matrix.
+_NO_MODEL = re.compile(
+    r"(?:.*[-_.])?mmproj(?:[-_.].*)?|imatrix(?:[-_.].*)?|.*[-_.]imatrix", re.IGNORECASE
+)
 _SHOWN = 12
 
 
@@ -26,7 +29,12 @@ def gguf_models(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """
     found: dict[str, list[str]] = {}
     for name in sorted(names):
-        if name.endswith(".gguf") and not _NO_MODEL.match(PurePosixPath(name).name):
+        path = PurePosixPath(name)
+        if (
+            path.suffix == ".gguf"
+            and not is_ignored(path.name)
+            and not _NO_MODEL.fullmatch(path.stem)
+        ):
             found.setdefault(parts_of(name)[0], []).append(name)
     return {first: tuple(files) for first, files in found.items()}
 
@@ -50,7 +58,7 @@ def chosen_gguf(names: Iterable[str], stated: str | None, title: str) -> str | N
         first = parts_of(stated)[0]
         if first not in models:
             raise ModelError(
-                f"{title} has no file '{stated}'; expected one of its GGUF files."
+                f"{title} has no model '{stated}'; expected one of its GGUF files."
                 f"{nearest(stated, models)}"
             )
     elif len(models) > 1:

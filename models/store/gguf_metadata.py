@@ -1,5 +1,7 @@
 """What a GGUF file says beside its weights, and parts that are joined into one file."""
 
+import mmap
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,56 @@ from typing import Any
 # latter alone, and a model that ends its turns with another would answer until it is cut.
 _ENDS = ("tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id")
 _OF_PARTS = "split."  # keys that number the parts, and count what is in all of them
+# By its number, the bytes of a value; texts and lists are of no size of their own.
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_TEXT, _LIST = 8, 9
+_MOST_VALUES = 1 << 22  # in all lists; 262,144 tokens with scores, types and merges are 1.3 million
+
+
+def require_bounded(gguf: Path) -> None:
+    """Check that a file has what its head says it has, before anybody counts by that.
+
+    Raises:
+        ValueError: A text or a list of its settings ends beyond the file, or there is no end to
+            them.
+    """
+    with gguf.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        order = "<" if data[4:6] != b"\0\0" else ">"  # the version is a small number
+        at, values = 24, 0
+        (settings,) = struct.unpack_from(f"{order}Q", data, 16)
+        for _ in range(settings):
+            at, _ = _past(data, at, _TEXT, order)
+            (kind,) = struct.unpack_from(f"{order}I", data, at)
+            at, more = _past(data, at + 4, kind, order)
+            values += more
+            if values > _MOST_VALUES:
+                raise ValueError(f"its lists hold more than {_MOST_VALUES:,} values")
+
+
+def _past(data: mmap.mmap, at: int, kind: int, order: str) -> tuple[int, int]:
+    """Return where what follows a value begins, and the number of values in a list."""
+    count = 0
+    if kind == _TEXT:
+        at += 8 + struct.unpack_from(f"{order}Q", data, at)[0]
+    elif kind == _LIST:
+        kind, count = struct.unpack_from(f"{order}IQ", data, at)
+        at += 12
+        if kind != _TEXT:
+            at += count * _size(kind)
+        else:
+            for _ in range(min(count, _MOST_VALUES + 1)):
+                at, _ = _past(data, at, kind, order)
+    else:
+        at += _size(kind)
+    if at > len(data):
+        raise ValueError("its settings end beyond the file")
+    return at, count
+
+
+def _size(kind: int) -> int:
+    if kind not in _SIZES:  # lists of lists do not occur
+        raise ValueError(f"its settings hold a value of the kind {kind}")
+    return _SIZES[kind]
 
 
 def end_tokens(gguf: Path) -> list[int]:

@@ -1,6 +1,7 @@
 """The files of a model on the Hugging Face Hub, downloaded where they are not here yet."""
 
 import functools
+import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ def _at_commit(name: str, commit: str, with_code: bool, file: str | None) -> Mod
 
 def _found(name: str, revision: str | None, with_code: bool, file: str | None) -> ModelFolder:
     if file is not None:
-        folder = _downloaded(name, revision, parts_of(file))
+        folder = _downloaded(name, revision, [*map(glob.escape, parts_of(file)), *SETTINGS])
         return _gguf_in(folder, name, _names_below(folder), file)
     wanted = ["*.safetensors", *SETTINGS, *(CODE if with_code else ())]
     folder = _downloaded(name, revision, wanted)
@@ -50,7 +51,7 @@ def _found(name: str, revision: str | None, with_code: bool, file: str | None) -
         names = _listed(name, folder)
         first = chosen_gguf(names, None, f"The repository '{name}'")
         if first is not None:
-            _downloaded(name, folder.name, parts_of(first))
+            _downloaded(name, folder.name, [glob.escape(part) for part in parts_of(first)])
             return _gguf_in(folder, name, _names_below(folder), first)
     require_loadable(folder, name, with_code)
     return ModelFolder(name, folder.name, folder)
@@ -64,13 +65,14 @@ def _gguf_in(folder: Path, name: str, names: Sequence[str], file: str) -> ModelF
 
 def _listed(name: str, folder: Path) -> Sequence[str]:
     """Return the files of a repository at the commit of a folder; offline, those that are here."""
-    import huggingface_hub  # comes with the optional dependencies
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    import httpx  # both come with the optional dependencies
+    import huggingface_hub
 
     try:
-        return huggingface_hub.HfApi().list_repo_files(name, revision=folder.name)
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
+        found = huggingface_hub.HfApi().model_info(name, revision=folder.name, timeout=30)
+    except (httpx.HTTPError, OSError):  # those of the Hub's client are of these kinds
         return _names_below(folder)
+    return [file.rfilename for file in found.siblings or ()]
 
 
 def _names_below(folder: Path) -> Sequence[str]:
