@@ -30,8 +30,7 @@ PARTS: dict[str, list[str]] = {
     "tests": [],
     "likelihood": ["likelihood_cuda.py", "--rounds", "1"],
     "generation": ["generation.py", "--device", "cuda", "--shape", "smollm2"],
-    # Too few steps to repay compiling, which a long run of a real model does by itself.
-    "generation_8B": ["generation.py", "--device", "cuda", "--shape", "8B", "--compiled"],
+    "generation_8B": ["generation.py", "--device", "cuda", "--shape", "8B"],
     "training": ["training.py", "--device", "cuda", "--synthetic"],
     "trajectories": ["device_parts.py", "trajectories"],
     "curation": ["device_parts.py", "curation"],
@@ -46,7 +45,7 @@ def tests() -> dict[str, Any]:
         for path in sorted((HERE.parent / "tests").glob("test_*.py"))
         if "mark.gpu" in path.read_text(encoding="utf-8")
     ]
-    quiet = ["-W", "ignore::DeprecationWarning", "-W", "ignore::FutureWarning"]
+    quiet = ["-W", "ignore"]  # the versions there may warn of one another
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-p", "no:cacheprovider", *quiet]
     if find_spec("xdist"):
         command += ["-n", "4"]

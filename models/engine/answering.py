@@ -8,7 +8,6 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from siftline.contracts import outlook
 from siftline.contracts.errors import ModelError
 from siftline.contracts.runtime import Usage
 from siftline.models.batching import batch_tokens
@@ -103,11 +102,9 @@ class Answers:
         """Part questions so that those of a part can be answered together, the longest first."""
         groups: dict[tuple[str, int, int], tuple[Kind, list[Question]]] = {}
         regime = self._network.rope.regime
-        tokens = self._sampling.n * sum(each.limit for each in questions)
-        steps = tokens / self._most_slots * outlook.times()
         for question in sorted(questions, key=lambda each: (-len(each.ids), each.ids)):
             prompt, longest = len(question.ids), len(question.ids) + question.limit
-            kind = decoder_for(self._network, prompt, longest, steps)
+            kind = decoder_for(self._network, prompt, longest)
             key = (kind.name, regime(prompt), regime(longest - 1))
             groups.setdefault(key, (kind, []))[1].append(question)
         yield from groups.values()

@@ -62,20 +62,19 @@ class Kind(NamedTuple):
     instead: str
 
 
-def decoder_for(network: Network, prompt: int, longest: int, steps: float = 0) -> Kind:
+def decoder_for(network: Network, prompt: int, longest: int) -> Kind:
     """Return a way of decoding that is right for a model and a prompt.
 
     Args:
         network: The model.
         prompt: Number of tokens of the prompt.
         longest: Number of tokens of the prompt and its response together.
-        steps: Number of steps of all there is to do, at most.
     """
     # The last token is drawn, and never read.
     regimes = {network.rope.regime(length) for length in (prompt, longest - 1)}
     if len(regimes) == 1 and longest - 1 <= cache_limit(network.model):
         limit = network.longest_packed
-        packed = _buffers(network, steps) if limit is None or longest <= limit else []
+        packed = _buffers(network) if limit is None or longest <= limit else []
         for kind in (*packed, CACHE):
             if _is_right(network, kind):
                 return kind
@@ -92,7 +91,7 @@ def _is_right(network: Network, kind: Kind) -> bool:
     return network.decoders[kind.name]
 
 
-def _buffers(network: Network, steps: float) -> list[Kind]:
+def _buffers(network: Network) -> list[Kind]:
     """Return the ways of decoding on buffers of keys and values, the fastest first."""
     if network.device.type != "cuda":
         return [Kind("buffers", "continuous", _grouped, _NO_BUFFERS)]
@@ -100,19 +99,7 @@ def _buffers(network: Network, steps: float) -> list[Kind]:
     if not has_flash_kernel(network.model):
         return [plain]
     flash = Kind("flash", "continuous, varlen", partial(_pooled, kernel=FlashSegments()), _NO_FLASH)
-    if not network.can_compile or steps < network.compiled_steps:
-        return [flash, plain]
-    fastest = partial(_pooled, kernel=FlashSegments(), compiled=True)
-    return [
-        Kind(
-            "flash, compiled",
-            "continuous, varlen, compiled",
-            fastest,
-            "by layers that are not compiled",
-        ),
-        flash,
-        plain,
-    ]
+    return [flash, plain]
 
 
 _NO_BUFFERS = "by its own cache, not by buffers of keys and values"
@@ -123,9 +110,9 @@ def _grouped(network: Network, room: Room) -> Decoder:
     return BufferedDecoder(network, GroupedMemory(*room[:3]), room.batch_tokens)
 
 
-def _pooled(network: Network, room: Room, kernel: SegmentKernel, compiled: bool = False) -> Decoder:
-    memory = PooledMemory(*room[:3], kernel, network.device, compiled)
-    return BufferedDecoder(network, memory, room.batch_tokens, compiled)
+def _pooled(network: Network, room: Room, kernel: SegmentKernel) -> Decoder:
+    memory = PooledMemory(*room[:3], kernel, network.device)
+    return BufferedDecoder(network, memory, room.batch_tokens)
 
 
 class Memory(KeyValueCache, Protocol):
@@ -185,11 +172,8 @@ class BufferedDecoder:
 
     joins = True
 
-    def __init__(
-        self, network: Network, memory: Memory, batch_tokens: int, compiled: bool = False
-    ) -> None:
+    def __init__(self, network: Network, memory: Memory, batch_tokens: int) -> None:
         self.passes = 0
-        self._compiled = compiled
         self._network, self._memory, self._batch_tokens = network, memory, batch_tokens
         self.shape = memory.shape
         self.free = memory.free
@@ -224,7 +208,7 @@ class BufferedDecoder:
     def step(self, tokens: torch.Tensor, counts: torch.Tensor, longest: int) -> torch.Tensor:
         """Add one token to each sample; see :class:`Decoder`."""
         positions = self._memory.begin_step(counts, longest)
-        return self._network.next_logits(tokens, positions, self._memory, self._compiled)
+        return self._network.next_logits(tokens, positions, self._memory)
 
 
 class PaddedDecoder:

@@ -12,7 +12,6 @@ only (siftline.models.engine.projection); where a model changes its logits after
 scale, its own projection is used instead.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -49,9 +48,6 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _HALF_TOLERANCE = 0.25
 # Samples that are answered at once: each has a row of logits.
 _SLOTS = {"cpu": 128, "cuda": 512}
-# On a GPU compiling takes 4 s to 8 s and saves 2 ms a step, of 135 million weights as of 8 billion
-# (docs/decisions.md); on a CPU a step is made of products.
-_COMPILED_STEPS = {"cuda": 4000.0}
 # Logits held at once in float32 where the model's own projection is used.
 _LOGITS_AT_ONCE = 2**26
 
@@ -73,7 +69,6 @@ class Network:
         decoders: By way of decoding, whether it is right for this model, as far as that was tried.
         captures: Whether its decoding steps can be captured; false once that has failed.
         most_slots: The most samples that are answered at once.
-        compiled_steps: Number of decoding steps from which compiled layers pay.
         limit: How many tokens fit the device's memory in one forward pass.
     """
 
@@ -102,7 +97,6 @@ class Network:
         self.decoders: dict[str, bool] = {}
         self.captures = True
         self.most_slots = _SLOTS.get(self.device.type, _SLOTS["cpu"])
-        self.compiled_steps = _COMPILED_STEPS.get(self.device.type, math.inf)
         if looks_ahead(model, min(8, self.rope.tokens // 2)):
             raise ModelError(
                 f"'{name}' is no causal language model: what it says after a token changes with "
@@ -154,11 +148,6 @@ class Network:
         """Tell why rows are padded."""
         limit = f": rows of more than {self.longest_packed} tokens, its window of attention"
         self.tell("likelihood", f"padded{limit if self.longest_packed else self._padded_because}")
-
-    @property
-    def can_compile(self) -> bool:
-        """Whether the layers can be compiled, as far as that was tried."""
-        return self._compilation.possible
 
     def compile_from(self, operations: float) -> None:
         """Compile the layers for calls of at least so many floating-point operations."""
@@ -236,11 +225,7 @@ class Network:
 
     @torch.inference_mode()
     def next_logits(
-        self,
-        ids: torch.Tensor,
-        positions: torch.Tensor,
-        cache: attention.KeyValueCache,
-        compiled: bool = False,
+        self, ids: torch.Tensor, positions: torch.Tensor, cache: attention.KeyValueCache
     ) -> torch.Tensor:
         """Return the logits after one more token of each row.
 
@@ -248,15 +233,12 @@ class Network:
             ids: [rows] the tokens, on the device.
             positions: [rows] the position of each token in its row.
             cache: Attends in every layer, with the keys and values of the tokens before.
-            compiled: Whether to use compiled layers.
 
         Returns:
             [rows, vocabulary] float32.
         """
         inputs = {"input_ids": ids[None], "position_ids": positions[None], "use_cache": False}
-        # One row, which the compiler holds for a case of its own, would be compiled anew.
-        layers = self._compilation.enabled() if compiled and len(ids) > 1 else nullcontext()
-        with attention.cached(cache), _packed_attention(self.model), layers:
+        with attention.cached(cache), _packed_attention(self.model):
             if self.projection is None:
                 logits: torch.Tensor = self.model(**inputs).logits[0]
                 return logits.float()

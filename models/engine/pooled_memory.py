@@ -7,8 +7,7 @@ exponentials. What changes from step to step (lengths, where a prompt lies) are 
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
-from functools import cache
+from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +56,6 @@ class PooledMemory:
         prompt_places: int,
         kernel: SegmentKernel,
         device: torch.device,
-        compiled: bool = False,
     ) -> None:
         """Make room.
 
@@ -67,9 +65,7 @@ class PooledMemory:
             prompt_places: The most tokens of all prompts together.
             kernel: Attends.
             device: Where the buffers are.
-            compiled: Whether to merge the two parts with a compiled kernel.
         """
-        self._merge = _compiled_merge() if compiled else _merge
         self._slots, self._places, self._prompt_places = slots, places, prompt_places
         self._kernel, self._device = kernel, device
         self._pool = Ranges(prompt_places)
@@ -203,13 +199,14 @@ class PooledMemory:
             return attention.attend_within(query, key, value, scale)
         layer.own_keys.index_copy_(0, self._place, k)
         layer.own_values.index_copy_(0, self._place, v)
-        reading = self._reading_with(q.shape[1] // k.shape[1] if self._kernel.folds else 1)
+        folds = self._kernel.folds(q.shape[2])
+        reading = self._reading_with(q.shape[1] // k.shape[1] if folds else 1)
         q = _folded(q, reading.heads)
         own, sums = self._kernel(q, layer.own_keys, layer.own_values, reading.own, scale)
         before, before_sums = self._kernel(
             q, layer.prompt_keys, layer.prompt_values, reading.before, scale
         )
-        mixed = self._merge(own, sums, before, before_sums, reading.promptless)
+        mixed = _merge(own, sums, before, before_sums, reading.promptless)
         return _unfolded(mixed, reading.heads)[None]
 
     def _reading_with(self, heads: int) -> "_Reading":
@@ -292,9 +289,3 @@ def _merge(
     """
     share = (sums - before_sums).sigmoid().masked_fill(promptless, 1)
     return torch.lerp(before, own, share.t()[..., None].to(own.dtype))
-
-
-@cache
-def _compiled_merge() -> Callable[..., torch.Tensor]:
-    compiled: Callable[..., torch.Tensor] = torch.compile(_merge, dynamic=True)
-    return compiled

@@ -11,6 +11,8 @@ import torch
 
 # Plain products are made for multiples of so many keys, so that few shapes are met.
 _REACH = 128
+# The largest heads that a GPU has been seen to read as queries of one head.
+_FOLDED_SIZE = 64
 
 
 class Segments(NamedTuple):
@@ -37,13 +39,11 @@ class Segments(NamedTuple):
 
 
 class SegmentKernel(Protocol):
-    """Attends to the keys of segments.
+    """Attends to the keys of segments."""
 
-    Attributes:
-        folds: Whether heads that read the same keys are better queries of one head.
-    """
-
-    folds: bool
+    def folds(self, size: int) -> bool:
+        """Return whether heads of a size that read the same keys are better queries of one head."""
+        ...
 
     def reach(self, keys: int) -> int:
         """Return the number of keys that shapes depend on, where segments have up to `keys`."""
@@ -74,13 +74,14 @@ class SegmentKernel(Protocol):
 
 
 class FlashSegments:
-    """The kernel of PyTorch for CUDA and half precision.
+    """The kernel of PyTorch for CUDA and half precision."""
 
-    Attributes:
-        folds: It reads the keys once for each head of the queries.
-    """
+    def folds(self, size: int) -> bool:
+        """Return whether it was tried: it reads the keys once for each head of the queries.
 
-    folds = True
+        Larger heads have been run on a GPU as they are only (docs/decisions/engine.md).
+        """
+        return size <= _FOLDED_SIZE
 
     def reach(self, keys: int) -> int:
         """Return a constant: the kernel reads the lengths on the device."""
@@ -113,13 +114,11 @@ class FlashSegments:
 
 
 class PlainSegments:
-    """Products over gathered keys, on any device and in any type.
+    """Products over gathered keys, on any device and in any type."""
 
-    Attributes:
-        folds: It gathers the keys once for each query.
-    """
-
-    folds = False
+    def folds(self, size: int) -> bool:
+        """Return that they are not: it gathers the keys once for each query."""
+        return False
 
     def reach(self, keys: int) -> int:
         """Return the next multiple of a few."""
