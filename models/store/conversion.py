@@ -162,8 +162,9 @@ def _convert(gguf: Path, generation: Path, target: Path) -> None:
 @contextmanager
 def _without_bar() -> Iterator[None]:
     """Keep `transformers` from drawing the one bar that its setting does not turn off."""
-    from transformers import modeling_gguf_pytorch_utils as reading
+    from transformers import modeling_gguf_pytorch_utils
 
+    reading: Any = modeling_gguf_pytorch_utils
     bar: Any = vars(reading).get("tqdm")
     if bar is None:
         yield
