@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from siftline.contracts import progress
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.chat_messages import ChatOptions
@@ -22,6 +23,7 @@ from siftline.models.entailment import EntailmentModel
 from siftline.models.fingerprint import fingerprint
 from siftline.models.generation import GenerativeModel
 from siftline.models.holding import held
+from siftline.models.remote.engines import how_it_is_served
 from siftline.models.store.builtin import TOY, builtin_name
 from siftline.models.store.conversion import loadable_folder
 from siftline.models.store.digests import ModelFolder, digest_of, is_embedder, unchanged
@@ -55,7 +57,10 @@ def load_language_model(spec: ModelSpec, device: str = "auto") -> GenerativeMode
     """
     if spec.is_asked:
         # What is served depends on files and an engine, which may be others in a later run.
-        identity = tuple(sorted(fingerprint(spec).items()))
+        known = fingerprint(spec)
+        identity = tuple(sorted(known.items()))
+        asked = how_it_is_served(spec, known["version"]) if spec.serve else "asked on its server"
+        progress.tell(f"{spec.name}, {asked}")
         return held(("server", spec), identity, lambda: _on_server(spec))
     if builtin_name(spec.name) == TOY:
         return held(("toy", spec), None, ToyLanguageModel)

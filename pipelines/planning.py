@@ -144,7 +144,9 @@ def plan(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None)
             remarks=tuple(manifest.remarks),
             warnings=tuple(manifest.warnings),
             served=tuple(
-                f"{role}: {how_it_is_served(spec, job.fingerprints[role]['version'])}"
+                f"{role}: '{spec.name}' is "
+                f"{how_it_is_served(spec, job.fingerprints[role]['version'])}, from when a stage "
+                "first asks it; nothing is started before."
                 for role, spec in recipe.models.items()
                 if spec.serve is not None and role in job.fingerprints
             ),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tiny_models import tiny_model, tiny_tokenizer
 
@@ -32,16 +33,24 @@ _LAYER = {
 }
 
 
-def write_gguf(path: Path, turn_end: int | None = None) -> Any:
+def write_gguf(
+    path: Path, turn_end: int | None = None, rotary: Sequence[float] = (), scaling: str = ""
+) -> Any:
     """Write the tiny Llama, and return its model of `transformers`.
 
     Args:
         path: The file.
         turn_end: A token that ends a turn, beside that which ends a text.
+        rotary: Factors of the turns of places.
+        scaling: The kind of scaling of places that it states.
     """
     model = _model()
     writer = _writer(path)
     _add_settings(writer, model.config, turn_end)
+    if scaling:
+        writer.add_string("llama.rope.scaling.type", scaling)
+    if rotary:
+        writer.add_tensor("rope_freqs.weight", np.array(rotary, np.float32))
     for name, data in _tensors(model):
         writer.add_tensor(name, data)
     _close(writer)

@@ -11,7 +11,8 @@ from siftline.contracts.errors import ModelError, RecipeError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.fingerprint import fingerprint
 from siftline.models.remote.engines import asked_name, command_of, engine_version
-from siftline.models.remote.serving import served_files, shared_spec
+from siftline.models.remote.served_model import served_files
+from siftline.models.remote.serving import shared_spec
 from siftline.models.store.files import find_model
 from siftline.pipelines.recipe import parse_recipe
 

@@ -26,6 +26,7 @@ from siftline.models.store import hub
 from siftline.models.store.conversion import loadable_folder
 from siftline.models.store.files import find_model
 from siftline.models.store.gguf_files import gguf_models
+from siftline.models.store.gguf_rotary import llama3_factors
 from siftline.models.token_counter import load_counter
 
 PAIRS = [Pair("the cat", " sat on the mat."), Pair("a", " cat!"), Pair("the cat", " cafe\u0301")]
@@ -72,6 +73,39 @@ def test_what_ends_a_turn_ends_a_response(tmp_path: Path) -> None:
     folder = loadable_folder(find_model(spec(tmp_path / "tiny.gguf")))
     settings = transformers.GenerationConfig.from_pretrained(folder)
     assert settings.eos_token_id == [1, 7]
+
+
+@pytest.mark.parametrize("factor", [8.0, 32.0])
+def test_rotary_factors_of_llama_3_are_known_again(tmp_path: Path, factor: float) -> None:
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    known = {"rope_type": "default", "rope_theta": 10000.0}
+    factors = llama3_factors(factor, 4, known)
+    assert factors[:3] == [1, 1, 1]
+    write_gguf(tmp_path / "tiny.gguf", rotary=factors)
+    folder = loadable_folder(find_model(spec(tmp_path)))
+    config = transformers.AutoConfig.from_pretrained(folder)
+    assert config.rope_parameters["rope_type"] == "llama3"
+    turns, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+    plain = [10000.0 ** (-number / 4) for number in range(4)]
+    divided = [turn / factor for turn, factor in zip(plain, factors, strict=True)]
+    assert turns.tolist() == pytest.approx(divided, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"rotary": [1, 1, 1, 3.0]}, {"scaling": "yarn"}, {"scaling": "linear"}], ids=str
+)
+def test_other_rotary_factors_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
+    write_gguf(tmp_path / "tiny.gguf", **settings)
+    with pytest.raises(ModelError, match="scales the places of its tokens"):
+        loadable_folder(find_model(spec(tmp_path)))
+
+
+def test_rotary_factors_of_one_change_nothing(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "tiny.gguf", rotary=[1.0] * 4, scaling="none")
+    folder = loadable_folder(find_model(spec(tmp_path)))
+    config = transformers.AutoConfig.from_pretrained(folder)
+    assert config.rope_parameters["rope_type"] == "default"
 
 
 def test_its_place_and_its_neighbours_are_no_part_of_its_identity(tmp_path: Path) -> None:

@@ -237,6 +237,9 @@ def test_a_server_that_dies_midway_leaves_nothing_half_and_the_next_run_goes_on(
 ) -> None:
     write(tmp_path)
     undisturbed = curate(model, "undisturbed")
+    (line,) = undisturbed.stages[0].models
+    assert line.startswith(f"{model}, served by python")
+    assert line.endswith("1.0, in one process")
     asked = len(traced(model, "asked"))
     (tmp_path / "trace").unlink()
     monkeypatch.setenv("SIFTLINE_CACHE", str(tmp_path / "other"))

@@ -13,6 +13,7 @@ from multiprocessing.process import current_process
 from siftline.contracts.errors import ModelError
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.remote import serving
+from siftline.models.remote.served_model import Addresses
 
 _PAUSE_SECONDS = 0.05  # after somebody who was not understood
 
@@ -43,7 +44,7 @@ class Desk:
     def _answer(line: Connection) -> None:
         with contextlib.suppress(EOFError, OSError), line:
             question, spec, digest = line.recv()
-            answer: serving.Addresses | str | ModelError | None
+            answer: Addresses | str | ModelError | None
             try:
                 ask = {"addresses": serving.addresses, "why_ended": serving.why_ended}[question]
                 answer = ask(spec, digest)
@@ -62,7 +63,7 @@ class Desk:
 def ask_desk(address: str) -> None:
     """Let this process ask a desk for its servers."""
 
-    def ask(question: str, spec: ModelSpec, digest: str) -> serving.Addresses | str | None:
+    def ask(question: str, spec: ModelSpec, digest: str) -> Addresses | str | None:
         try:
             with Client(address, authkey=bytes(current_process().authkey)) as line:
                 line.send((question, spec, digest))
@@ -74,7 +75,7 @@ def ask_desk(address: str) -> None:
             ) from error
         if isinstance(answer, ModelError):
             raise answer
-        found: serving.Addresses | str | None = answer
+        found: Addresses | str | None = answer
         return found
 
     serving.ask_elsewhere(ask)

@@ -134,7 +134,7 @@ def engine_name(serve: ServeSpec) -> str:
 
 
 def how_it_is_served(spec: ModelSpec, version: str) -> str:
-    """Return a sentence on how a model will be served.
+    """Return how a model is served, as what is said of it.
 
     Args:
         spec: The model.
@@ -144,10 +144,7 @@ def how_it_is_served(spec: ModelSpec, version: str) -> str:
     where = f" on the GPUs {'; '.join(serve.gpus)}" if serve.gpus else ""
     processes = f"{len(serve.gpus)} processes" if len(serve.gpus) > 1 else "one process"
     words = f", with {_joined(serve.arguments)}" if serve.arguments else ""
-    return (
-        f"'{spec.name}' is served by {engine_name(serve)} {version}, in {processes}{where}{words}, "
-        "from when a stage first asks it; nothing is started before."
-    )
+    return f"served by {engine_name(serve)} {version}, in {processes}{where}{words}"
 
 
 def serving_print(spec: ModelSpec) -> dict[str, str]:

@@ -5,7 +5,7 @@ import threading
 import weakref
 from typing import Any
 
-from siftline.models.remote.serving import Addresses
+from siftline.models.remote.served_model import Addresses
 from siftline.models.remote.upstream import Upstream
 
 

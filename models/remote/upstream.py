@@ -10,7 +10,7 @@ from siftline.contracts.server_limits import ServerLimits
 from siftline.models.fingerprint import fingerprint
 from siftline.models.remote import serving
 from siftline.models.remote.engines import engine_name
-from siftline.models.remote.serving import Addresses
+from siftline.models.remote.served_model import Addresses
 
 
 class Upstream(Protocol):

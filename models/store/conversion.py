@@ -28,10 +28,11 @@ from siftline.models.store.gguf_metadata import (
     require_bounded,
     vocabulary_size,
 )
+from siftline.models.store.gguf_rotary import rotary_parameters
 from siftline.models.store.packages import require
 
 # Bumped when the conversion would give other weights.
-CONVERSION_REVISION = 3  # 3: tokens that end a turn; none that is made up
+CONVERSION_REVISION = 4  # 4: the rotary factors of Llama 3
 
 _GENERATION = "generation_config.json"
 _DIGEST = "digest"  # the file in a conversion that holds the digest of the others
@@ -141,6 +142,8 @@ def _convert(gguf: Path, generation: Path, target: Path) -> None:
     # A fresh model of the same class, because one read from GGUF may refuse to be saved; it has the
     # same weights, since both would not fit where one does.
     settings = {k: v for k, v in packed.config.to_dict().items() if k != "quantization_config"}
+    if turns := settings.get("rope_parameters"):
+        settings["rope_parameters"] = rotary_parameters(gguf, turns)
     with torch.device("meta"):
         model = type(packed)(type(packed.config).from_dict(settings))
     model.load_state_dict(packed.state_dict(), assign=True)

@@ -70,6 +70,30 @@ def end_tokens(gguf: Path) -> list[int]:
     return [int(_value(fields[name], library)) for name in _ENDS if name in fields]
 
 
+def rotary_factors(gguf: Path) -> list[float]:
+    """Return by what a GGUF file divides the turns of its tokens' places; empty where it has none.
+
+    Some models have factors for long contexts and others for short ones, one after the other here.
+    """
+    import gguf as library  # an optional dependency
+
+    found = [
+        tensor.data.ravel().tolist()
+        for tensor in library.GGUFReader(gguf).tensors
+        if tensor.name.startswith(("rope_freqs.", "rope_factors_"))
+    ]
+    return [float(factor) for factors in found for factor in factors]
+
+
+def rotary_scaling(gguf: Path) -> str:
+    """Return the kind of scaling of places that a GGUF file states; empty where it states none."""
+    import gguf as library  # an optional dependency
+
+    fields = library.GGUFReader(gguf).fields
+    name = f"{_value(fields['general.architecture'], library)}.rope.scaling.type"
+    return str(_value(fields[name], library)) if name in fields else ""
+
+
 def vocabulary_size(gguf: Path) -> int:
     """Return how many tokens a GGUF file has."""
     import gguf as library  # an optional dependency
