@@ -7,8 +7,10 @@ as it did, and so does every process of it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
-_times = 1.0
+# Of each thread: several score at once, each a part of something else.
+_times = ContextVar("times", default=1.0)
 
 
 @contextmanager
@@ -19,14 +21,13 @@ def part_of(asked: int, rows: int) -> Iterator[None]:
         asked: Number of rows that the run asks for.
         rows: Number of those that are scored inside the block.
     """
-    global _times
-    before, _times = _times, max(1.0, asked / max(rows, 1))
+    before = _times.set(max(1.0, asked / max(rows, 1)))
     try:
         yield
     finally:
-        _times = before
+        _times.reset(before)
 
 
 def times() -> float:
     """Return how many times the work at hand is in all that is asked for; 1 if nobody has said."""
-    return _times
+    return _times.get()

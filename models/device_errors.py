@@ -79,6 +79,15 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and bool(_LOST.search(str(error)))
 
 
+def in_one_line(error: BaseException) -> str:
+    """Return the kind of an error, and the first line of what it says, if anything."""
+    return ": ".join(filter(None, (type(error).__name__, _first_line(error))))
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "").rstrip(". ")
+
+
 def _does_not_fit(
     name: str,
     doing: str,
@@ -102,15 +111,11 @@ def _is_lost(name: str, doing: str, error: BaseException) -> str:
         if _ASSERTED.search(str(error))
         else "See what `nvidia-smi` and the system's log say of it."
     )
+    said = excerpt(_first_line(error) or type(error).__name__, 200)
     return (
-        f"The device failed while '{name}' {doing}: {excerpt(_first_line(error), 200)}. "
+        f"The device failed while '{name}' {doing}: {said}. "
         f"{cause} What was scored is kept: run again, in a new process, and it goes on from there."
     )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(". ") if lines else type(error).__name__
 
 
 def _free_bytes(device: str) -> int | None:

@@ -87,3 +87,19 @@ def test_a_training_in_bfloat16_says_where_it_cannot(
         )
     (said,) = [record.message for record in caplog.records]
     assert said.startswith("A 'Gemma2ForCausalLM' is trained with its own attention")
+
+
+@pytest.mark.parametrize(("said", "lost"), [("", False), ("CUDA error: unspecified", True)])
+def test_a_device_that_fails_says_nothing_about_the_attention(
+    said: str, lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(causal_attention, "causal_attention", fail)
+    model = tiny_model("Llama").eval()
+    if lost:
+        with pytest.raises(RuntimeError, match="unspecified"):
+            refusal(model, 12)
+    else:
+        assert refusal(model, 12) == "RuntimeError"

@@ -1,6 +1,8 @@
 """When layers are compiled, into what, and that they score as those that are not."""
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +76,22 @@ def test_a_call_is_compiled_where_all_that_it_is_a_part_of_repays_it() -> None:
         assert not network.compiles_for(9, 5)
     assert not network.compiles_for(10, 5)
     assert tried == [True]
+
+
+def test_what_one_thread_scores_is_no_part_of_what_another_does() -> None:
+    inside, over = threading.Event(), threading.Event()
+
+    def other() -> float:
+        with outlook.part_of(asked=700, rows=100):
+            inside.set()
+            assert over.wait(60)
+            return outlook.times()
+
+    with ThreadPoolExecutor(1) as thread:
+        with outlook.part_of(asked=300, rows=100):
+            told = thread.submit(other)
+            assert inside.wait(60)
+            assert outlook.times() == 3
+        over.set()
+        assert told.result() == 7
+    assert outlook.times() == 1

@@ -135,6 +135,8 @@ class Batch:
             late = self._pace.late if self._left() else 0
             while len(self._reports) > late:
                 self._settle(*self._reports.popleft())
+        while self._reports:  # all have ended, but what is captured may be let go of only at rest
+            self._settle(*self._reports.popleft())
 
     def unfinished(self) -> list[Portion]:
         """Return what has not been answered yet, in its order."""

@@ -17,6 +17,8 @@ import numpy.typing as npt
 import torch
 
 from siftline.contracts import progress
+from siftline.models.device_errors import in_one_line
+from siftline.models.engine.cuda_graphs import capturing
 from siftline.models.engine.forward import on_device
 
 Arrays = Sequence[npt.NDArray[np.int64]]
@@ -149,16 +151,15 @@ class CapturedPasses:
         graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.current_stream(self._device)
         try:
-            with torch.cuda.graph(graph, pool=self._pool, stream=stream):
+            with capturing(self._device, graph, self._pool, stream):
                 loss = self._run(inputs)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # whatever the model's own code or the driver says to it
             self.possible = False
-            reason = str(error).strip().splitlines()[0]
             progress.warn(
                 "The passes of a training are launched one by one, which takes a small model about "
-                f"twice as long: they cannot be captured ({type(error).__name__}: {reason})."
+                f"twice as long: they cannot be captured ({in_one_line(error)})."
             )
             return
         self._captured[shape] = _Captured(graph, inputs, loss)

@@ -13,6 +13,7 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
+from siftline.models.device_errors import in_one_line, is_of_device
 from siftline.models.engine.capabilities import attention_limit, scattered_tokens
 
 NAME = "siftline_causal"
@@ -53,10 +54,10 @@ def refusal(model: PreTrainedModel, longest: int) -> str | None:
     try:
         with causal(model):
             found = model(input_ids=ids, use_cache=False).logits
-    except torch.OutOfMemoryError:
-        raise
     except Exception as error:  # whatever the model's own code says to an unknown attention
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        if is_of_device(error):
+            raise
+        return in_one_line(error)
     one, other = (each.float().log_softmax(-1) for each in (expected, found))
     difference = float((one - other).abs().mean())
     if difference <= _TOLERANCE.get(model.dtype, _HALF_TOLERANCE):

@@ -8,7 +8,7 @@ prompts can join others under way, one that does. Steps are captured here as the
 
 import torch
 
-from siftline.models.device_errors import is_of_device
+from siftline.models.device_errors import in_one_line, is_of_device
 from siftline.models.engine.capabilities import scattered_tokens
 from siftline.models.engine.decoder import Decoder
 from siftline.models.engine.forward import Network
@@ -39,7 +39,7 @@ def what_is_wrong(decoder: Decoder, network: Network) -> str | None:
     except Exception as error:  # whatever the model's own code says to a cache
         if is_of_device(error):
             raise
-        return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        return in_one_line(error)
     found = torch.cat(trial.logits)
     expected = torch.cat([network.logits_after([text]) for text in trial.texts])
     difference = float((found - expected).abs().mean() / expected.std())

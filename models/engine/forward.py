@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 
 from siftline.contracts import outlook, progress
 from siftline.contracts.errors import ModelError
-from siftline.models.device_errors import is_of_device
+from siftline.models.device_errors import in_one_line, is_of_device
 from siftline.models.engine import attention
 from siftline.models.engine.batch_limit import BatchLimit
 from siftline.models.engine.capabilities import (
@@ -293,7 +293,7 @@ class Network:
         except Exception as error:  # whatever the model's own code says to an unknown attention
             if is_of_device(error):
                 raise
-            return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            return in_one_line(error)
         if difference <= _TOLERANCE.get(self.model.dtype, _HALF_TOLERANCE):
             return None
         return f"their scores would differ by {difference:.2g} nats a token"

@@ -11,6 +11,8 @@ from typing import Protocol
 import torch
 
 from siftline.contracts import progress
+from siftline.models.device_errors import in_one_line
+from siftline.models.engine.cuda_graphs import capturing
 from siftline.models.engine.forward import Network
 
 Turn = Callable[[], None]
@@ -36,17 +38,8 @@ class CudaRecorder:
     def __call__(self, turn: Turn) -> Turn:
         """Capture a step; see :class:`Recorder`."""
         graph = torch.cuda.CUDAGraph()
-        index = torch.cuda.current_device() if self._device.index is None else self._device.index
-        generator = torch.cuda.default_generators[index]
-        before = generator.clone_state()
-        try:
-            with torch.cuda.graph(
-                graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
-            ):
-                turn()
-        except Exception:
-            generator.graphsafe_set_state(before)  # it would still take itself for captured
-            raise
+        with capturing(self._device, graph, self._pool, self._stream):
+            turn()
         replay: Turn = graph.replay
         return replay
 
@@ -101,7 +94,7 @@ class Replayer:
             raise
         except Exception as error:  # whatever the model's own code does that cannot be captured
             self._record = None
-            self._failed(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            self._failed(in_one_line(error))
             turn()
         else:
             self._captured[shape]()
