@@ -81,6 +81,17 @@ class ServeSpec(ServerLimits):
             return value
         return [str(word) if type(word) in (int, float) else word for word in value]
 
+    @field_validator("version", mode="before")
+    @classmethod
+    def _version_is_a_text(cls, value: Any) -> Any:
+        """Refuse a number, of which YAML has lost a zero at the end: `1.10` is `1.1`."""
+        if isinstance(value, int | float):
+            raise ValueError(
+                f"got the number {value}; expected the version in quotes, or the command that "
+                "prints it, a list of words."
+            )
+        return value
+
     @field_validator("gpus")
     @classmethod
     def _gpus_are_numbers(cls, gpus: tuple[str, ...]) -> tuple[str, ...]:

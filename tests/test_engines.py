@@ -188,6 +188,7 @@ COMMAND = ["x", "{host}", "{port}"]
         ({"serve": {"engine": "vllm", "command": COMMAND}}, "expected either 'engine'"),
         ({"serve": {"engine": "vllm", "version": "1"}}, "belong to a 'command'"),
         ({"serve": {"command": COMMAND}}, "a 'command' needs 'version'"),
+        ({"serve": {"command": COMMAND, "version": 1.10}}, "expected the version in quotes"),
         ({"serve": {"command": ["x", "{host}"], "version": "1"}}, "no '{port}' in 'command'"),
         ({"serve": {"command": [*COMMAND, "{key}"], "version": "1"}}, "placeholder '{key}'"),
         ({"serve": {"command": [*COMMAND, "{"], "version": "1"}}, "Double a brace."),

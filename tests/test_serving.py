@@ -3,11 +3,15 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Client
+from multiprocessing.process import current_process
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +29,7 @@ from siftline.models.fingerprint import fingerprint
 from siftline.models.generation import Sampling
 from siftline.models.loading import load_language_model
 from siftline.models.remote import keeper, serving
+from siftline.models.remote.desk import Desk
 from siftline.pipelines.planning import plan
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import RunResult, run
@@ -266,6 +271,21 @@ def test_the_processes_of_devices_share_one_server(model: Path, tmp_path: Path) 
     assert data_bytes(two.folder) == data_bytes(one.folder)
     first, second = traced(model, "started")  # one a run
     assert not alive([first["pid"], second["pid"]])
+
+
+def test_a_desk_forgives_strangers_and_leaves_no_thread(model: Path) -> None:
+    desk = Desk()
+    with pytest.raises(AuthenticationError):
+        Client(desk.address, authkey=b"a guess")
+    with socket.socket(socket.AF_UNIX) as hangs_up:
+        hangs_up.connect(desk.address)
+    one = ModelSpec.model_validate({"name": str(model), "serve": "vllm"})
+    with Client(desk.address, authkey=bytes(current_process().authkey)) as line:
+        line.send(("addresses", one, fingerprint(ModelSpec(name=str(model)), "cpu")["digest"]))
+        assert "uv tool install vllm" in str(line.recv())
+    desk.close()
+    desk._thread.join(timeout=60)
+    assert not desk._thread.is_alive()
 
 
 def test_a_server_lives_while_a_stage_asks_it_and_no_local_model_wants_its_memory(

@@ -5,6 +5,7 @@ which know its secret (`multiprocessing.current_process().authkey`).
 """
 
 import contextlib
+import socket
 import threading
 import time
 from multiprocessing.connection import Client, Connection, Listener
@@ -29,7 +30,8 @@ class Desk:
         self._closed = False
         self._listener = Listener(authkey=bytes(current_process().authkey))
         self.address = str(self._listener.address)
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
 
     def _listen(self) -> None:
         while not self._closed:
@@ -55,8 +57,10 @@ class Desk:
     def close(self) -> None:
         """Answer no more."""
         self._closed = True
-        with contextlib.suppress(Exception):  # or the thread would wait for somebody for ever
-            Client(self.address, authkey=bytes(current_process().authkey)).close()
+        # Or the thread would wait for somebody for ever.
+        with contextlib.suppress(OSError, AttributeError), socket.socket(socket.AF_UNIX) as call:
+            call.connect(self.address)
+        self._thread.join(timeout=1)
         self._listener.close()
 
 

@@ -156,8 +156,8 @@ class ServedModel:
         def told(seconds: float, line: str) -> None:
             if self._ended:
                 raise ModelError(self._ended_early())
-            note = f"{engine_name(self._serve)}{which}: {self._spec.name}, {seconds:,.0f} s: {line}"
-            progress.note(note)
+            note = f"{engine_name(self._serve)}{which}: {self._spec.name}, {seconds:,.0f} s"
+            progress.note(f"{note}: {line}" if line else note)
             progress.advance(0)  # a plain line now and then
 
         for _ in range(_PORTS_TRIED):
