@@ -6,6 +6,7 @@ captured, so whatever lasts between steps must stay where it is.
 """
 
 from collections.abc import Callable, Hashable
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -27,13 +28,19 @@ class Recorder(Protocol):
         ...
 
 
+@cache
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """Return the one stream of captures on a device: each takes memory for its products."""
+    return torch.cuda.Stream(device)
+
+
 class CudaRecorder:
     """Captures steps as CUDA graphs, which share the memory of what does not last."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._pool = torch.cuda.graph_pool_handle()
-        self._stream = torch.cuda.Stream(device)
+        self._stream = _stream_of(device)
 
     def __call__(self, turn: Turn) -> Turn:
         """Capture a step; see :class:`Recorder`."""
