@@ -55,7 +55,7 @@ IGNORED = (
     "*.msgpack.index.json",
 )
 IGNORED_FOLDERS = (".*", "onnx", "openvino", "original", "checkpoint-*", "runs")
-_PART = re.compile(r"(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+_PART = re.compile(r"\A(?P<stem>.*)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 _TEMPLATES = "additional_chat_templates"
 
 # Times of files are kept in steps, so a file that changed this many seconds ago may change once

@@ -13,7 +13,7 @@ from siftline.models.store.digests import GGUF, SAFETENSORS, ModelFolder, is_ign
 
 # `m-imatrix-Q4` is a model that was quantised with an importance matrix; `m-imatrix` is the matrix.
 _NO_MODEL = re.compile(
-    r"(?:.*[-_.])?mmproj(?:[-_.].*)?|imatrix(?:[-_.].*)?|.*[-_.]imatrix", re.IGNORECASE
+    r"\A(?:(?:.*[-_.])?mmproj(?:[-_.].*)?|imatrix(?:[-_.].*)?|.*[-_.]imatrix)", re.IGNORECASE
 )
 _SHOWN = 12
 
