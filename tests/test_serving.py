@@ -207,7 +207,7 @@ def test_a_port_that_is_taken_is_left_for_another(model: Path) -> None:
     [
         (["crash"], r"ended with code 1 before it was ready.*Its log ends:.*cause.*\*\*\*\n  end$"),
         (["big"], r"It did not fit: let it have other GPUs.*CUDA out of memory"),
-        (["never-ready"], r"not ready after 1 s: got 503; expected 200 at '/health'.*Its log is"),
+        (["never-ready"], r"not ready after 1 s: got 503; expected 200 at '/health'.*Its log"),
     ],
 )
 def test_one_that_does_not_become_ready_says_why(model: Path, words: list[str], told: str) -> None:
