@@ -50,7 +50,8 @@ def _is_plain(layer: Any) -> bool:
         and not base._forward_pre_hooks
         and list(layer.lora_A) == layer.active_adapters
         and len(layer.lora_A) == 1
-        and not layer.lora_variant
+        and not getattr(layer, "lora_variant", None)  # peft before 0.16 knows DoRA alone
+        and not any(layer.use_dora.values())
         and not layer.merged
         and all(type(each) is torch.nn.Identity for each in layer.lora_dropout.values())
         and all(each.bias is None for each in (*layer.lora_A.values(), *layer.lora_B.values()))
