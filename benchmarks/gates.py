@@ -70,6 +70,9 @@ def main() -> None:
         if options.committed or committed:
             paths = sorted((HERE / "results").glob(committed or f"{name}.json"))
             results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+            if not results:
+                short += 1
+                sys.stdout.write(f"{name}: SHORT there is no committed result\n")
         else:
             script = gates[name].get("script", name)
             results = {name: run(script, gates[name]["arguments"])}
