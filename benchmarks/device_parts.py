@@ -20,7 +20,8 @@ import numpy as np
 import tokenizers
 import torch
 import transformers
-from likelihood_cuda import SHAPES, matmul_rate
+from likelihood_cuda import matmul_rate
+from random_models import SHAPES, TINY, random_llama
 
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.engine.capabilities import weight_counts
@@ -29,8 +30,7 @@ from siftline.models.engine.transformer import TransformerModel
 from siftline.models.likelihood import Encoded, Pair
 from siftline.models.training.checkpoints import score_checkpoints
 
-# Hidden, intermediate, layers, heads, key heads, vocabulary.
-TINY = (64, 128, 2, 4, 2, 512)
+# As in `SHAPES`.
 PROXY = (256, 1024, 6, 4, 4, 4096)
 # Of the long rows; what a 1B model attends to at 30,000 tokens is a third of all its work.
 SHORTEST, LONGEST = 10, 30_000
@@ -49,31 +49,9 @@ def tokenizer() -> transformers.PreTrainedTokenizerFast:
     return transformers.PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<end>")
 
 
-def model_of(shape: tuple[int, ...], device: str, dtype: torch.dtype, window: int = 8192) -> Any:
-    """Return a Llama of random weights."""
-    hidden, inner, layers, heads, key_heads, vocabulary = shape
-    config = transformers.LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=key_heads,
-        max_position_embeddings=window,
-        tie_word_embeddings=False,
-        bos_token_id=None,
-        eos_token_id=0,
-        dtype=dtype,
-    )
-    torch.manual_seed(0)
-    with torch.device(device):
-        made: Any = transformers.LlamaForCausalLM(config)
-    return made.to(dtype)
-
-
 def write_model(folder: Path, shape: tuple[int, ...], device: str, dtype: torch.dtype) -> None:
     """Write such a model with its tokenizer."""
-    model_of(shape, device, dtype).save_pretrained(folder)
+    random_llama(shape, dtype, device, eos_token_id=0).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
 
 
@@ -115,7 +93,7 @@ def curation(work: Path, name: str, prompts: int, device: str) -> dict[str, Any]
     stage = report["stages"][0]
     likelihood = next(version.glob("01-*/scores/likelihood-*.parquet"))
     scored = _scored_tokens(likelihood.parent)
-    body, head = weight_counts(model_of(shape, "meta", torch.bfloat16))
+    body, head = weight_counts(random_llama(shape, torch.bfloat16, "meta"))
     operations = 2 * body * stage["tokens"] + 2 * head * scored
     rate = matmul_rate(shape, device) if device == "cuda" else math.inf
     return {
@@ -191,7 +169,9 @@ def long_rows(name: str, rows: int, device: str, longest: int = LONGEST) -> dict
     shape = SHAPES.get(name, TINY)
     hidden, _, layers, *_ = shape
     model = TransformerModel(
-        model_of(shape, device, torch.bfloat16, window=2 * longest), tokenizer(), name
+        random_llama(shape, torch.bfloat16, device, max_position_embeddings=2 * longest),
+        tokenizer(),
+        name,
     )
     random = np.random.default_rng(2)
     lengths = np.exp(random.uniform(np.log(SHORTEST), np.log(longest), rows)).astype(int)

@@ -14,12 +14,14 @@ import platform
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from random_models import SHAPES, random_llama
 
 from siftline.contracts.model_spec import ModelSpec
 from siftline.models.engine.answering import Answers, Question
@@ -29,12 +31,6 @@ from siftline.models.generation import Sampling
 from siftline.models.loading import load_transformer, open_weights
 from siftline.models.rendering import Prompt
 
-# Hidden, intermediate, layers, heads, key heads, vocabulary: of SmolLM2 135M, Llama 3.2 1B, 3 8B.
-SHAPES = {
-    "smollm2": (576, 1536, 30, 9, 3, 49152),
-    "1B": (2048, 8192, 16, 32, 8, 128256),
-    "8B": (4096, 14336, 32, 32, 8, 128256),
-}
 # Prompts, samples of each, tokens of each sample; of large models fewer, or their weights would be
 # multiplied with so many rows that the products and not the memory bound a step.
 DEFAULTS = {"cpu": (32, 4, 64), "cuda": (128, 4, 128), "8B": (32, 4, 128)}
@@ -53,36 +49,14 @@ class Words:
         return " ".join(map(str, ids))
 
 
-def random_model(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Any:
-    """Return a model of Llama's shape with random weights."""
-    hidden, inner, layers, heads, key_heads, vocabulary = shape
-    config = transformers.LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=key_heads,
-        max_position_embeddings=8192,
-        tie_word_embeddings=vocabulary < 100_000,
-        bos_token_id=None,
-        eos_token_id=None,
-        dtype=dtype,
-    )
-    torch.manual_seed(0)
-    with torch.device(device):
-        model: Any = transformers.LlamaForCausalLM(config)
-    return model.to(dtype).eval()
-
-
 def models(options: argparse.Namespace) -> tuple[Network, Any]:
     """Return our model and that of `transformers`; on a CPU ours has prepacked weights."""
     dtype = getattr(torch, options.dtype)
     if options.shape:
-        plain = random_model(SHAPES[options.shape], dtype, options.device)
-        own = (
-            plain if options.device == "cuda" else random_model(SHAPES[options.shape], dtype, "cpu")
-        )
+        tied = options.shape == "smollm2"
+        made = partial(random_llama, SHAPES[options.shape], dtype, tie_word_embeddings=tied)
+        plain = made(options.device)
+        own = plain if options.device == "cuda" else made("cpu")
         return Network(own, options.shape), plain
     spec = ModelSpec(name=options.model, dtype=options.dtype)
     network = load_transformer(spec, options.device).network
@@ -106,7 +80,13 @@ def own(network: Network, asked: list[Question], sampling: Sampling) -> list[lis
     """Return our samples."""
     answers = Answers(network, Words(), sampling)  # type: ignore[arg-type]
     rows = answers.to(asked, lambda prompts, tokens: None)
-    return [[each.text for each in rows[question.number]] for question in asked]
+    found = []
+    for question in asked:
+        row = rows[question.number]
+        if isinstance(row, str):
+            sys.exit(f"A prompt has no samples: {row}.")
+        found.append([each.text for each in row])
+    return found
 
 
 @torch.inference_mode()

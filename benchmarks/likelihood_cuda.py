@@ -21,20 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
+from random_models import SHAPES, TINY, random_llama
 
 from siftline.models.engine import prefixes
 from siftline.models.engine.forward import Network
 from siftline.models.engine.passes import Passes
 from siftline.models.likelihood import Encoded
 
-# Hidden, intermediate, layers, heads, key heads, vocabulary: of Llama 3.2 1B, Llama 3 8B, SmolLM2.
-SHAPES = {
-    "1B": (2048, 8192, 16, 32, 8, 128256),
-    "8B": (4096, 14336, 32, 32, 8, 128256),
-    "smollm2": (576, 1536, 30, 9, 3, 49152),
-}
-TINY = (64, 128, 2, 4, 2, 512)  # to try this script
 # Prompts of each model: some seconds of an H200.
 PROMPTS = {"1B": 32, "8B": 16, "smollm2": 64}
 RESPONSES, PROMPT, RESPONSE = 8, 512, 256
@@ -45,22 +38,7 @@ TOLERANCE = 0.06
 
 def network(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Network:
     """Return a model with random weights."""
-    hidden, inner, layers, heads, key_heads, vocabulary = shape
-    config = transformers.LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=key_heads,
-        max_position_embeddings=8192,
-        tie_word_embeddings=False,
-        dtype=dtype,
-    )
-    torch.manual_seed(0)
-    with torch.device(device):
-        model: Any = transformers.LlamaForCausalLM(config)
-    return Network(model.to(dtype), "random")
+    return Network(random_llama(shape, dtype, device), "random")
 
 
 def rows_of(vocabulary: int, prompts: int, scale: int = 1) -> list[Encoded]:

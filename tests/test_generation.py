@@ -287,3 +287,20 @@ def test_other_special_tokens_are_no_text(monkeypatch: pytest.MonkeyPatch) -> No
     script(monkeypatch, [ids])
     (samples,) = answer(scorer, PROMPTS[:1], Sampling())
     assert samples[0].text == "the cat[THINK] sat"
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Gemma2", "Mamba"])
+@pytest.mark.parametrize("sampling", [GREEDY, RANDOM], ids=["greedy", "random"])
+def test_logits_that_are_no_numbers_are_a_status_and_never_a_text(
+    kind: str, sampling: Sampling
+) -> None:
+    scorer = engine(kind, tie_word_embeddings=False)
+    sound = answer(scorer, PROMPTS, sampling)
+    (odd,) = scorer.tokenizer("\u96ea", add_special_tokens=False)["input_ids"][:1]
+    with torch.no_grad():
+        scorer.network.model.get_input_embeddings().weight[odd] = float("nan")
+    found = answer(scorer, PROMPTS, sampling)
+    assert found[-1] == "nan"  # of one that says so itself, or meets the token on its way
+    others = list(zip(found[:-1], sound[:-1], strict=True))
+    assert all(row in ("nan", whole) for row, whole in others)
+    assert any(row == whole for row, whole in others)

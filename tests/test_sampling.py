@@ -90,7 +90,8 @@ def test_a_sample_ends_at_its_limit_or_with_a_stop() -> None:
         logits = torch.zeros(3, 10)
         logits[torch.arange(3), list(tokens)] = 1
         slots.take(logits)
-    (counts, live, stopped), drawn = slots.report().arrays()
+    (counts, live, stopped, broken), drawn = slots.report().arrays()
+    assert not broken.any()
     assert counts.tolist() == [2, 1, 3]
     assert not live.any()
     assert stopped.tolist() == [0, 1, 0]

@@ -18,6 +18,7 @@ from siftline.models.engine.forward import Network
 from siftline.models.engine.replaying import Replayer
 from siftline.models.engine.sampling import Drawn, Slots
 from siftline.models.generation import Sample, Sampling, stream
+from siftline.models.likelihood import NOT_FINITE
 from siftline.models.rendering import Prompt
 from siftline.models.thoughts import MARKERS, open_thought
 
@@ -64,8 +65,8 @@ class Answers:
 
     def to(
         self, questions: Sequence[Question], on_done: Callable[[int, int], None]
-    ) -> dict[int, list[Sample]]:
-        """Return the samples of each question, by its number.
+    ) -> dict[int, list[Sample] | str]:
+        """Return the samples of each question, or the status of one without, by its number.
 
         Args:
             questions: The prompts, in any order: what happens depends on their set only.
@@ -75,22 +76,23 @@ class Answers:
         Raises:
             ModelError: A single sample does not fit the device's memory.
         """
-        answers: dict[int, list[Sample | None]] = {
+        answers: dict[int, list[Sample | str | None]] = {
             each.number: [None] * self._sampling.n for each in questions
         }
         by_number = {each.number: each for each in questions}
 
         def done(portion: Portion, sample: int, drawn: Drawn) -> None:
             samples = answers[portion.number]
-            samples[sample] = self._text(by_number[portion.number], drawn)
+            question = by_number[portion.number]
+            samples[sample] = self._text(question, drawn) if drawn.finite else NOT_FINITE
             if None not in samples:
-                tokens = sum(each.tokens or 0 for each in samples if each)
+                tokens = sum(each.tokens or 0 for each in samples if isinstance(each, Sample))
                 on_done(1, len(portion.ids) + tokens)
 
         for kind, group in self._groups(questions):
             self._answer(kind, group, done)
             self._network.tell("generation", kind.path + self._captured(kind))
-        return {number: [each for each in row if each] for number, row in answers.items()}
+        return {number: _row(samples) for number, samples in answers.items()}
 
     def _captured(self, kind: Kind) -> str:
         """Return what is said of captured steps."""
@@ -200,6 +202,12 @@ class Answers:
                 start = place + 1
         texts.append(str(self._tokenizer.decode(ids[start:], skip_special_tokens=True)))
         return "".join(texts)
+
+
+def _row(samples: Sequence[Sample | str | None]) -> list[Sample] | str:
+    """Return the samples of a prompt, or the status of one that is none."""
+    statuses = [each for each in samples if isinstance(each, str)]
+    return statuses[0] if statuses else [each for each in samples if isinstance(each, Sample)]
 
 
 def _parts(portion: Portion, slots: int) -> Iterator[Portion]:

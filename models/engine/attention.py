@@ -8,7 +8,7 @@ variable-length flash kernel does (siftline.models.engine.varlen). Either way ea
 itself first, then all that stands behind a prefix attends to the prefix.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -107,6 +107,28 @@ def _(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float)
     return query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
 
 
+def scale_of(
+    query: torch.Tensor, attention_mask: Any, scaling: float | None, options: Mapping[str, Any]
+) -> float:
+    """Return the factor of the scores of a model that wants causal attention and no more.
+
+    Args:
+        query: [..., size].
+        attention_mask: What the interface of `transformers` hands over, as the two that follow.
+        scaling: The factor, where the model states it.
+        options: All else that the model states.
+
+    Raises:
+        NotImplementedError: The model wants more.
+    """
+    if attention_mask is not None:
+        raise NotImplementedError("attention with a mask that the model makes itself")
+    for unknown in ("softcap", "s_aux"):
+        if options.get(unknown) is not None:
+            raise NotImplementedError(f"attention with '{unknown}'")
+    return query.shape[-1] ** -0.5 if scaling is None else float(scaling)
+
+
 def _attention(
     module: Any,
     query: torch.Tensor,
@@ -116,17 +138,8 @@ def _attention(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Serve the attention interface of `transformers`.
-
-    Raises:
-        NotImplementedError: The model wants what attention over packs does not have.
-    """
-    if attention_mask is not None:
-        raise NotImplementedError("attention with a mask that the model makes itself")
-    for unknown in ("softcap", "s_aux"):
-        if options.get(unknown) is not None:
-            raise NotImplementedError(f"attention with '{unknown}'")
-    scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
+    """Serve the attention interface of `transformers`; see :func:`scale_of`."""
+    scale = scale_of(query, attention_mask, scaling, options)
     # Compiled layers score packs; to look for a cache would cut their graph in two.
     cache = None if torch.compiler.is_compiling() else _cache.get()
     if cache is not None:

@@ -247,13 +247,13 @@ class Batch:
 
     def _settle(self, burst: int, report: Report) -> None:
         """Hand out the samples that had ended after a burst."""
-        (counts, live, stopped), drawn = report.arrays()
+        (counts, live, stopped, broken), drawn = report.arrays()
         ended = []
         for slot, owner in enumerate(self._owners):
             if owner and owner.since <= burst and not live[slot]:
                 ids = drawn[slot, : counts[slot]].tolist()
                 self.tokens += len(ids)
-                ended.append((owner, Drawn(ids, bool(stopped[slot]))))
+                ended.append((owner, Drawn(ids, bool(stopped[slot]), not broken[slot])))
                 self._owners[slot] = None
                 self._decoder.free([slot])
         for owner, sample in ended:

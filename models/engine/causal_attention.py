@@ -14,6 +14,7 @@ import transformers
 from transformers import PreTrainedModel
 
 from siftline.models.device_errors import in_one_line, is_of_device
+from siftline.models.engine.attention import scale_of
 from siftline.models.engine.capabilities import attention_limit, scattered_tokens
 
 NAME = "siftline_causal"
@@ -123,17 +124,8 @@ def _attention(
     dropout: float = 0.0,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Serve the attention interface of `transformers`.
-
-    Raises:
-        NotImplementedError: The model wants more than causal attention.
-    """
-    if attention_mask is not None:
-        raise NotImplementedError("attention with a mask that the model makes itself")
-    for unknown in ("softcap", "s_aux"):
-        if options.get(unknown) is not None:
-            raise NotImplementedError(f"attention with '{unknown}'")
-    scale = query.shape[-1] ** -0.5 if scaling is None else float(scaling)
+    """Serve the attention interface of `transformers`; see `scale_of`."""
+    scale = scale_of(query, attention_mask, scaling, options)
     return causal_attention(query, key, value, scale, dropout).transpose(1, 2), None
 
 

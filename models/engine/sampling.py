@@ -27,10 +27,12 @@ class Drawn(NamedTuple):
     Attributes:
         ids: The tokens, without the one that ended the sample.
         stopped: Whether the model ended the sample.
+        finite: Whether all its logits were numbers; otherwise it was given up where one was not.
     """
 
     ids: list[int]
     stopped: bool
+    finite: bool = True
 
 
 def draw(
@@ -112,7 +114,8 @@ class Report(NamedTuple):
     """What had become of the samples after some step, on its way to the host.
 
     Attributes:
-        state: [3, slots] int32: number of tokens, whether it goes on, whether the model ended it.
+        state: [4, slots] int32: number of tokens, whether it goes on, whether the model ended it,
+            whether its logits were no numbers.
         drawn: [slots, tokens] int32, the tokens.
         ready: What tells that the copies have arrived; None where they have.
     """
@@ -165,6 +168,7 @@ class Slots:
         self._limits = torch.zeros(size, dtype=torch.long, device=device)
         self._live = torch.zeros(size, dtype=torch.bool, device=device)
         self._stopped = torch.zeros(size, dtype=torch.bool, device=device)
+        self._broken = torch.zeros(size, dtype=torch.bool, device=device)
         self._numbers = torch.zeros(size, width, dtype=torch.float64, device=device)
         self._drawn = torch.zeros(size, width, dtype=torch.int32, device=device)
 
@@ -190,13 +194,21 @@ class Slots:
         self.counts[where] = 0
         self._live[where] = True
         self._stopped[where] = False
+        self._broken[where] = False
 
     def take(self, logits: torch.Tensor) -> None:
-        """Draw the next token of each sample: [rows, vocabulary] float32 logits."""
+        """Draw the next token of each sample: [rows, vocabulary] float32 logits.
+
+        A sample whose logits are not finite numbers (of some tokens they may be minus infinity) is
+        given up: whatever were drawn from them would be made up.
+        """
         rows = slice(self.rows)
         counts, live = self.counts[rows], self._live[rows]
         place = counts.clamp(max=self._drawn.shape[1] - 1)[:, None]
         numbers = self._numbers[rows].gather(1, place)[:, 0]
+        broken = live & ~logits.amax(dim=1).isfinite()
+        self._broken[rows].logical_or_(broken)
+        live.logical_and_(~broken)
         drawn = draw(logits, numbers, self._temperature, self._top_p)
         tokens = torch.where(live, drawn, self.tokens[rows])
         # What a finished sample writes lies behind its end, or is its last token again.
@@ -211,7 +223,14 @@ class Slots:
     def keep(self, slots: Sequence[int]) -> None:
         """Go on with some slots only, which become the first ones."""
         where = on_device(np.array(slots), self._device)
-        for state in (self.tokens, self.counts, self._limits, self._live, self._stopped):
+        for state in (
+            self.tokens,
+            self.counts,
+            self._limits,
+            self._live,
+            self._stopped,
+            self._broken,
+        ):
             state[: len(slots)] = state[where]
         for table in (self._numbers, self._drawn):
             table[: len(slots)] = table[where]
@@ -219,7 +238,9 @@ class Slots:
 
     def report(self) -> Report:
         """Send what has become of the samples to the host, without waiting for it."""
-        state = torch.stack([self.counts.int(), self._live.int(), self._stopped.int()])
+        state = torch.stack(
+            [each.int() for each in (self.counts, self._live, self._stopped, self._broken)]
+        )
         if self._device.type != "cuda":
             return Report(state, self._drawn.clone(), None)
         copies = [each.to("cpu", non_blocking=True) for each in (state, self._drawn)]
