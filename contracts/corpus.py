@@ -55,6 +55,8 @@ VERDICTS = pa.schema(
         ("reason", pa.string()),  # a slug, for kept rows too
         ("rank", pa.int32()),  # 1 is best; null where the method does not rank
         ("gain", pa.float64()),  # what the rank was made from; null likewise
+        ("match", pa.string()),  # what the verdict is due to, such as a duplicate's twin; null
+        ("similarity", pa.float64()),  # to it, from 0 to 1; or null
     ]
 )
 

@@ -181,6 +181,8 @@ def verdicts(
     reason: npt.NDArray[Any],
     rank: Mapping[int, int] | None = None,
     gain: npt.NDArray[np.float64] | None = None,
+    match: pa.Array | None = None,
+    similarity: npt.NDArray[np.float64] | None = None,
 ) -> pa.Table:
     """Build a verdict table for a corpus.
 
@@ -190,19 +192,27 @@ def verdicts(
         reason: [rows] A slug each.
         rank: Rank by row number, for the rows that are ranked.
         gain: [rows] NaN where there is none.
+        match: [rows] The id of what a row was matched with, null where there is nothing.
+        similarity: [rows] To it, from 0 to 1; NaN where there is none.
     """
     ranks = rank or {}
+    rows = len(corpus)
     return pa.table(
         {
             "id": corpus.rows["id"],
             "keep": pa.array(keep, pa.bool_()),
             "reason": pa.array([str(slug) for slug in reason], pa.string()),
             "rank": pa.array([ranks.get(row) for row in range(len(corpus))], pa.int32()),
-            "gain": pa.array(
-                np.full(len(corpus), np.nan) if gain is None else gain,
-                pa.float64(),
-                from_pandas=True,
-            ),
+            "gain": _or_nulls(gain, rows),
+            "match": pa.nulls(rows, pa.string()) if match is None else match,
+            "similarity": _or_nulls(similarity, rows),
         },
         schema=VERDICTS,
     )
+
+
+def _or_nulls(values: npt.NDArray[np.float64] | None, rows: int) -> pa.Array:
+    """Return numbers as Arrow holds them, null where they are NaN or not given."""
+    if values is None:
+        return pa.nulls(rows, pa.float64())
+    return pa.array(values, pa.float64(), from_pandas=True)

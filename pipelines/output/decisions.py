@@ -20,10 +20,10 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
 
     Columns: id (null in quarantine), source, file, row (number of the record in the file),
     decision (`keep`, `correct`: kept with a new response, `drop`, `quarantine`), stage (the folder
-    that decided; for a kept row the last one that revised it, or else the last), reason, and
-    every scalar score as `table.column`: that of the last stage that has measured the row. Where a
-    response was replaced, `scores_of_revision` names the tables whose scores are of the new one;
-    the others are of one before it. It is null for all other rows.
+    that decided; for a kept row the last one that revised it, or else the last), reason, match and
+    similarity of the same verdict, and every scalar score as `table.column`: that of the last stage
+    that has measured the row. Where a response was replaced, `scores_of_revision` names the tables
+    whose scores are of the new one; the others are of one before it. It is null for other rows.
 
     Args:
         job: All of its stages are finished.
@@ -41,6 +41,8 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     ids = examples["id"].combine_chunks()
     reasons = np.full(len(ids), "kept", dtype=object)
     stages = np.full(len(ids), job.ingest_folder.name, dtype=object)
+    match = np.full(len(ids), None, dtype=object)
+    similarity = np.full(len(ids), np.nan)
     keep = np.ones(len(ids), dtype=bool)
     corrected = np.zeros(len(ids), dtype=bool)
     scores: dict[str, pa.ChunkedArray] = {}
@@ -53,6 +55,9 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
         decided_here = ~(corrected & keep)[rows]  # a kept correction keeps its reason
         reasons[rows[decided_here]] = verdicts["reason"].filter(pa.array(decided_here)).to_pylist()
         stages[rows[decided_here]] = folder.name
+        here = verdicts.filter(pa.array(decided_here))
+        match[rows[decided_here]] = here["match"].to_pylist()
+        similarity[rows[decided_here]] = here["similarity"].to_numpy()
         for name, table in stage_scores(folder / "scores").items():
             place = rows_of(table, examples["id"])
             if (table.schema.metadata or {}).get(KEY) == b"content_hash":
@@ -69,6 +74,9 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     decided = examples.append_column("decision", pa.array(decision, pa.string()))
     decided = decided.append_column("stage", pa.array(stages, pa.string()))
     decided = decided.append_column("reason", pa.array(reasons, pa.string()))
+    decided = decided.append_column("match", pa.array(match, pa.string()))
+    near = pa.array(similarity, pa.float64(), from_pandas=True)
+    decided = decided.append_column("similarity", near)
     decided = decided.append_column("scores_of_revision", _of_revision(current, corrected))
     for name in sorted(scores):
         decided = decided.append_column(name, scores[name])
