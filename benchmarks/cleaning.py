@@ -1,4 +1,4 @@
-r"""Clean a pool beside Data-Juicer: five rules on the surface and near-duplicates, JSONL to Parquet.
+r"""Clean a pool beside Data-Juicer: rules on the surface and near-duplicates, JSONL to Parquet.
 
     SIFTLINE_DATA=folder python benchmarks/cleaning.py --peer venv/bin/dj-process \
         --out benchmarks/results/cleaning.json
