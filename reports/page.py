@@ -3,6 +3,7 @@
 All text from the data goes through Jinja's autoescape; the page has no script.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jinja2
@@ -14,6 +15,7 @@ from siftline.pipelines.manifest import Summary
 from siftline.pipelines.record import RunRecord, StageRecord
 from siftline.reports.conversation import attached, prompt_text, response_text
 from siftline.reports.histogram import histogram
+from siftline.reports.matches import Match, matches_of
 from siftline.reports.pictures import curve_panels, map_dots
 
 EXAMPLES_PER_REASON = 3
@@ -78,7 +80,8 @@ class _Prepared(NamedTuple):
     dropped: dict[str, list[str]]  # ids by reason
     reported: dict[str, list[str]]
     revised: dict[str, list[str]]
-    scores: dict[str, list[tuple[str, str]]]  # by id, of what is dropped or reported
+    matches: dict[str, Match]  # by id, of what is dropped or reported
+    scores: dict[str, list[tuple[str, str]]]  # likewise
     own: frozenset[str]  # the scores that the stage has measured; what it keeps has later ones too
 
     @property
@@ -87,6 +90,7 @@ class _Prepared(NamedTuple):
         groups = [*self.dropped.values(), *self.reported.values(), *self.revised.values()]
         groups += [panel["ids"] for panel in self.curves["panels"]]
         groups.append([dot["id"] for dot in self.map["dots"]])
+        groups.append([match.name for match in self.matches.values() if match.is_row])
         return [row_id for group in groups for row_id in group]
 
 
@@ -106,6 +110,7 @@ def _prepared(stage: StageRecord, decisions: pa.Table) -> _Prepared:
         dropped=dropped,
         reported=reported,
         revised=_first_of_each_reason(verdicts.filter(is_revised)),
+        matches=matches_of(stage, shown, decisions["id"]),
         scores={row["id"]: _scores(row) for row in scored},
         own=frozenset(stage.scores),
     )
@@ -137,7 +142,7 @@ def _stage(stage: _Prepared, texts: dict[str, dict[str, Any]]) -> dict[str, Any]
         "map": stage.map,
         "texts": texts,
         "examples": [
-            {"of": of, "groups": _groups(ids, texts, scores)}
+            {"of": of, "groups": _groups(ids, _with_matches(texts, stage.matches), scores)}
             for of, ids, scores in (
                 ("dropped", stage.dropped, stage.scores),
                 ("kept and reported", stage.reported, _own_scores(stage)),
@@ -155,6 +160,31 @@ def _own_scores(stage: _Prepared) -> dict[str, list[tuple[str, str]]]:
     return {
         row_id: [(name, value) for name, value in scores if name in stage.own]
         for row_id, scores in stage.scores.items()
+    }
+
+
+def _with_matches(
+    texts: dict[str, dict[str, Any]], matches: dict[str, Match]
+) -> dict[str, dict[str, Any]]:
+    """Return what is shown of rows, each with its match, or None."""
+    return {
+        row_id: {
+            **text,
+            "match": _match(matches[row_id], texts) if row_id in matches else None,
+        }
+        for row_id, text in texts.items()
+    }
+
+
+def _match(match: Match, texts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what is shown of a match: its texts are empty where nobody has them."""
+    held: Mapping[str, Any] = texts[match.name] if match.is_row else match.given or {}
+    return {
+        "id": match.name,
+        "similarity": match.similarity,
+        "place": held.get("place", ""),
+        "prompt": _excerpt(held.get("prompt", "")),
+        "response": _excerpt(held.get("response", "")),
     }
 
 
