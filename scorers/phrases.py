@@ -3,14 +3,21 @@
 The phrases are ours.
 """
 
-from typing import ClassVar
+from collections.abc import Sequence, Set
+from typing import ClassVar, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from siftline.contracts import progress
+from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
-from siftline.scorers.text_statistics import bare, said_of
+from siftline.scorers.last_turns import last_turns
+from siftline.scorers.phrase_search import may_hold, plain_text
+from siftline.scorers.text_statistics import BARE, bare, said_of
 
 # A refusal opens a response. Anywhere else the words may be a quotation or an explanation.
 REFUSALS = (
@@ -53,21 +60,7 @@ BOILERPLATE = (
 # What stands for no answer at all; Alpaca's generator wrote the first.
 PLACEHOLDERS = ("nooutput", "no output", "n/a")
 _OPENING_CHARS = 20
-
-_CONTRACTIONS = (
-    ("\u2019", "'"),
-    ("i'm ", "i am "),
-    ("can't", "cannot"),
-    ("won't", "will not"),
-)
-
-
-def _plain(text: str) -> str:
-    """Fold case, white space, apostrophes and contractions, so that phrases need one spelling."""
-    folded = " ".join(text.casefold().split())
-    for old, new in _CONTRACTIONS:
-        folded = folded.replace(old, new)
-    return folded
+_COLUMNS = ("refusal", "boilerplate", "placeholder")
 
 
 class PhraseMatches(Scorer):
@@ -92,30 +85,52 @@ class PhraseMatches(Scorer):
     placeholders: tuple[str, ...] = PLACEHOLDERS
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
-        """Look for the phrases in each response."""
-        refusals = tuple(_plain(phrase) for phrase in self.refusals)
-        boilerplate = tuple(_plain(phrase) for phrase in self.boilerplate)
-        placeholders = {bare(phrase) for phrase in self.placeholders}
-        plain = [
-            [*(_plain(turn["content"]) for turn in messages[:-1]), _plain(said_of(messages[-1]))]
-            for messages in rows["messages"].to_pylist()
-        ]
-        columns = {
-            "refusal": [_opens(turns[-1], refusals) for turns in plain],
-            "boilerplate": [_adds(turns, boilerplate) for turns in plain],
-            "placeholder": [bare(turns[-1]) in placeholders for turns in plain],
-        }
+        """Look for the phrases in each response that may have one."""
+        sought = _Sought(
+            refusals=tuple(plain_text(phrase) for phrase in self.refusals),
+            boilerplate=tuple(plain_text(phrase) for phrase in self.boilerplate),
+            placeholders=frozenset(bare(phrase) for phrase in self.placeholders),
+        )
+        columns = {name: np.zeros(len(rows), dtype=bool) for name in _COLUMNS}
+        by_row = np.flatnonzero(sought.possible(rows))
+        messages = rows["messages"].take(pa.array(by_row)).to_pylist()
+        for row, turns in zip(by_row.tolist(), messages, strict=True):
+            for name, found in zip(_COLUMNS, sought.found(turns), strict=True):
+                columns[name][row] = found
         progress.advance(len(rows))
         arrays = {name: pa.array(values, pa.bool_()) for name, values in columns.items()}
         return Scored(pa.table({"content_hash": rows["content_hash"], **arrays}))
 
 
-def _adds(turns: list[str], phrases: tuple[str, ...]) -> bool:
-    """Return whether the last turn has a phrase that none before it has."""
-    return any(
-        phrase in turns[-1] and not any(phrase in turn for turn in turns[:-1]) for phrase in phrases
-    )
+class _Sought(NamedTuple):
+    """What is looked for, in the spelling of folded texts."""
 
+    refusals: tuple[str, ...]
+    boilerplate: tuple[str, ...]
+    placeholders: Set[str]
 
-def _opens(text: str, phrases: tuple[str, ...]) -> bool:
-    return any(-1 < text.find(phrase) <= _OPENING_CHARS for phrase in phrases)
+    def possible(self, rows: pa.Table) -> npt.NDArray[np.bool_]:
+        """Return [rows] true where something may be found, by a look at all responses at once."""
+        last = last_turns(rows)
+        texts = last.contents()
+        held = may_hold(texts, (*self.refusals, *self.boilerplate)).to_numpy(zero_copy_only=False)
+        longest = max(map(len, self.placeholders), default=-1)
+        chars = pc.utf8_length(pc.utf8_trim(texts, characters=BARE)).to_numpy()
+        possible: npt.NDArray[np.bool_] = ~last.plain | held | (chars <= longest)
+        return possible
+
+    def found(self, messages: Sequence[Message]) -> tuple[bool, bool, bool]:
+        """Return whether a response opens with a refusal, has boilerplate, is a placeholder."""
+        said = said_of(messages[-1])
+        plain = plain_text(said)
+        return (
+            any(-1 < plain.find(each) <= _OPENING_CHARS for each in self.refusals),
+            self._adds(plain, messages[:-1]),
+            bare(said) in self.placeholders,
+        )
+
+    def _adds(self, said: str, earlier: Sequence[Message]) -> bool:
+        """Return whether a response has boilerplate that no turn before it has."""
+        present = [phrase for phrase in self.boilerplate if phrase in said]
+        texts = [plain_text(turn["content"]) for turn in earlier] if present else []
+        return any(not any(phrase in text for text in texts) for phrase in present)

@@ -10,15 +10,21 @@ import hashlib
 import json
 import unicodedata
 from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from siftline.contracts import progress
-from siftline.contracts.examples import PARTS, Message, calls_of, tools_of
+from siftline.contracts.examples import PARTS, TURN_FIELDS, Message, calls_of, tools_of
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.thoughts import leading_thought
+from siftline.scorers.flat_turns import flat_turns
+from siftline.scorers.last_turns import THOUGHT_MARKS
 
 
 def signature(
@@ -71,7 +77,8 @@ def _turn(message: Message, seen: _Calls) -> list[Any]:
 
 
 def _folded(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    text = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return " ".join(text.casefold().split())
 
 
 def _media(media: str | None) -> Any:
@@ -93,10 +100,41 @@ class Signature(Scorer):
     revision: ClassVar[int] = 2  # 2: thoughts, media, weights; ids of calls are form
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
-        """Hash each row."""
-        hashes = [
-            signature(row["messages"], row["tools"], row["media"])
-            for row in rows.select(["messages", "tools", "media"]).to_pylist()
-        ]
+        """Hash each row; those that are roles and contents alone are put together from texts."""
+        turns = flat_turns(rows)
+        plain = _plain_rows(rows, turns)
+        hashes = _plain_signatures(turns, len(rows))
+        by_row = np.flatnonzero(~plain)
+        others = rows.select(["messages", "tools", "media"]).take(pa.array(by_row)).to_pylist()
+        for row, held in zip(by_row.tolist(), others, strict=True):
+            hashes[row] = signature(held["messages"], held["tools"], held["media"])
         progress.advance(len(rows))
         return Scored(pa.table({"content_hash": rows["content_hash"], "text": hashes}))
+
+
+_text = encode_basestring_ascii  # as `json.dumps` writes it, which :func:`signature` calls
+_NOTHING_ELSE = '"", [], null, null, null'  # no thought, no call, no id, no name, no weight
+
+
+def _plain_rows(rows: pa.Table, turns: pa.Table) -> npt.NDArray[np.bool_]:
+    """Return [rows] true for conversations of nothing but roles and contents."""
+    odd = pc.match_substring_regex(turns["content"], THOUGHT_MARKS).to_numpy()
+    for name in TURN_FIELDS:
+        odd = odd | turns[name].is_valid().to_numpy()
+    plain = np.bincount(turns["row"].to_numpy()[odd], minlength=len(rows)) == 0
+    beside = pc.or_(rows["tools"].is_valid(), rows["media"].is_valid()).to_numpy()
+    there: npt.NDArray[np.bool_] = plain & ~beside
+    return there
+
+
+def _plain_signatures(turns: pa.Table, rows: int) -> list[str]:
+    """Return [rows] the :func:`signature` of conversations of nothing but roles and contents."""
+    said = [
+        f"[{_text(role)}, {_text(_folded(text))}, {_NOTHING_ELSE}]"
+        for role, text in zip(turns["role"].to_pylist(), turns["content"].to_pylist(), strict=True)
+    ]
+    ends = np.cumsum(np.bincount(turns["row"].to_numpy(), minlength=rows)).tolist()
+    return [
+        hashlib.sha256(f"[[], [{', '.join(said[start:end])}], null]".encode()).hexdigest()[:32]
+        for start, end in zip([0, *ends], ends, strict=False)
+    ]

@@ -8,7 +8,10 @@ import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import Field
 
 from siftline.contracts import progress
@@ -17,10 +20,11 @@ from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.plain_rendering import plain_turn
 from siftline.models.thoughts import after_thought
+from siftline.scorers.last_turns import LastTurns, last_turns
+from siftline.scorers.shared_ngrams import SharedNgrams, shared_ngrams
+from siftline.scorers.word_classes import UNSPACED
 
-# Kana, CJK ideographs and Thai are written without spaces between words.
-_UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+_WORD = re.compile(rf"[{UNSPACED}]|[^\W_{UNSPACED}]+")
 
 SCHEMA = pa.schema(
     [
@@ -35,6 +39,8 @@ SCHEMA = pa.schema(
     ]
 )
 
+BARE = "<>[](){}\\. \t\r\n"  # what may stand around a word that stands for nothing
+
 
 def words(text: str) -> list[str]:
     """Return the casefolded words of a text, in order."""
@@ -48,7 +54,7 @@ def ngrams(tokens: list[str], n: int) -> list[tuple[str, ...]]:
 
 def bare(text: str) -> str:
     """Return a text casefolded, without the brackets, full stops and white space around it."""
-    return text.casefold().strip("<>[](){}\\. \t\r\n")
+    return text.casefold().strip(BARE)
 
 
 class ResponseStatistics(Scorer):
@@ -78,16 +84,39 @@ class ResponseStatistics(Scorer):
     ngram: int = Field(default=4, ge=1)
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
-        """Measure each row. See the class for the columns."""
-        measured = [
-            {"content_hash": row["content_hash"], **self._measure(row)}
-            for row in rows.select(["content_hash", "messages"]).to_pylist()
-        ]
+        """Measure each row, those whose response is text alone by column; see the class."""
+        last = last_turns(rows)
+        columns = self._in_columns(last)
+        by_row = np.flatnonzero(~last.plain)
+        messages = rows["messages"].take(pa.array(by_row)).to_pylist()
+        for row, turns in zip(by_row.tolist(), messages, strict=True):
+            for name, value in self._measure(turns).items():
+                columns[name][row] = value
         progress.advance(len(rows))
-        return Scored(pa.Table.from_pylist(measured, schema=SCHEMA))
+        return Scored(pa.table({"content_hash": rows["content_hash"], **columns}, SCHEMA))
 
-    def _measure(self, row: dict[str, Any]) -> dict[str, float]:
-        *earlier, last = row["messages"]
+    def _in_columns(self, last: LastTurns) -> dict[str, npt.NDArray[Any]]:
+        """Return [rows] each measure; those of rows that are not plain mean nothing."""
+        texts = last.contents().to_pylist()
+        prompts = _prompts(last)
+        found = shared_ngrams(prompts, texts, self.ngram)
+        chars = np.fromiter((len(text.strip()) for text in texts), np.int64, len(texts))
+        coverage = _shares(found.in_both, found.of_prompt)
+        for row in np.flatnonzero(coverage).tolist():
+            if _goes_on(prompts[row], texts[row]):
+                coverage[row] = 0.0
+        return {
+            "prompt_chars": _chars_before(last),
+            "response_chars": chars,
+            "said_chars": chars.copy(),
+            "response_words": found.words,
+            "repeated_ngrams": _repeated(found),
+            "prompt_overlap": _shares(found.copied, found.written),
+            "prompt_coverage": coverage,
+        }
+
+    def _measure(self, messages: Sequence[Message]) -> dict[str, float]:
+        *earlier, last = messages
         response, text = plain_turn(last).strip(), said_of(last)
         written = ngrams(words(with_thought(last)), self.ngram)
         tokens, prompt = words(text), _asked(earlier)
@@ -103,7 +132,7 @@ class ResponseStatistics(Scorer):
             "prompt_overlap": shared / len(grams) if grams else 0.0,
             "prompt_coverage": (
                 len(set(grams) & prompt_grams) / len(prompt_grams)
-                if prompt_grams and not _goes_on(prompt, tokens)
+                if prompt_grams and not _goes_on(prompt, text)
                 else 0.0
             ),
         }
@@ -125,8 +154,37 @@ def _asked(earlier: Sequence[Message]) -> str:
     return earlier[-1]["content"] if earlier and earlier[-1]["role"] == "user" else ""
 
 
-def _goes_on(prompt: str, tokens: list[str]) -> bool:
+def _goes_on(prompt: str, text: str) -> bool:
     """Return whether a response repeats a prompt that breaks off, and goes on from there."""
-    broken_off = prompt.rstrip()[-1:].isalnum() or prompt.rstrip().endswith(",")
-    given = words(prompt)
-    return broken_off and len(tokens) > len(given) and tokens[: len(given)] == given
+    end = prompt.rstrip()
+    if not (end[-1:].isalnum() or end.endswith(",")):
+        return False
+    given, tokens = words(prompt), words(text)
+    return len(tokens) > len(given) and tokens[: len(given)] == given
+
+
+def _prompts(last: LastTurns) -> list[str]:
+    """Return [rows] the user's turn that each response follows, as :func:`_asked`."""
+    asked = last.asked()
+    contents = last.turns["content"].combine_chunks()
+    found = contents.take(pa.array(np.maximum(asked, 0), mask=asked < 0))
+    prompts: list[str] = pc.fill_null(found, "").to_pylist()
+    return prompts
+
+
+def _chars_before(last: LastTurns) -> npt.NDArray[np.int64]:
+    """Return [rows] the characters of all turns before the last one."""
+    chars = pc.utf8_length(last.turns["content"]).to_numpy().astype(np.int64)
+    chars[last.place] = 0
+    sums = np.bincount(last.turns["row"].to_numpy(), weights=chars, minlength=len(last.place))
+    return sums.astype(np.int64)
+
+
+def _repeated(found: SharedNgrams) -> npt.NDArray[np.float64]:
+    return np.where(found.written > 0, 1 - _shares(found.distinct, found.written), 0.0)
+
+
+def _shares(part: npt.NDArray[np.int64], whole: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return [rows] a part of a whole, 0 where there is nothing."""
+    shares: npt.NDArray[np.float64] = np.where(whole > 0, part / np.maximum(whole, 1), 0.0)
+    return shares
