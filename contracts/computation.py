@@ -4,6 +4,7 @@ Scorers, trainers and the comparers inside them are computations. Their identity
 stands here (:mod:`siftline.pipelines.scores.identity`), so nothing else may change a result.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from siftline.contracts.config import Config
@@ -48,6 +49,17 @@ class Computation(Config):
     def files(self) -> tuple[str, ...]:
         """The files that it reads beside the rows, relative to the recipe."""
         return ()
+
+    @property
+    def built_on(self) -> Mapping[str, str]:
+        """What it is built on beside siftline: versions of packages, digests of what they carry.
+
+        It is asked before anything runs, so a missing package is said here.
+
+        Raises:
+            ModelError: A package of an extra is not installed.
+        """
+        return {}
 
 
 class RunsModel(Computation):

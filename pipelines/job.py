@@ -139,8 +139,9 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
 
     Raises:
         InputError: An input, or a file that a stage reads, is missing or empty.
-        ModelError: A model that a stage uses cannot be found.
+        ModelError: A model that a stage uses cannot be found, or a package that one needs.
     """
+    built_on = _built_on(recipe)  # first: nothing is read or downloaded where a package is missing
     roles = sorted(set().union(*(roles_of(stage) for stage in recipe.stages)))
     prints = {role: fingerprint(recipe.models[role], runtime.devices[0]) for role in roles}
     data = tuple(digest(item, base, runs) for item in recipe.inputs)
@@ -155,6 +156,8 @@ def open_job(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> Job:
     }
     if outside := _outside(recipe):
         identity["outside"] = outside
+    if built_on:
+        identity["built_on"] = built_on
     text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
     version = open_version(runs / recipe.name, identity_hash(identity), text)
     return Job(
@@ -220,6 +223,12 @@ def _outside(recipe: Recipe) -> list[dict[str, Any]]:
     ]
     # What a method asks for as it learns is not known before, nor from which package it is.
     return [*classes, method_packages()] if classes else []
+
+
+def _built_on(recipe: Recipe) -> dict[str, str]:
+    """Return the versions and digests of what the scorers of a recipe are built on."""
+    scorers = [scorer for stage in recipe.stages for scorer in in_order(stage.scorers())]
+    return {name: each for scorer in scorers for name, each in sorted(scorer.built_on.items())}
 
 
 def _files(recipe: Recipe) -> list[str]:

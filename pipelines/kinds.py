@@ -17,6 +17,7 @@ from siftline.contracts.errors import RecipeError
 from siftline.contracts.method import Method
 from siftline.filters.clear import Clear
 from siftline.filters.exact_duplicates import ExactDuplicates
+from siftline.filters.language import Language
 from siftline.filters.rules import Rules
 from siftline.filters.s3ft import S3ft
 from siftline.filters.structure import Structure
@@ -37,6 +38,7 @@ BUILTIN: tuple[type[Method], ...] = (
     Rules,
     ExactDuplicates,
     Structure,
+    Language,
     Clear,
     S3ft,
     S2L,

@@ -17,6 +17,7 @@ from siftline.models.training.proxy import Proxy
 from siftline.models.training.tuning import Tuning
 from siftline.pipelines.job import all_scorers
 from siftline.pipelines.scores.identity import computation_identity, identity_hash, scorer_identity
+from siftline.scorers import turn_languages
 from siftline.scorers.judges.comparers import Judge
 
 PRINTS = {
@@ -55,6 +56,8 @@ def computations() -> dict[str, Computation]:
         "phrases": named("PhraseMatches"),
         "signature": named("Signature"),
         "structure": named("StructureFaults"),
+        "turn languages": named("TurnLanguages"),
+        "languages": named("Languages"),
         "likelihood": named("Likelihood", model="m"),
         "prompt embedding": named("PromptEmbedding", model="e"),
         "prompt context": named("PromptContext"),
@@ -88,6 +91,8 @@ PINNED = {
     "phrases": "582f337ec51892b0",
     "signature": "35a2b2eb0df1db33",
     "structure": "8d6c20c38376d085",
+    "turn languages": "dbe94472404e4379",
+    "languages": "8cd13258f267b143",
     "likelihood": "5692aa80e27d8771",
     "prompt embedding": "ada7f55c9b50cf07",
     "prompt context": "8a6ba6bdc72c7671",
@@ -116,6 +121,12 @@ PINNED = {
 }
 
 
+@pytest.fixture(autouse=True)
+def detectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pin what languages are told by, which is not the same everywhere."""
+    monkeypatch.setattr(turn_languages, "detectors_built_on", lambda: {"detector": "1"})
+
+
 def hashed(computation: Computation, prints: dict[str, Any] | None = None) -> str:
     prints = prints or PRINTS
     if isinstance(computation, Scorer):
@@ -140,6 +151,7 @@ UNSET = {
     "reading": "letter",
     "tests": "x",
     "pattern": "x",
+    "languages": ("de", "en"),
     "trained_on": "x",
 }
 
@@ -186,6 +198,14 @@ def others(part: Config) -> Config:
         if field not in ("model", "kind") and not isinstance(value, Config):
             return part.model_copy(update={field: other(field, value)})
     return Judge(model="m")
+
+
+def test_other_versions_of_what_it_is_built_on_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {name: hashed(computations()[name]) for name in ("turn languages", "languages")}
+    monkeypatch.setattr(turn_languages, "detectors_built_on", lambda: {"detector": "2"})
+    assert all(hashed(computations()[name]) != each for name, each in before.items())
 
 
 def test_a_changed_file_is_told_apart() -> None:

@@ -61,6 +61,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "correct": {"eta": 0.5, "judgements": 2},
     },
     "s3ft": {"model": "writer", "template": None},
+    "language": {"languages": ["de", "en"]},  # the models of all take 10 s to load
 }
 KEEPS_FEWER = {"deita": "what is like a kept row stays out, although the budget has room"}
 

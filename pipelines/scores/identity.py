@@ -69,6 +69,8 @@ def computation_identity(computation: Computation, fingerprints: dict[str, Any])
         identity["files"] = [fingerprints[name] for name in computation.files]
     if package := package_of(type(computation)):
         identity["package"] = package
+    if built_on := dict(computation.built_on):
+        identity["built_on"] = built_on
     return identity
 
 
