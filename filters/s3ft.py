@@ -11,7 +11,6 @@ share of own answers can be capped, since training on one's own answers alone ha
 4 and 5). Where the judge fails, the gold answer stays.
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, TypeAlias
@@ -26,6 +25,7 @@ from siftline.contracts.corpus import Corpus
 from siftline.contracts.figures import DECIMALS
 from siftline.contracts.method import REVISED, Method, Request, verdicts
 from siftline.contracts.names import check_known, ingested_pairs
+from siftline.contracts.patterns import linear_pattern
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.share import Share
 from siftline.models.likelihood import OK
@@ -76,13 +76,13 @@ class S3ft(Method):
         sources: Those that the judge can judge; None for all.
         tasks: Those that the judge can judge; None for all, rows without a task among them.
         least_agreement: Least agreement of an equivalent answer with the gold one, from 0 to 1.
-        pattern: Regular expression that every answer must contain, so that the format stays.
+        pattern: Regular expression of RE2 that every answer must contain, so that the format stays.
         max_tokens: Of an answer.
         max_own_share: Largest share of own answers among the rows of a source.
         template: How prompts are rendered.
     """
 
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3  # 3: the pattern is RE2's
 
     kind: Literal["s3ft"] = "s3ft"
     model: str
@@ -98,10 +98,7 @@ class S3ft(Method):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
-        try:
-            re.compile(pattern or "")
-        except re.error as error:
-            raise ValueError(f"got '{pattern}', expected a regular expression: {error}.") from error
+        linear_pattern(pattern or "")
         return pattern
 
     def roles(self) -> tuple[str, ...]:

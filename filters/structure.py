@@ -6,21 +6,21 @@ A fault is a fact; whether a row with it is of use depends on the trainer and on
 So every fault is reported by default, as the reason of a row that is kept, and dropped on request.
 """
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from siftline.contracts.corpus import Corpus
-from siftline.contracts.method import Method, verdicts
+from siftline.contracts.method import Method
 from siftline.contracts.scorer import Scorer
+from siftline.filters.faults import (
+    Action,
+    Actions,
+    decide_faults,
+    diagnose_faults,
+    picture_faults,
+)
 from siftline.scorers.structure import FAULTS, StructureFaults
-
-Action = Literal["report", "drop"]
-_SHOWN = 3  # rows of each fault in the report, of those that are kept
 
 
 class Structure(Method):
@@ -72,54 +72,15 @@ class Structure(Method):
 
     def decide(self, corpus: Corpus) -> pa.Table:
         """Give each row its first fault as its reason, those that drop it before others."""
-        reasons = np.full(len(corpus), "kept", dtype=object)
-        keep = np.ones(len(corpus), dtype=bool)
-        for action in ("report", "drop"):
-            for slug in reversed([slug for slug in FAULTS if getattr(self, slug) == action]):
-                fails = _has(corpus, slug)
-                reasons[fails] = slug
-                keep[fails] = action == "report"
-        return verdicts(corpus, keep, reasons)
+        return decide_faults(corpus, StructureFaults.table, self._actions())
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Count the rows of each fault; a row may have several."""
-        faults = {slug: found for slug in FAULTS if (found := _has(corpus, slug)).any()}
-        faulty = np.logical_or.reduce([np.zeros(len(corpus), dtype=bool), *faults.values()])
-        return {
-            "rows_with_a_fault": int(faulty.sum()),
-            "rows_by_fault": {slug: int(found.sum()) for slug, found in faults.items()},
-            "warnings": self._warnings(faults, decided["keep"].to_numpy()),
-        }
+        return diagnose_faults(corpus, decided, StructureFaults.table, self._actions())
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Name a few rows of each fault that is reported, the smallest ids."""
-        kept = decided.filter(pc.and_(decided["keep"], pc.not_equal(decided["reason"], "kept")))
-        shown: dict[str, list[str]] = {}
-        for row in kept.sort_by("id").select(["reason", "id"]).to_pylist():
-            ids = shown.setdefault(row["reason"], [])
-            ids += [row["id"]] if len(ids) < _SHOWN else []
-        return {"reported": shown} if shown else {}
+        return picture_faults(decided)
 
-    def _warnings(
-        self, faults: Mapping[str, npt.NDArray[np.bool_]], keep: npt.NDArray[np.bool_]
-    ) -> list[str]:
-        """Say which faults the rows have that are kept, and what would drop them."""
-        kept = {slug: int((found & keep).sum()) for slug, found in faults.items()}
-        counts = {slug: count for slug, count in kept.items() if count}
-        if not counts:
-            return []
-        rows = int(np.logical_or.reduce([faults[slug] & keep for slug in counts]).sum())
-        listed = ", ".join(f"{slug} {count:,}" for slug, count in counts.items())
-        first = max(counts, key=lambda slug: counts[slug])
-        return [
-            f"{rows:,} of {len(keep):,} rows have a fault and are kept: {listed}. The columns "
-            f"structure.* of decisions.parquet say where; '{first}: drop' leaves such rows out."
-        ]
-
-
-def _has(corpus: Corpus, slug: str) -> npt.NDArray[np.bool_]:
-    """Return [rows] true for those that have a fault."""
-    found: npt.NDArray[np.bool_] = pc.is_valid(corpus.column(f"structure.{slug}")).to_numpy(
-        zero_copy_only=False
-    )
-    return found
+    def _actions(self) -> Actions:
+        return {slug: getattr(self, slug) for slug in FAULTS}

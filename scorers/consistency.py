@@ -54,7 +54,7 @@ class Consistency(Scorer):
     """
 
     table: ClassVar[str] = "consistency"
-    revision: ClassVar[int] = 4  # 4: none is read from a response's thought; stricter numbers
+    revision: ClassVar[int] = 5  # 5: numbers of Indian form have a longest one
 
     samples: Samples
     comparer: Comparer = Embedding()

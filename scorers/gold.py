@@ -3,13 +3,13 @@
 S3FT asks this before it asks a model anything (:mod:`siftline.filters.s3ft`).
 """
 
-import re
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 import pyarrow as pa
 from pydantic import Field
 
 from siftline.contracts import progress
+from siftline.contracts.patterns import linear_pattern
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.likelihood import OK
@@ -31,12 +31,12 @@ class Gold(Scorer):
 
     Attributes:
         judge: What answers are judged by.
-        pattern: Regular expression that the text must contain.
+        pattern: Regular expression of RE2 that the text must contain.
         tests: Digest of the rows' tests, which the rows' hashes do not cover; None without tests.
     """
 
     table: ClassVar[str] = "gold"
-    revision: ClassVar[int] = 3  # 3: no gold answer is read from a thought; stricter numbers
+    revision: ClassVar[int] = 4  # 4: the pattern is RE2's
 
     judge: EquivalenceJudge
     pattern: str | None = None
@@ -78,7 +78,7 @@ class Gold(Scorer):
 
 def well_formed(text: str, pattern: str | None) -> bool:
     """Return whether a text contains a pattern; without one every text is well formed."""
-    return pattern is None or re.search(pattern, text) is not None
+    return pattern is None or linear_pattern(pattern).search(text) is not None
 
 
 def _run(judge: Execution, rows: list[dict[str, Any]]) -> list[str]:

@@ -12,10 +12,10 @@ import pyarrow as pa
 
 from siftline.contracts import progress
 from siftline.contracts.examples import PARTS, Message, calls_of
-from siftline.contracts.printable import excerpt, printable
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.models.thoughts import after_thought
+from siftline.scorers.fault_places import place_in_turn
 from siftline.scorers.marks import broken_thought, open_fence, unopened_thought
 from siftline.scorers.schemas import UnusableSchemaError, broken_by
 from siftline.scorers.tool_offers import Offers, offers
@@ -35,7 +35,6 @@ FAULTS = (
     "thought_without_answer",
     "open_code_fence",
 )
-_DETAIL_CHARS = 120
 
 _Fault = tuple[str, int, str]  # slug, number of the turn from 0, detail
 
@@ -79,7 +78,7 @@ def first_faults(
     ]
     first: dict[str, str] = {}
     for slug, turn, detail in sorted(found, key=lambda fault: fault[1]):
-        first.setdefault(slug, printable(excerpt(f"turn {turn + 1}: {detail}", _DETAIL_CHARS)))
+        first.setdefault(slug, place_in_turn(turn, detail))
     return first
 
 

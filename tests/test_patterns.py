@@ -1,94 +1,201 @@
-"""Every compiled pattern of the project, on a megabyte of what it may meet in data.
+"""Every pattern of the project, on a megabyte of what it may meet in data.
 
 A pattern that backtracks takes minutes or hours on these texts, a linear one less than a second.
-Each runs in a process of its own, which is ended after a minute.
+Patterns are found in the modules: compiled ones wherever they stand in a module's or a class's
+variables, and texts that functions give to `re`. A pattern that is not known before a run, such as
+a field of a recipe, goes to RE2 (:mod:`siftline.contracts.patterns`).
 """
 
+import ast
 import importlib
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import re2
+from adversarial import PIECES, growth, pieces_of
+
+from siftline.contracts.patterns import linear_pattern
+from siftline.pipelines.job import all_scorers
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("contracts", "models", "scorers", "filters", "selectors", "pipelines", "reports")
-SIZE = 1 << 20
-PIECES = (
-    *' \n\ta0,.:-*\\"`([{<',
-    "1,",
-    "1 ",
-    "\\\\",
-    '"a" ',
-    "```\n",
-    "``` python\n",
-    "[BEGIN]",
-    "[[BEGIN]]",
-    "[DONE]",
-    "answer ",
-    "Answer:\n",
-    "the answer is ",
-    "\\boxed{",
-    "#### ",
-    "(A) ",
-    "A:",
-    "\n:",
-    ", ",
-    " ,",
-    "{ ,",
-    "<think>",
-    "the reference ",
-    "as in the ",
-    "word word word\n",
-)
-SECONDS = 60
+ROOMS = ("contracts", "models", "scorers", "filters", "selectors", "pipelines", "reports", "flows")
+SIZE_OF_ROWS = 1 << 18
+LINEAR = type(linear_pattern("a"))
+USES = ("match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer", "compile")
+FLAGS_FROM = {"sub": 4, "subn": 4, "split": 3, "compile": 1}  # arguments of `re`, from 0
 
-SEARCH = """
-import json, re, sys
-pattern, flags, binary, texts = json.loads(sys.stdin.read())
-compiled = re.compile(pattern.encode() if binary else pattern, flags)
-for piece, times in texts:
-    text = piece * times
-    for _ in compiled.finditer(text.encode() if binary else text):
-        pass
-"""
+Compiled = Any  # of `re` or of RE2, which has no types
 
 
-def patterns() -> Iterator[tuple[str, re.Pattern[str] | re.Pattern[bytes]]]:
-    """Yield the patterns of all modules, by name."""
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")):
-            name = ".".join(("siftline", *path.relative_to(ROOT).with_suffix("").parts))
-            yield from _patterns_of(importlib.import_module(name))
+def modules() -> Iterator[tuple[ModuleType, ast.Module]]:
+    """Yield the modules of the project, and their source."""
+    for path in (path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))):
+        name = ".".join(("siftline", *path.relative_to(ROOT).with_suffix("").parts))
+        yield importlib.import_module(name), ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _patterns_of(module: ModuleType) -> Iterator[tuple[str, re.Pattern[str] | re.Pattern[bytes]]]:
+def _inside(value: Any, name: str) -> Iterator[tuple[str, Compiled]]:
+    """Yield the patterns in a value, by name, however deep in tuples, lists, sets and mappings."""
+    if isinstance(value, re.Pattern | LINEAR):
+        yield name, value
+    elif isinstance(value, dict):
+        yield from _inside([*value, *value.values()], name)
+    elif isinstance(value, tuple | list | set | frozenset):
+        for number, each in enumerate(value):
+            yield from _inside(each, f"{name}[{number}]")
+
+
+def _held(module: ModuleType) -> Iterator[tuple[str, Compiled]]:
+    """Yield the patterns in the variables of a module and of its classes."""
     for name, value in vars(module).items():
-        for number, each in enumerate(value if isinstance(value, tuple | list) else (value,)):
-            if isinstance(each, re.Pattern):
-                yield f"{module.__name__.removeprefix('siftline.')}.{name}[{number}]", each
+        yield from _inside(value, name)
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            for field, each in vars(value).items():
+                yield from _inside(each, f"{name}.{field}")
 
 
-PATTERNS = dict(patterns())
+def _called(module: ModuleType, tree: ast.Module) -> Iterator[tuple[str, Compiled | None]]:
+    """Yield what is given to `re` inside of functions; None for what only a run knows."""
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        for call in ast.walk(function):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            of, use = call.func.value, call.func.attr
+            if isinstance(of, ast.Name) and of.id == "re" and use in USES:
+                name = f"{function.name}:{call.lineno}"
+                yield name, _evaluated(module, call)
+
+
+def _evaluated(module: ModuleType, call: ast.Call) -> Compiled | None:
+    """Return the pattern of a call, of texts and of variables of the module."""
+    assert isinstance(call.func, ast.Attribute)
+    use = call.func.attr
+    flags = call.args[FLAGS_FROM.get(use, 2) :]
+    flags += [each.value for each in call.keywords if each.arg == "flags"]
+    try:
+        pattern, *given = (
+            eval(compile(ast.Expression(each), "test", "eval"), vars(module))
+            for each in [call.args[0], *flags]
+        )
+        return re.compile(rf"\A(?:{pattern})" if use.endswith("match") else pattern, *given[:1])
+    except (NameError, TypeError):
+        return None
+
+
+def _all() -> Iterator[tuple[str, Compiled | None]]:
+    for module, tree in modules():
+        room = module.__name__.removeprefix("siftline.")
+        for name, each in [*_held(module), *_called(module, tree)]:
+            yield f"{room}.{name}", each
+
+
+PATTERNS = dict(_all())
+KNOWN = {name: each for name, each in PATTERNS.items() if each is not None}
+# Patterns of an engine's own, over what its command prints.
+NO_DATA = {"models.remote.engines._version"}
+
+
+def looking(pattern: Compiled) -> str:
+    """Return the source of a function that goes through all matches of a pattern in a text."""
+    if isinstance(pattern, LINEAR):
+        options = {name: getattr(pattern.options, name) for name in re2.Options.NAMES}
+        options = {name: v for name, v in options.items() if isinstance(v, bool)}
+        lines = ["import re2", "options = re2.Options()"]
+        lines += [f"options.{name} = {value}" for name, value in options.items()]
+        lines += [f"pattern = re2.compile({pattern.pattern!r}, options)"]
+    else:
+        lines = ["import re", f"pattern = re.compile({pattern.pattern!r}, {int(pattern.flags)})"]
+    text = "text.encode()" if isinstance(pattern.pattern, bytes) else "text"
+    return "\n".join([*lines, f"def go(text):\n    for _ in pattern.finditer({text}): pass"])
+
+
+def pieces_for(pattern: Compiled) -> list[Any]:
+    text, flags = pattern.pattern, getattr(pattern, "flags", 0)
+    text = text.decode("latin-1") if isinstance(text, bytes) else text
+    return [*PIECES, *pieces_of(text, int(flags) & ~re.UNICODE)]
+
+
+def test_patterns_are_found_wherever_they_stand() -> None:
+    module = ModuleType("siftline.made")
+    source = (
+        "import re\n_A = re.compile('a')\n_B = {'b': ((re.compile('b'),),)}\n_C = 'c'\n"
+        "class D:\n    e = re.compile('e')\n"
+        "def f(text, given):\n    re.sub(rf'{_C}+', '', text)\n    re.search(given, text)\n"
+    )
+    exec(source, vars(module))
+    vars(module)["D"].__module__ = module.__name__
+    found = [*_held(module), *_called(module, ast.parse(source))]
+    assert {name: each.pattern if each else None for name, each in found} == {
+        "_A": "a",
+        "_B[1][0][0]": "b",
+        "D.e": "e",
+        "f:8": "c+",
+        "f:9": None,
+    }
 
 
 def test_there_are_patterns() -> None:
-    assert len(PATTERNS) > 15
+    assert len(KNOWN) > 90
 
 
-@pytest.mark.parametrize("name", sorted(PATTERNS))
+def test_a_pattern_that_only_a_run_knows_is_of_linear_time() -> None:
+    unknown = {name.partition(":")[0] for name, each in PATTERNS.items() if each is None}
+    assert unknown <= NO_DATA, "use siftline.contracts.patterns.linear_pattern for these"
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
 def test_a_pattern_runs_in_linear_time(name: str) -> None:
-    compiled = PATTERNS[name]
-    pattern, binary = compiled.pattern, isinstance(compiled.pattern, bytes)
-    flags = compiled.flags & ~(0 if binary else re.UNICODE)
-    text = pattern.decode() if isinstance(pattern, bytes) else pattern
-    texts = [(piece, SIZE // len(piece)) for piece in PIECES]
-    given = json.dumps([text, int(flags), binary, texts])
-    # A pattern that is not through by then has an end that nobody would wait for.
-    subprocess.run(
-        [sys.executable, "-c", SEARCH], input=given, text=True, check=True, timeout=SECONDS
-    )
+    assert not growth(looking(KNOWN[name]), pieces_for(KNOWN[name]))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\s+$",  # quadratic
+        r"x(?:a|a)*y",  # exponential, behind a beginning
+        r"b(?:\w+\s?)*:",
+        r"(?:[0-9]+,?)+;",
+    ],
+)
+def test_a_pattern_that_backtracks_is_noticed(pattern: str) -> None:
+    compiled = re.compile(pattern)
+    assert growth(looking(compiled), pieces_for(compiled), seconds=4)
+
+
+def test_a_time_that_grows_faster_than_the_text_is_noticed() -> None:
+    go = "def go(text):\n    for n in range(0, len(text), 200): text[:n].count('b')"
+    assert "more than linear" in growth(go, PIECES[:1], size=1 << 21, seconds=100)
+    assert not growth("def go(text):\n    text.count('b')", PIECES[:1])
+
+
+TAKES_NO_MODEL = [
+    each
+    for each in all_scorers()
+    if not any(field.is_required() for field in each.model_fields.values())
+]
+
+
+def test_scorers_that_take_no_model_are_found() -> None:
+    names = {each.__name__ for each in TAKES_NO_MODEL}
+    assert {"PhraseMatches", "ResponseStatistics", "Signature", "StructureFaults"} <= names
+
+
+@pytest.mark.parametrize("scorer", TAKES_NO_MODEL, ids=lambda each: each.__name__)
+def test_a_scorer_takes_long_texts_in_linear_time(scorer: type) -> None:
+    go = f"""
+import pyarrow as pa
+from {scorer.__module__} import {scorer.__name__} as scorer
+from siftline.contracts.corpus import EXAMPLES
+from siftline.contracts.runtime import Runtime
+def go(text):
+    turns = [dict(role=role, content=text) for role in ("user", "assistant")]
+    row = dict(id="a", content_hash="a", prompt_id="a", source="s", metadata="{{}}", messages=turns)
+    scorer().score(pa.Table.from_pylist([row], schema=EXAMPLES), Runtime())
+"""
+    assert not growth(go, PIECES, size=SIZE_OF_ROWS)

@@ -49,10 +49,10 @@ _FOREIGN: tuple[tuple[str, bytes, str], ...] = (
     ("a SQLite database", rb"SQLite format 3\x00", _EXPORT),
     (
         "a page of HTML",
-        rb"(?i:\s*(?:<!--.{0,1000}?-->\s*)?<(?:!doctype html|html|head|body)\b)",
+        rb"\A(?i:\s*+(?:<!--.{0,1000}?-->\s*+)?<(?:!doctype html|html|head|body)\b)",
         "Fetch the file itself: a page often says why it was not sent.",
     ),
-    ("XML", rb"\s*<\?xml\b", "Fetch the file itself, or export its rows as JSON lines."),
+    ("XML", rb"\A\s*+<\?xml\b", "Fetch the file itself, or export its rows as JSON lines."),
     (
         "a pointer of Git LFS",
         rb"version https://git-lfs\.github\.com/spec/",
