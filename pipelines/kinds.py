@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from siftline.contracts.errors import RecipeError
 from siftline.contracts.method import Method
 from siftline.filters.clear import Clear
+from siftline.filters.decontamination import Decontamination
 from siftline.filters.exact_duplicates import ExactDuplicates
 from siftline.filters.language import Language
 from siftline.filters.rules import Rules
@@ -37,6 +38,7 @@ from siftline.selectors.semantic_duplicates import SemanticDuplicates
 BUILTIN: tuple[type[Method], ...] = (
     Rules,
     ExactDuplicates,
+    Decontamination,
     Structure,
     Language,
     Clear,

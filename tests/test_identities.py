@@ -29,6 +29,8 @@ PRINTS = {
     "embedder": {"digest": "5"},
 }
 
+BENCHMARKS = [{"name": "f", "path": "f.parquet"}]
+
 
 def named(name: str, **fields: Any) -> Any:
     """Return a configuration by the name of its class, wherever it lives."""
@@ -67,6 +69,8 @@ def computations() -> dict[str, Computation]:
         "trajectory": named("Trajectory", model="m", proxy=Proxy(model="m"), trained_on="x"),
         "given trajectory": named("GivenTrajectory", file="f.parquet"),
         "membership": named("Membership", file="f.parquet"),
+        "benchmark overlap": named("BenchmarkOverlap", benchmarks=BENCHMARKS),
+        "contamination": named("Contamination", benchmarks=BENCHMARKS, common=(1,)),
         "samples": samples,
         "reflection": named("Reflection", model="m"),
         "consistency": named("Consistency", samples=samples),

@@ -50,6 +50,7 @@ FIELDS: dict[str, Any] = {
     "specialised": ["target"],
     "judge": {"kind": "numeric"},
     "template": "plain",
+    "benchmarks": [{"name": "numbers", "path": "benchmark.jsonl"}],
 }
 # The measures of S2L are given: to train a proxy needs weights (tests/test_s2l.py).
 CHANGES: dict[str, dict[str, Any]] = {
@@ -63,6 +64,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "s3ft": {"model": "writer", "template": None},
     "language": {"languages": ["de", "en"]},  # the models of all take 10 s to load
 }
+# Two of its questions are rows of the examples, one to the letter.
+BENCHMARK = """{"question": "Tell me about the number 5, and add 1.", "answer": "6"}
+{"question": "Tell me about the number 5, and add 100.", "answer": "105"}
+"""
 KEEPS_FEWER = {"deita": "what is like a kept row stays out, although the budget has room"}
 
 # By kind, a field that names sources, set to one that no input has.
@@ -194,11 +199,12 @@ class Bench:
             folder / "trajectories.parquet",
         )
         pq.write_table(pa.table({"id": table["id"][:3]}), folder / "subset.parquet")
+        (folder / "benchmark.jsonl").write_text(BENCHMARK, encoding="utf-8")
         self.corpus = Corpus.open(folder / "examples")
 
     def store(self, toy: ModelSpec = TOY, writer: ModelSpec = WRITER) -> ScoreStore:
         models = {"toy": toy, "writer": writer}
-        files = ("trajectories.parquet", "subset.parquet")
+        files = ("trajectories.parquet", "subset.parquet", "benchmark.jsonl")
         prints: dict[str, dict[str, Any]] = {
             "toy": {"name": toy.name},
             "writer": {"name": "writer"},
@@ -458,9 +464,8 @@ def test_nothing_reaches_the_stage(kind: str, tmp_path: Path) -> None:
     data = [{"prompt": f"Question {n}?", "completion": "Yes."} for n in range(3)]
     text = "".join(json.dumps(row) + "\n" for row in data)
     (tmp_path / "data.jsonl").write_text(text, encoding="utf-8")
-    (tmp_path / "trajectories.parquet").write_bytes(
-        (bench.folder / "trajectories.parquet").read_bytes()
-    )
+    for name in ("trajectories.parquet", "benchmark.jsonl"):
+        (tmp_path / name).write_bytes((bench.folder / name).read_bytes())
     recipe = {
         "name": "empty",
         "inputs": [{"path": "data.jsonl", "source": "target"}],
