@@ -14,8 +14,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from siftline.scorers.leaks.benchmark_files import Item
-from siftline.scorers.leaks.ngram_space import NgramSpace
-from siftline.scorers.leaks.short_questions import ShortQuestions
 from siftline.scorers.leaks.folded_hashes import (
     HashedWords,
     Hashes,
@@ -24,6 +22,8 @@ from siftline.scorers.leaks.folded_hashes import (
     ngram_hashes,
     pieces_of,
 )
+from siftline.scorers.leaks.ngram_space import NgramSpace
+from siftline.scorers.leaks.short_questions import ShortQuestions
 
 # Texts that may share an n-gram before it is their common manner. Families of one question with
 # other numbers are one text here.
