@@ -41,6 +41,31 @@ def score_column(corpus: Corpus, name: str, field: str) -> npt.NDArray[np.float6
     return np.where(np.isfinite(score), score, np.nan)
 
 
+def text_score(corpus: Corpus, name: str, field: str) -> list[str]:
+    """Return [rows] a score that is a text, such as a language, with '' for null.
+
+    Args:
+        corpus: The rows and their scores so far.
+        name: As `table.column`.
+        field: Of the recipe, for the message, such as `mix.by`.
+
+    Raises:
+        RecipeError: There is no such score, or it is no text.
+    """
+    if name not in corpus.score_columns:
+        raise RecipeError(
+            f"{field}: no stage before it has the score '{name}'."
+            f"{nearest(name, corpus.score_columns)}"
+        )
+    kind = corpus.column(name).type
+    if not pa.types.is_string(kind):
+        raise RecipeError(
+            f"{field}: the score '{name}' holds values of the type {kind}; expected texts, such as "
+            "those of 'language.language'."
+        )
+    return [value or "" for value in corpus.column(name).to_pylist()]
+
+
 def mean_logprob(corpus: Corpus) -> npt.NDArray[np.float64]:
     """Return [rows] the mean log-likelihood of the response's tokens, NaN where it has none."""
     table = corpus.scores("likelihood")

@@ -127,6 +127,13 @@ class Method(Config):
         """
         return {}
 
+    def text_columns(self) -> tuple[str, ...]:
+        """Return the fields of `score_columns` whose scores are texts; those of others are numbers.
+
+        A score of another type is refused before it measures.
+        """
+        return ()
+
     def pool(self, corpus: Corpus) -> npt.NDArray[np.bool_]:
         """Return [rows] true for the rows that a budget may be spent on."""
         return np.ones(len(corpus), dtype=bool)

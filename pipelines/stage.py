@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from siftline.contracts import progress
-from siftline.contracts.columns import score_column
+from siftline.contracts.columns import score_column, text_score
 from siftline.contracts.corpus import REVISIONS, VERDICTS, Corpus
 from siftline.contracts.examples import Message, content_hash, with_thought
 from siftline.contracts.method import REVISED, Method, Request
@@ -96,8 +96,9 @@ class StageRun:
         earlier = stages_before(self.job, self.number)
         renewed = renew(self.corpus, columns.values(), earlier, self._store, score)
         self.corpus, self._renewed = renewed
+        texts = self.method.text_columns()
         for field, name in columns.items() if len(self.corpus) else ():
-            score_column(self.corpus, name, field)
+            (text_score if field in texts else score_column)(self.corpus, name, field)
 
     def decide(self) -> StageManifest:
         """Let the method decide, and write scores, verdicts, revisions and the manifest.

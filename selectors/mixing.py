@@ -1,4 +1,4 @@
-"""Mixing: a budget of rows or response tokens, spread over sources and tasks by weights.
+"""Mixing: a budget of rows or response tokens, spread over sources, tasks or languages by weights.
 
 Without weights the rule is that of T5, FLAN and OPT-IML (arXiv 2212.12017): shares in proportion
 to min(size, cap), to the power 1 / temperature. Stated weights take the place of the rule, floors
@@ -9,6 +9,7 @@ Ours differs from those where they sample while training: the mixture is written
 largest remainder, and the report says what was short and where it went.
 """
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -17,20 +18,25 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from siftline.contracts.columns import MEAN_LOGPROB, score_column, to_float
 from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.errors import nearest
 from siftline.contracts.method import Budgeted, ChoosesByScore, verdicts
+from siftline.contracts.names import NOT_STATED
 from siftline.contracts.scorer import Key, Scorer
 from siftline.contracts.share import Share, fraction_of
+from siftline.models.language_codes import CODES
 from siftline.scorers.token_counts import TokenCounts
 from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.budget import Budget, resolve_budget
 from siftline.selectors.choices import best_order, random_order
-from siftline.selectors.mixture.groups import By, Rule, group, without_weight
+from siftline.selectors.mixture.groups import Rule, group, without_weight
 from siftline.selectors.mixture.plan import Mixture, quotas
 from siftline.selectors.mixture.report import mixture_figures
 from siftline.selectors.ranking import places, rank_within
 from siftline.selectors.unscored import UNSCORED, unscored_figures
 
 REPEATS = "mix.repeats"  # score column: how often a row is written if it is kept
+LANGUAGE = "language.language"
+_SCORE = re.compile(r"\w+\.\w+")
 # Means are ranked on this grid of nats a token, which batches of another shape seldom cross.
 GRID_DECIMALS = 3
 # Groups that the report lists, the largest; `siftline plan` lists all.
@@ -55,8 +61,23 @@ Weight = Annotated[float, BeforeValidator(_read_weight), Field(ge=0, le=10**15)]
 Temperature = Annotated[float | Literal["inf"], BeforeValidator(_check_temperature)]
 
 
+def _read_by(value: object) -> object:
+    """Return the column of the groups; the language of a row stands for its score."""
+    if value == "language":
+        return LANGUAGE
+    if isinstance(value, str) and (value in ("source", "task") or _SCORE.fullmatch(value)):
+        return value
+    raise ValueError(
+        f"got {value!r}; expected 'source', 'task', 'language', or a text score of an earlier "
+        "stage as 'table.column'."
+    )
+
+
+By = Annotated[str, BeforeValidator(_read_by)]
+
+
 class Mix(Budgeted, ChoosesByScore):
-    """Keeps a mixture of sources, of tasks, or of tasks within sources.
+    """Keeps a mixture of sources, of tasks or languages, or of either within sources.
 
     Reasons for keeping: `selected`, `repeated` (written more than once). For dropping:
     `over_budget`, `no_weight` (the group's weight is 0). `unscored`: the tokenizer failed on the
@@ -69,15 +90,16 @@ class Mix(Budgeted, ChoosesByScore):
             takes as much as the weights allow, so that no group is short.
         unit: What budget, cap and sizes count: rows or response tokens. Rows are kept exactly;
             tokens never exceed the budget, and miss it by less than one row.
-        by: Whether the groups are sources or tasks. Rows without a task are the group
-            `not stated`.
+        by: What the groups are: `source`, `task`, `language` (for `language.language`, of the
+            method of that name), or any text score of an earlier stage as `table.column`. Rows
+            without one are the group `not stated`.
         weights: Share of the whole by the name of the group; groups without one divide what these
             leave by the rule above. If all groups have one, any scale will do. A weight of 0 drops
             a group.
-        source_weights: With `by: task`, share of the whole by the name of the source; sources
-            without one divide what these leave by the rule. Each source's share is then spread
-            over its tasks by their weights or the rule. None makes one level of tasks, whatever
-            source they are from.
+        source_weights: Unless `by` is `source`, share of the whole by the name of the source;
+            sources without one divide what these leave by the rule. Each source's share is then
+            spread over its tasks, or languages, by their weights or the rule. None makes one level
+            of these, whatever source they are from.
         cap: Most that a group's size counts in the rule, in the unit; no bound on what it gives. 0
             is no cap.
         temperature: The rule's; above 1 it evens groups out, `inf` gives each the same.
@@ -120,6 +142,12 @@ class Mix(Budgeted, ChoosesByScore):
                 "source_weights: they stand above the tasks of 'by: task'; with 'by: source' "
                 "write them as 'weights'."
             )
+        for name in self.weights if self.by == LANGUAGE else ():
+            if name not in {*CODES, NOT_STATED}:
+                raise ValueError(
+                    f"weights: got '{name}'; expected the code of a language, such as 'en', or "
+                    f"'{NOT_STATED}'.{nearest(name, CODES)}"
+                )
         return self
 
     def scorers(self) -> tuple[Scorer, ...]:
@@ -140,8 +168,13 @@ class Mix(Budgeted, ChoosesByScore):
         return {"mix": pa.table({"repeats": repeats})}
 
     def score_columns(self) -> dict[str, str]:
-        """Return the score that an earlier stage has measured."""
-        return {} if self.prefer is None else {"mix.prefer": self.prefer}
+        """Return the scores that earlier stages have measured."""
+        scores = {} if self.prefer is None else {"mix.prefer": self.prefer}
+        return scores | ({} if self.by in ("source", "task") else {"mix.by": self.by})
+
+    def text_columns(self) -> tuple[str, ...]:
+        """Return what the groups are told by."""
+        return ("mix.by",)
 
     def derive_key(self) -> Key:
         """Return that repetitions belong to rows, whatever they say."""
@@ -180,8 +213,11 @@ class Mix(Budgeted, ChoosesByScore):
     def preview(self, corpus: Corpus) -> dict[str, Any]:
         """Return the table of the mixture with all groups.
 
-        Which rows a group prefers is not known yet, nor does it matter to how much each gives.
+        Which rows a group prefers is not known yet, nor does it matter to how much each gives. What
+        an earlier stage has yet to tell of each row leaves the groups unknown.
         """
+        if not {*self.score_columns().values()} - {self.prefer} <= {*corpus.score_columns}:
+            return {"warnings": [f"The groups by '{self.by}' are not known before a run."]}
         return self.model_copy(update={"prefer": None})._figures(corpus, limit=None)
 
     def _figures(self, corpus: Corpus, limit: int | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Tests of `mix`: by hand, its contract, and whole runs whose rows are repeated."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -147,6 +148,60 @@ def test_tasks_within_sources() -> None:
     assert set(figures(mix, pool(40, 10))["groups"]) == {"a / x", "a / y", "b / not stated"}
 
 
+def in_languages(codes: Sequence[str | None]) -> pa.Table:
+    return pa.table({"language": pa.array(codes, pa.string())})
+
+
+def spoken(mix: Mix, corpus: Corpus) -> dict[str | None, int]:
+    """Return how many rows are kept by language."""
+    keep = mix.decide(corpus)["keep"].to_pylist()
+    codes = corpus.column("language.language").to_pylist()
+    return dict(Counter(code for code, kept in zip(codes, keep, strict=True) if kept))
+
+
+def test_languages_balance() -> None:
+    table = in_languages(["en"] * 60 + ["de"] * 30 + [None] * 10)
+    corpus = pool(50, 50, language=table)
+    assert spoken(Mix(budget=20, by="language"), corpus) == {"en": 12, "de": 6, None: 2}
+    uniform = Mix(budget=12, by="language", temperature="inf")
+    assert spoken(uniform, corpus) == {"en": 4, "de": 4, None: 4}
+    weights = {"en": 0.5, "de": 0.5, "not stated": 0.0}
+    assert spoken(Mix(budget=20, by="language", weights=weights), corpus) == {"en": 10, "de": 10}
+    found = figures(Mix(budget=20, by="language"), corpus)
+    assert set(found["groups"]) == {"en", "de", "not stated"}
+
+
+def test_any_text_score_balances_within_sources_too() -> None:
+    topics = pa.table({"topic": ["maths" if n % 5 else "art" for n in range(100)]})
+    corpus = pool(50, 50, labels=topics)
+    mix = Mix(budget=40, by="labels.topic", source_weights={"a": 1, "b": 3}, weights={"art": 0.5})
+    assert counts(mix, corpus) == {"a": 10, "b": 30}
+    groups = figures(mix, corpus)["groups"]
+    # b has 10 rows of art for the 15 that are asked.
+    assert {name: group["given"] for name, group in groups.items() if group["given"]} == {
+        "a / art": 5,
+        "a / maths": 5,
+        "b / art": 10,
+        "b / maths": 20,
+    }
+
+
+def test_a_language_without_rows_is_short_and_no_mistake() -> None:
+    corpus = pool(8, 0, language=in_languages(["en"] * 8))
+    found = figures(Mix(budget=4, by="language", weights={"de": 0.5}), corpus)
+    assert (found["groups"]["de"]["asked"], found["groups"]["de"]["short"]) == (2, 2)
+    assert (found["groups"]["en"]["given"], found["groups"]["en"]["from_others"]) == (4, 2)
+
+
+def test_groups_that_no_stage_has_told_yet() -> None:
+    preview = Mix(budget=4, by="language").preview(pool(8, 0))
+    assert preview == {
+        "warnings": ["The groups by 'language.language' are not known before a run."]
+    }
+    table = in_languages(["en"] * 8)
+    assert Mix(budget=4, by="language").preview(pool(8, 0, language=table))["given"] == 4
+
+
 def test_a_group_prefers_rows_by_their_score() -> None:
     means = [-1.0, -3.0, -2.0, None, -0.5, -0.5]
     corpus = corpus_of([*"abcdef"], source=[*"sssstt"], tables={"likelihood": likelihood(means)})
@@ -214,6 +269,8 @@ def test_what_repeats_has_the_score_that_an_earlier_stage_measured() -> None:
     [
         (Mix(budget=3, prefer="likelihod.sum_logprob"), "Did you mean 'likelihood.sum_logprob'"),
         (Mix(budget=3, weights={"bb": 0.5}), "mix.weights: nothing .* 'bb' was read.*'b'"),
+        (Mix(budget=3, by="language"), "mix.by: no stage before it has the score"),
+        (Mix(budget=3, by="likelihood.sum_logprob"), "type double; expected texts"),
         (Mix(budget=3, weights={"a": 3}), "weights: the stated weights sum to 3, and 'b' states"),
         (Mix(budget=3, by="task", weights={"z": 1}), "'z' was read. Known: 'not stated', 'x', 'y'"),
         (
@@ -234,6 +291,9 @@ def test_mistakes_that_only_the_data_show(mix: Mix, message: str) -> None:
         ({"unit": "token", "budget": 5}, "stages[0]: unit: got 'token' without 'model'"),
         ({"source_weights": {"a": 1}}, "with 'by: source' write them as 'weights'"),
         ({"temperature": 0}, "stages[0].temperature"),
+        ({"by": "tasks"}, "stages[0].by: got 'tasks'; expected 'source', 'task', 'language', or a"),
+        ({"by": "language"}, "stages[0]: mix.by: no stage before it has the score 'language.lang"),
+        ({"by": "language", "weights": {"ge": 1}}, "got 'ge'; expected the code of a language"),
         ({"weights": {"a": -1}}, "stages[0].weights.a"),
         ({"weights": {"aa": 1}}, "stages[0]: no input has the source 'aa'. Did you mean 'a'?"),
         ({"max_epochs": 0}, "stages[0].max_epochs"),

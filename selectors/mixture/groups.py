@@ -1,24 +1,30 @@
-"""The rows of a corpus as the groups of a mixture: sources, tasks, or tasks within sources."""
+"""The rows of a corpus as the groups of a mixture: sources, tasks, or the values of a text score.
 
-from collections.abc import Mapping
-from typing import Literal, NamedTuple
+Tasks and values may stand within sources.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from siftline.contracts.columns import text_column
+from siftline.contracts.columns import text_column, text_score
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RecipeError
-from siftline.contracts.names import check_known, ingested_pairs, shown_name
+from siftline.contracts.names import NOT_STATED, check_known, ingested_pairs, shown_name
 from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.mixture.plan import Groups, rates, shares
 
-By = Literal["source", "task"]
+_COLUMNS = ("source", "task")  # of the index: what was read is known, whatever was dropped since
 
 
 class Rule(NamedTuple):
-    """How groups get their shares; see :class:`siftline.selectors.mixing.Mix`."""
+    """How groups get their shares; see :class:`siftline.selectors.mixing.Mix`.
 
-    by: By
+    `by` is `source`, `task`, or a text score `table.column`.
+    """
+
+    by: str
     weights: Mapping[str, float]
     source_weights: Mapping[str, float] | None
     cap: int
@@ -54,12 +60,10 @@ def group(corpus: Corpus, rows: Ints, cost: Ints, rule: Rule) -> Grouped:
         RecipeError: A weight names what was never read, or the weights leave nothing for a group
             that states none.
     """
-    pairs = ingested_pairs(corpus)
-    _check_names(rule, pairs)
-    keys = sorted({_key(rule, *pair) for pair in pairs})
+    of_row = list(_keys(corpus, rule))
+    keys = sorted(_known(corpus, rule) | set(of_row))
     number = {key: place for place, key in enumerate(keys)}
-    columns = [np.array(text_column(corpus, name), dtype=object)[rows] for name in _COLUMNS]
-    labels = np.array([number[_key(rule, *p)] for p in zip(*columns, strict=True)], dtype=np.int64)
+    labels = np.array([number[of_row[row]] for row in rows], dtype=np.int64)
     size = np.bincount(labels, cost, minlength=len(keys)).astype(np.int64)
     parents = sorted({parent for parent, _ in keys})
     place_of = {name: place for place, name in enumerate(parents)}
@@ -77,16 +81,14 @@ def group(corpus: Corpus, rows: Ints, cost: Ints, rule: Rule) -> Grouped:
     return Grouped(names, labels, Groups(parent, weight, level, size))
 
 
-_COLUMNS = ("source", "task")
-
-
 def without_weight(corpus: Corpus, rule: Rule) -> Bools:
     """Return [rows] true where the group, or its source above it, states a weight of 0."""
-    pairs = zip(*(text_column(corpus, name) for name in _COLUMNS), strict=True)
-    keys = (_key(rule, *pair) for pair in pairs)
     outer = rule.source_weights or {}
     return np.array(
-        [0 in (_stated(outer, parent), _stated(rule.weights, name)) for parent, name in keys],
+        [
+            0 in (_stated(outer, parent), _stated(rule.weights, name))
+            for parent, name in _keys(corpus, rule)
+        ],
         dtype=bool,
     )
 
@@ -102,21 +104,41 @@ def by_source_and_task(corpus: Corpus) -> tuple[list[str], Ints]:
     return keys.tolist(), codes
 
 
-def _check_names(rule: Rule, pairs: set[tuple[str, str]]) -> None:
-    column = _COLUMNS.index(rule.by)
-    check_known("mix.weights", rule.weights, {pair[column] for pair in pairs})
-    check_known("mix.source_weights", rule.source_weights or {}, {source for source, _ in pairs})
+def _known(corpus: Corpus, rule: Rule) -> set[tuple[str, str]]:
+    """Return parent and name of the groups that there are, whether or not they have a row left.
+
+    Sources and tasks are those that were read. Of a score nobody knows which values there might
+    have been: what the weights name is a group, which is short where it has no rows.
+
+    Raises:
+        RecipeError: A weight names a source or a task that was never read.
+    """
+    pairs = ingested_pairs(corpus)
+    sources = {source for source, _ in pairs}
+    check_known("mix.source_weights", rule.source_weights or {}, sources)
+    if rule.by in _COLUMNS:
+        column = _COLUMNS.index(rule.by)
+        check_known("mix.weights", rule.weights, {pair[column] for pair in pairs})
+        return {_key(rule, source, (source, task)[column]) for source, task in pairs}
+    if _two_levels(rule):
+        return {(source, "") for source in sources}
+    return {("", "" if name == NOT_STATED else name) for name in rule.weights}
 
 
 def _two_levels(rule: Rule) -> bool:
     return rule.source_weights is not None
 
 
-def _key(rule: Rule, source: str, task: str) -> tuple[str, str]:
-    """Return the parent and the name of a row's group."""
-    if rule.by == "source":
-        return "", source
-    return (source if _two_levels(rule) else ""), task
+def _keys(corpus: Corpus, rule: Rule) -> Iterator[tuple[str, str]]:
+    """Yield the parent and the name of each row's group."""
+    of_index = rule.by in _COLUMNS
+    names = text_column(corpus, rule.by) if of_index else text_score(corpus, rule.by, "mix.by")
+    for source, name in zip(text_column(corpus, "source"), names, strict=True):
+        yield _key(rule, source, name)
+
+
+def _key(rule: Rule, source: str, name: str) -> tuple[str, str]:
+    return (source if _two_levels(rule) else ""), name
 
 
 def _stated(weights: Mapping[str, float], name: str) -> float | None:

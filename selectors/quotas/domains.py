@@ -5,7 +5,7 @@ they are better at code than with none, at 20 % the gain persists, at 25 % it is
 sources do slightly better than one of the same size. Single runs, differences of 1 to 4 points.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
@@ -17,11 +17,13 @@ from siftline.contracts.figures import DECIMALS
 from siftline.contracts.names import check_known, ingested_pairs, shown_name
 from siftline.contracts.share import Share
 from siftline.selectors.arrays import Ints
-from siftline.selectors.mixture.groups import By
 from siftline.selectors.quotas.allocation import allocate
 
 # Share of foreign rows above which the paper's gain is in doubt.
 MOST_FOREIGN = 0.2
+
+
+By = Literal["source", "task"]
 
 
 class Domains(Config):

@@ -23,7 +23,7 @@ def plan_tables(plan: Plan) -> Iterator[Table | str]:
     yield from (shown(sentence) for sentence in plan.served)
     yield _budgets(plan.stages)
     for stage in plan.stages:
-        if stage.kind == "mix":
+        if stage.kind == "mix" and "groups" in stage.figures:
             yield _mixture(stage)
         elif stage.kind == "dmt":
             yield _splits(stage)
