@@ -8,6 +8,7 @@ from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RecipeError, nearest
 
 MEAN_LOGPROB = "likelihood.mean_logprob"  # the corpus stores its sum and count
+LANGUAGE = "language.language"  # of a row, by the method `language`
 LOGPROB_DECIMALS = 3  # what batches of another shape do to it stays below (docs/architecture.md)
 
 

@@ -90,7 +90,7 @@ def _curate(recipe: Recipe, base: Path, runs: Path, runtime: Runtime) -> RunResu
                 )
                 corpus = after_stage(corpus, job.stage_folder(number))
                 stages.append(stage)
-            corpus, ordering = steps.order_scores(job, corpus, crew)
+            corpus, ordering = steps.scores_to_write(job, corpus, crew)
         return finish(job, corpus, read, stages, ordering)
 
 

@@ -104,6 +104,7 @@ class ExportManifest(Config):
         media: What some row has of images, sounds and files: `parts` of contents, and columns.
         revised: Some row has another response than was read.
         repeated: Some row is written several times.
+        languages: Rows by language, where a stage has told it; `not stated` has those without one.
         seconds: Wall time.
     """
 
@@ -119,6 +120,7 @@ class ExportManifest(Config):
     media: tuple[str, ...] = ()
     revised: bool = False
     repeated: bool = False
+    languages: dict[str, int] = {}
     seconds: float
 
 

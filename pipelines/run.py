@@ -11,6 +11,7 @@ from pathlib import Path
 
 import siftline
 from siftline.contracts import progress
+from siftline.contracts.columns import LANGUAGE
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import Request
@@ -80,7 +81,7 @@ def run(recipe: Recipe, base: Path, runs: Path, runtime: Runtime | None = None) 
                 for number in range(len(recipe.stages)):
                     stage, corpus = run_stage(job, number, corpus, crew)
                     stages.append(stage)
-                corpus, ordering = order_scores(job, corpus, crew)
+                corpus, ordering = scores_to_write(job, corpus, crew)
             return finish(job, corpus, read, stages, ordering)
 
 
@@ -147,8 +148,10 @@ def run_stage(job: Job, stage: int, corpus: Corpus, crew: Workers) -> tuple[Stag
     return manifest, after_stage(corpus, job.stage_folder(stage))
 
 
-def order_scores(job: Job, corpus: Corpus, crew: Workers) -> tuple[Corpus, Cost]:
-    """Measure the score that orders the dataset again, where a response was replaced since.
+def scores_to_write(job: Job, corpus: Corpus, crew: Workers) -> tuple[Corpus, Cost]:
+    """Measure again what the dataset needs of scores, where a response was replaced since.
+
+    That is the score that orders it, and the language of each row if a stage has told it.
 
     Args:
         job: The run; all of its stages are finished.
@@ -156,7 +159,7 @@ def order_scores(job: Job, corpus: Corpus, crew: Workers) -> tuple[Corpus, Cost]
         crew: The devices.
 
     Returns:
-        The corpus with that score, and what the scoring has cost.
+        The corpus with these scores, and what the scoring has cost.
     """
     name, end = job.recipe.output.order_by, len(job.recipe.stages)
     cost = Cost()
@@ -164,12 +167,14 @@ def order_scores(job: Job, corpus: Corpus, crew: Workers) -> tuple[Corpus, Cost]
     def score(request: Request) -> None:
         nonlocal cost
         work = pending(end, corpus, request, crew.store)
-        progress.start(f"order: {request.scorer.table}", sum(len(each.positions) for each in work))
+        progress.start(f"export: {request.scorer.table}", sum(len(each.positions) for each in work))
         for spent in crew.score_all(work):
             cost = cost.plus(spent)
         progress.finish()
 
-    columns = () if name is None else (name,)
+    columns = ([] if name is None else [name]) + [
+        each for each in (LANGUAGE,) if each in corpus.score_columns
+    ]
     return renew(corpus, columns, stages_before(job, end), crew.store, score).corpus, cost
 
 

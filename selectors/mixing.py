@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import BeforeValidator, Field, model_validator
 
-from siftline.contracts.columns import MEAN_LOGPROB, score_column, to_float
+from siftline.contracts.columns import LANGUAGE, MEAN_LOGPROB, score_column, to_float
 from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.errors import nearest
 from siftline.contracts.method import Budgeted, ChoosesByScore, verdicts
@@ -35,7 +35,6 @@ from siftline.selectors.ranking import places, rank_within
 from siftline.selectors.unscored import UNSCORED, unscored_figures
 
 REPEATS = "mix.repeats"  # score column: how often a row is written if it is kept
-LANGUAGE = "language.language"
 _SCORE = re.compile(r"\w+\.\w+")
 # Means are ranked on this grid of nats a token, which batches of another shape seldom cross.
 GRID_DECIMALS = 3

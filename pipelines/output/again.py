@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from siftline.contracts.columns import LANGUAGE
 from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
 from siftline.contracts.errors import RecipeError, RunError, nearest
 from siftline.contracts.parquet import read_table
@@ -107,7 +109,7 @@ def export_again(version: Path, layout: Layout, folder: Path) -> Summary:
     corpus, splits = _written(version, summary)
     with published(folder.resolve()) as building:
         written = write_dataset(corpus, splits, layout, building)
-        manifest = manifest_of(written, splits, layout, time.monotonic() - started)
+        manifest = manifest_of(corpus, written, splits, layout, time.monotonic() - started)
         summary = summary.model_copy(update={"export": manifest})
         _write_order(version, written.files, building)
         complete(building, summary, _inputs(version, summary))
@@ -124,6 +126,7 @@ def _written(version: Path, summary: Summary) -> tuple[Corpus, list[Split]]:
             revisions = merge_revisions(revisions, read_table(path))
     corpus = corpus.with_revisions(revisions)
     order = read_table(version / WRITTEN)
+    corpus = _with_languages(corpus, order)
     rows = pc.index_in(order["id"].combine_chunks(), corpus.rows["id"].combine_chunks())
     kept = np.zeros(len(corpus), dtype=bool)
     kept[rows.to_numpy()] = True
@@ -134,6 +137,16 @@ def _written(version: Path, summary: Summary) -> tuple[Corpus, list[Split]]:
         numbers = places[rows.filter(here).to_numpy()]
         splits.append(Split(name, numbers, order["repeat"].filter(here).to_numpy()))
     return corpus.filter(kept), splits
+
+
+def _with_languages(corpus: Corpus, order: pa.Table) -> Corpus:
+    """Return the rows with the languages that they were written with, if they were."""
+    if "language" not in order.column_names:
+        return corpus
+    places = pc.index_in(corpus.rows["id"].combine_chunks(), order["id"].combine_chunks())
+    languages = order["language"].combine_chunks().take(places)
+    table, _, column = LANGUAGE.partition(".")
+    return corpus.with_scores(table, pa.table({column: languages}))
 
 
 def _write_order(version: Path, files: dict[str, list[str]], folder: Path) -> None:

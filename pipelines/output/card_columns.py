@@ -47,6 +47,8 @@ def column_lines(export: ExportManifest) -> list[str]:
         "- `id`; `prompt_id`, equal for responses to one prompt; `source`, `task`; `origin`, who",
         "  wrote the response; `file` and `row` of the input; `metadata`, JSON of other columns.",
     ]
+    if export.languages:
+        lines.append("- `language` of the response; null where nobody is certain.")
     columns = [name for name in export.media if name != PARTS]
     if columns:
         named = ", ".join(f"`{name}`" for name in columns)

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from siftline.contracts.names import NOT_STATED
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.manifest import Summary
 from siftline.pipelines.output.dataset import DATA
@@ -21,6 +22,7 @@ _SIZES = (
     (10**9, "100M<n<1B"),
 )
 _LARGEST = "n>1B"
+_WORTH_TELLING = 0.01  # share of the rows, below which the card does not name a language
 
 
 def card_head(summary: Summary, inputs: Sequence[Input]) -> str:
@@ -31,7 +33,7 @@ def card_head(summary: Summary, inputs: Sequence[Input]) -> str:
         inputs: Of its recipe.
     """
     used = [item for item in inputs if rows_of_source(summary, item.source)] or list(inputs)
-    languages = sorted({code for item in used for code in item.language})
+    languages = sorted({code for item in used for code in item.language} | _told(summary))
     head: dict[str, Any] = {
         "pretty_name": summary.recipe,
         **card_licence(item.license for item in used),
@@ -53,6 +55,15 @@ def card_head(summary: Summary, inputs: Sequence[Input]) -> str:
         ],
     }
     return yaml.safe_dump(head, sort_keys=False, allow_unicode=True).rstrip()
+
+
+def _told(summary: Summary) -> set[str]:
+    """Return the languages of a share of the rows that is worth telling, if a stage has told them.
+
+    A few rows in a hundred thousand are in a language by mistake.
+    """
+    told = {code: n for code, n in summary.export.languages.items() if code != NOT_STATED}
+    return {code for code, n in told.items() if n >= _WORTH_TELLING * sum(told.values())}
 
 
 def rows_of_source(summary: Summary, source: str) -> int:

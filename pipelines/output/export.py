@@ -7,12 +7,15 @@ written again in another format.
 """
 
 import time
+from collections import Counter
 
 import numpy as np
 import pyarrow as pa
 
+from siftline.contracts.columns import LANGUAGE
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.examples import PARTS
+from siftline.contracts.names import shown_name
 from siftline.contracts.parquet import write_table
 from siftline.contracts.publishing import published
 from siftline.contracts.records import write_json
@@ -47,15 +50,16 @@ def export(job: Job, corpus: Corpus) -> ExportManifest:
         if splits[0].name != TRAIN:
             write_json(building / TRAINING_ORDER, training_order(corpus, splits, written.files))
     _write_order(job, corpus, splits)
-    return manifest_of(written, splits, output, time.monotonic() - started)
+    return manifest_of(corpus, written, splits, output, time.monotonic() - started)
 
 
 def manifest_of(
-    written: Written, splits: list[Split], layout: Layout, seconds: float
+    corpus: Corpus, written: Written, splits: list[Split], layout: Layout, seconds: float
 ) -> ExportManifest:
     """Return what is known of a dataset.
 
     Args:
+        corpus: Whose rows.
         written: Its files.
         splits: Its rows.
         layout: What they look like.
@@ -75,20 +79,30 @@ def manifest_of(
         media=((PARTS,) if found.parts else ()) + tuple(found.media),
         revised=written.revised,
         repeated=written.repeated,
+        languages=_languages(corpus, splits),
         seconds=round(seconds, 3),
     )
 
 
 def _write_order(job: Job, corpus: Corpus, splits: list[Split]) -> None:
-    """Keep which rows were written, and in which order: split, id, repeat."""
+    """Keep which rows were written, and in which order: split, id, repeat, and language if told."""
     ids = corpus.rows["id"].combine_chunks()
     rows = np.concatenate([split.rows for split in splits]).astype(np.int64)
     names = [split.name for split in splits for _ in split.rows]
-    table = pa.table(
-        {
-            "split": pa.array(names, pa.string()),
-            "id": ids.take(pa.array(rows)),
-            "repeat": pa.array(np.concatenate([split.repeat for split in splits]), pa.int64()),
-        }
-    )
-    write_table(table, job.version / WRITTEN)
+    columns = {
+        "split": pa.array(names, pa.string()),
+        "id": ids.take(pa.array(rows)),
+        "repeat": pa.array(np.concatenate([split.repeat for split in splits]), pa.int64()),
+    }
+    if LANGUAGE in corpus.score_columns:
+        columns["language"] = corpus.column(LANGUAGE).take(pa.array(rows))
+    write_table(pa.table(columns), job.version / WRITTEN)
+
+
+def _languages(corpus: Corpus, splits: list[Split]) -> dict[str, int]:
+    """Return how many rows are written in each language, the most frequent first."""
+    if LANGUAGE not in corpus.score_columns:
+        return {}
+    codes = corpus.column(LANGUAGE).to_pylist()
+    counts = Counter(shown_name(codes[row] or "") for split in splits for row in split.rows)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))

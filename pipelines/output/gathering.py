@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from siftline.contracts.columns import LANGUAGE
 from siftline.contracts.corpus import EXAMPLES, Corpus
 from siftline.contracts.examples import PARTS, Message, with_thought
 from siftline.pipelines.output.splits import Split
@@ -19,7 +20,10 @@ def pieces(split: Split, found: Survey) -> list[Split]:
 
 
 def gathered(corpus: Corpus, split: Split) -> pa.Table:
-    """Read the rows of a split, each shard that holds some of them once, and put them in order."""
+    """Read the rows of a split, each shard that holds some of them once, and put them in order.
+
+    A column more has their language, if a stage has told it.
+    """
     shards = corpus.rows["shard"].to_numpy()[split.rows]
     positions = corpus.rows["position"].to_numpy()[split.rows]
     tables = [EXAMPLES.empty_table()]
@@ -31,7 +35,10 @@ def gathered(corpus: Corpus, split: Split) -> pa.Table:
     table = pa.concat_tables(tables)
     order = np.argsort(np.concatenate(read), kind="stable")
     in_order = bool((np.diff(order) == 1).all())
-    return table if in_order else table.take(pa.array(order))
+    table = table if in_order else table.take(pa.array(order))
+    if LANGUAGE not in corpus.score_columns:
+        return table
+    return table.append_column("language", corpus.column(LANGUAGE).take(pa.array(split.rows)))
 
 
 def with_thoughts_inside(rows: pa.Table) -> pa.Table:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from siftline.contracts.columns import LANGUAGE
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.examples import PARTS, TURN_FIELDS
 
@@ -29,6 +30,7 @@ class Survey(NamedTuple):
         parts: The content of some turn came in parts, such as a text and an image.
         media: The columns of images, sounds and files, by name: they hold a `text` in each row,
             `texts`, or something else, which is `json`.
+        language: A stage has told the languages of the rows.
     """
 
     sizes: npt.NDArray[np.int64]
@@ -36,6 +38,7 @@ class Survey(NamedTuple):
     tools: bool = False
     parts: bool = False
     media: Mapping[str, str] = {}
+    language: bool = False
 
     @property
     def json_fields(self) -> tuple[str, ...]:
@@ -76,6 +79,7 @@ def survey(corpus: Corpus) -> Survey:
         tools,
         media.parts,
         dict(sorted(media.columns.items())),
+        LANGUAGE in corpus.score_columns,
     )
 
 

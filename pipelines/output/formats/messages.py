@@ -24,6 +24,7 @@ from siftline.pipelines.output.survey import Survey
 _PROVENANCE = ("id", "prompt_id", "source", "task", "origin", "file", "row", "metadata")
 _ORIGINAL = "original_response"
 _REPEAT = "repeat"
+_LANGUAGE = "language"
 _LOSS = "loss"  # what ms-swift reads of a weight
 _JSON = pa.json_(pa.string())
 _JSONS = pa.list_(_JSON)
@@ -47,6 +48,7 @@ def messages_schema(found: Survey, *, revised: bool, repeated: bool) -> pa.Schem
     columns += [(name, _MEDIA[kind]) for name, kind in found.media.items()]
     columns += [(_ORIGINAL, pa.string())] if revised else []
     columns += [(_REPEAT, pa.int32())] if repeated else []
+    columns += [(_LANGUAGE, pa.string())] if found.language else []
     columns += [(name, pa.int64() if name == "row" else pa.string()) for name in _PROVENANCE]
     return pa.schema(columns)
 
@@ -57,7 +59,7 @@ def messages_table(
     """Turn examples into rows of the dataset.
 
     Args:
-        rows: Examples.
+        rows: Examples, with their language if a stage has told it.
         schema: Of the dataset, of :func:`messages_schema`.
         previous: The response that was read, by id, where it is another one now.
         repeat: [rows] How often the row was written before.
