@@ -170,25 +170,3 @@ def _hash(turns: list[str], tools: str | None, media: str | None) -> str:
     shown = f", {_canonical(json.loads(media))}" if media else ""
     canonical = f"[[{', '.join(turns)}], {offered}, null{shown}]"
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
-
-
-class UniqueIds:
-    """Gives out ids that are unique: the second use of `x` becomes `x-2`.
-
-    It remembers every id, about 100 bytes each.
-    """
-
-    def __init__(self) -> None:
-        self._uses: dict[str, int] = {}
-
-    def take(self, wanted: str) -> str:
-        """Return an id that has not been given out yet."""
-        uses = self._uses.get(wanted, 0)
-        candidate = wanted
-        while uses and candidate in self._uses:
-            uses += 1
-            candidate = f"{wanted}-{uses}"
-        self._uses[wanted] = max(uses, 1)
-        if candidate != wanted:
-            self._uses[candidate] = 1
-        return candidate

@@ -25,7 +25,7 @@ from siftline.pipelines.ingestion.values import (
 )
 
 ORIGINS = ("origin", "generator", "model", "model_name")
-_MANY = ("responses", "outputs", "completions", "answers", "generations")
+MANY = ("responses", "outputs", "completions", "answers", "generations")
 _TEXTS = ("text", "content", "response", "output", "completion", "answer", "generation", "value")
 _PRINTED = re.compile(r"\A\s*+(?:\{\s*+'text'\s*+:.*\}|\[\s*+'.*'\s*\])\s*+\Z", re.DOTALL)
 _THOUGHTS = frozenset(THOUGHTS)
@@ -86,7 +86,7 @@ def take_responses(fields: dict[str, Any], names: tuple[str, ...], notes: Notes)
         return _thought_of([_one_text(value, fields)], fields, notes)
     if isinstance(value, list):
         _leave_out_thoughts(value, fields)
-    beside = _beside(value, fields) if name in _MANY else []
+    beside = _beside(value, fields) if name in MANY else []
     candidates = read_responses(value, name, notes, beside)
     return _thought_of(candidates, fields, notes)
 
@@ -101,7 +101,7 @@ def _spelt_out(text: str, name: str, fields: dict[str, Any]) -> Any:
     Raises:
         BadRecordError: It is such a list as Python prints it.
     """
-    if name not in _MANY or text.lstrip()[:1] not in ("[", "{"):
+    if name not in MANY or text.lstrip()[:1] not in ("[", "{"):
         return text
     if _PRINTED.match(text):
         raise BadRecordError("wrong_type", PRINTED.format(name=name))
@@ -199,7 +199,7 @@ def read_responses(
         return [Candidate([said("assistant", notes.text_of(value, name))])]
     if not value:
         raise BadRecordError("wrong_type", f"'{name}' is an empty list, expected a text")
-    if all(_is_turn(entry) for entry in value) and not (name in _MANY and _are_rivals(value)):
+    if all(_is_turn(entry) for entry in value) and not (name in MANY and _are_rivals(value)):
         return [Candidate(read_turns(value, name, notes))]
     return _entries(value, name, notes, beside)
 

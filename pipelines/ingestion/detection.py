@@ -8,6 +8,7 @@ from typing import Any
 
 from siftline.contracts.errors import InputError
 from siftline.contracts.printable import excerpt
+from siftline.pipelines.ingestion.blocks import HEAD_ROWS, Block
 from siftline.pipelines.ingestion.inputs import CANONICAL, Input
 from siftline.pipelines.ingestion.rows import BadRow, Record, json_of
 from siftline.pipelines.ingestion.shapes import detect, is_shaped, unanswered
@@ -17,7 +18,6 @@ EXPECTED = (
     "instruction/output, conversations, messages, prompt/completion, question/answer, "
     "query/response, input/output or chosen/rejected"
 )
-_HEAD_ROWS = 100
 _HEAD_CHARS = 8 << 20
 _MOST_SHAPES = 4096  # sets of columns whose shape is remembered
 # What columns are called that no shape has, and what they hold: offered, and never assumed.
@@ -36,13 +36,42 @@ def head_of(records: Iterator[Record]) -> list[Record]:
     """Take the first rows of a file: a hundred, or fewer where they are large."""
     head: list[Record] = []
     size = 0
-    for record in itertools.islice(records, _HEAD_ROWS):
+    for record in itertools.islice(records, HEAD_ROWS):
         head.append(record)
         value = record.value
         size += len(value.raw if isinstance(value, BadRow) else json_of(value))
         if size > _HEAD_CHARS:
             break
     return head
+
+
+def head_and_rest(
+    items: Iterator[Record | Block],
+) -> tuple[list[Record], Iterator[Record | Block]]:
+    """Take the first rows of a file out of its blocks, and return what follows them."""
+    unrolled = _Unrolled(items)
+    return head_of(unrolled), unrolled.rest()
+
+
+class _Unrolled(Iterator[Record]):
+    """The records of a file, one by one, until the rest of them is wanted in blocks."""
+
+    def __init__(self, items: Iterator[Record | Block]) -> None:
+        self._items = items
+        self._begun: Block | None = None
+
+    def __next__(self) -> Record:
+        if self._begun is None:
+            item = next(self._items)
+            if isinstance(item, Record):
+                return item
+            self._begun = item
+        record, self._begun = self._begun.first()
+        return record
+
+    def rest(self) -> Iterator[Record | Block]:
+        """Return what was not taken."""
+        return itertools.chain([self._begun] if self._begun else [], self._items)
 
 
 class Shapes:

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from siftline.contracts import progress
 from siftline.contracts.printable import excerpt, printable
+from siftline.pipelines.ingestion.blocks import Raws, cut, flat
 from siftline.pipelines.ingestion.charsets import UTF8, not_in
 from siftline.pipelines.ingestion.json_cutting import elements, values
 from siftline.pipelines.ingestion.json_objects import (
@@ -36,13 +37,21 @@ _BEFORE_OBJECT = re.compile(rb"\n(?=\{)")
 _COMMA = re.compile(rb"(?<=\})\s*,\s*\Z")
 
 Rows = Iterator[dict[str, Any] | BadRow]
+Parts = Iterator[dict[str, Any] | BadRow | Raws]
 Open = Callable[[], IO[bytes]]
 
 
 def read_json(
     opened: Open, limit: int, *, encoding: str = UTF8, is_row: IsRow = bool, name: str = ""
 ) -> Rows:
-    """Yield the rows of a JSON array, of JSON lines, or of JSON objects.
+    """Yield the rows of a JSON array, of JSON lines, or of JSON objects; as :func:`read_parts`."""
+    return flat(read_parts(opened, limit, encoding=encoding, is_row=is_row, name=name))
+
+
+def read_parts(
+    opened: Open, limit: int, *, encoding: str = UTF8, is_row: IsRow = bool, name: str = ""
+) -> Parts:
+    """Yield the rows of a JSON array or of JSON objects, and those of JSON lines in blocks.
 
     Args:
         opened: Opens the file at its beginning, in UTF-8; byte order marks may stand where files
@@ -136,11 +145,14 @@ class _Parser:
                 )
             )
 
-    def lines(self, chunks: Iterator[bytes]) -> Rows:
-        """Yield the rows of JSON lines; a comma after a row, as in an array, is none of it."""
-        for raw in _lines(chunks, self.limit):
-            found = _COMMA.search(raw) if raw.rstrip().endswith(b",") else None
-            yield self.row(raw[: found.start()] if found else raw)
+    def lines(self, chunks: Iterator[bytes]) -> Iterator[Raws]:
+        """Yield the rows of JSON lines, in blocks."""
+        return cut(_lines(chunks, self.limit), self.limit, self.line)
+
+    def line(self, raw: bytes) -> dict[str, Any] | BadRow:
+        """Parse a line; a comma after a row, as in an array, is none of it."""
+        found = _COMMA.search(raw) if raw.rstrip().endswith(b",") else None
+        return self.row(raw[: found.start()] if found else raw)
 
     def pieces(self, raws: Iterator[bytes], border: re.Pattern[bytes]) -> Rows:
         """Yield the rows that were cut from a file, with those that a broken one has swallowed.
@@ -201,7 +213,7 @@ class _Ahead:
         return itertools.chain([self.head], self._chunks)
 
 
-def _objects(ahead: _Ahead, parser: _Parser, opened: Open, is_row: IsRow) -> Rows:
+def _objects(ahead: _Ahead, parser: _Parser, opened: Open, is_row: IsRow) -> Parts:
     """Return the rows of a file that begins with an object."""
     first = ahead.look(lambda head: b"\n" in head).partition(b"\n")[0]
     is_line = isinstance(parser.row(first), dict)
@@ -222,7 +234,7 @@ def _objects(ahead: _Ahead, parser: _Parser, opened: Open, is_row: IsRow) -> Row
     return wrapped or iter([row])
 
 
-def _large(ahead: _Ahead, parser: _Parser, opened: Open, is_row: IsRow) -> Rows:
+def _large(ahead: _Ahead, parser: _Parser, opened: Open, is_row: IsRow) -> Parts:
     """Return the rows of a file that begins with an object over the limit."""
     again = itertools.chain([ahead.whole()], iter(lambda: _body(opened()), None))
     return _wrapped(lambda: next(again), parser, is_row) or parser.lines(next(again))
@@ -257,9 +269,11 @@ def _lines(chunks: Iterator[bytes], limit: int) -> Iterator[bytes]:
     pending, cut = bytearray(), False
     for chunk in chunks:
         *ends, rest = chunk.split(b"\n")
-        for end in ends:
-            if not cut and (line := bytes(pending + end)).strip():
-                yield line
+        if ends:
+            first = bytes(pending + ends[0])
+            if not cut and first.strip():
+                yield first
+            yield from [line for line in ends[1:] if line.strip()]
             pending.clear()
             cut = False
         pending += b"" if cut else rest

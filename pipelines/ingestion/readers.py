@@ -6,7 +6,7 @@ its raw text; a file that is damaged as a whole is an error.
 
 import contextlib
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +21,7 @@ from siftline.pipelines.ingestion.arrow_rows import (
     read_arrow,
     with_texts,
 )
+from siftline.pipelines.ingestion.blocks import Block, Raws, numbered, records
 from siftline.pipelines.ingestion.csv_rows import read_csv
 from siftline.pipelines.ingestion.inputs import (
     COLUMNAR,
@@ -33,7 +34,7 @@ from siftline.pipelines.ingestion.inputs import (
     resolve,
     suffix,
 )
-from siftline.pipelines.ingestion.json_rows import read_json
+from siftline.pipelines.ingestion.json_rows import read_parts
 from siftline.pipelines.ingestion.opening import opened
 from siftline.pipelines.ingestion.padding import without_padding
 from siftline.pipelines.ingestion.rows import BadRow, BrokenFileError, Record, within
@@ -46,7 +47,15 @@ _DAMAGED = (OSError, EOFError, ValueError, ArithmeticError, LookupError, TypeErr
 def read_input(
     item: Input, base: Path, max_row_bytes: int, runs: Path | None = None
 ) -> Iterator[tuple[str, Iterator[Record]]]:
-    """Yield the files of an input, each as its name and its records; an empty one has none.
+    """Yield the files of an input, each as its name and its records; as :func:`read_blocks`."""
+    for name, items in read_blocks(item, base, max_row_bytes, runs):
+        yield name, records(items)
+
+
+def read_blocks(
+    item: Input, base: Path, max_row_bytes: int, runs: Path | None = None
+) -> Iterator[tuple[str, Iterator[Record | Block]]]:
+    """Yield the files of an input, each as its name and its rows; an empty one has none.
 
     Args:
         item: The input.
@@ -64,7 +73,7 @@ def read_input(
         elif isinstance(path, Path) and path.is_dir():
             yield name, _dataset(item, path, max_row_bytes)
         else:
-            yield name, read_file(path, max_row_bytes, item)
+            yield name, _read_file(path, max_row_bytes, item)
     if item.hub is not None:
         yield item.hub, _dataset(item, base / item.hub, max_row_bytes)
 
@@ -80,21 +89,20 @@ def read_file(path: Place, max_row_bytes: int, item: Input | None = None) -> Ite
     Raises:
         InputError: The file is damaged, or of another kind than is read; the message names it.
     """
+    return records(_read_file(path, max_row_bytes, item or Input(path=path.name)))
+
+
+def _read_file(path: Place, max_row_bytes: int, item: Input) -> Iterator[Record | Block]:
     kind = suffix(path)
     try:
-        yield from _numbered(_rows(path, max_row_bytes, item or Input(path=path.name)))
+        yield from numbered(_rows(path, max_row_bytes, item))
     except (*_DAMAGED, MemoryError, csv.Error, BrokenFileError, pa.ArrowException) as error:
         remedy = error.remedy if isinstance(error, BrokenFileError) else ""
         remedy = remedy or f"Expected a whole {kind} file; replace it or take it out of the recipe."
         raise InputError(f"'{path.name}' cannot be read: {_said(error)}. {remedy}") from error
 
 
-def _numbered(rows: Iterable[dict[str, Any] | BadRow]) -> Iterator[Record]:
-    """Number rows from 1."""
-    return (Record(number, row) for number, row in enumerate(rows, start=1))
-
-
-def _rows(path: Place, limit: int, item: Input) -> Iterator[dict[str, Any] | BadRow]:
+def _rows(path: Place, limit: int, item: Input) -> Iterator[dict[str, Any] | BadRow | Raws]:
     def is_row(row: dict[str, Any]) -> bool:
         return detect(row, item.columns) is not None
 
@@ -114,10 +122,10 @@ def _rows(path: Place, limit: int, item: Input) -> Iterator[dict[str, Any] | Bad
             )
         else:
             name = encodable(path.name)
-            yield from read_json(again, limit, encoding=first.encoding, is_row=is_row, name=name)
+            yield from read_parts(again, limit, encoding=first.encoding, is_row=is_row, name=name)
 
 
-def _dataset(item: Input, path: Path, max_row_bytes: int) -> Iterator[Record]:
+def _dataset(item: Input, path: Path, max_row_bytes: int) -> Iterator[Record | Block]:
     """Read a dataset through `datasets`: a saved folder, a dataset folder, or a Hub id."""
     import datasets  # takes a second
     from datasets.exceptions import DatasetsError
@@ -137,7 +145,7 @@ def _dataset(item: Input, path: Path, max_row_bytes: int) -> Iterator[Record]:
         schema = data.features.arrow_schema if data.features else pa.schema([])
         binary = binary_columns(schema)
         rows = (with_texts(without_padding(dict(row), schema), binary) for row in data)
-        yield from _numbered(within(row, max_row_bytes) for row in rows)
+        yield from numbered(within(row, max_row_bytes) for row in rows)
     except (*_DAMAGED, BrokenFileError, pa.ArrowException, DatasetsError) as error:
         raise InputError(
             f"The dataset '{item.hub or item.path}' cannot be read: {_said(error)}. "

@@ -28,9 +28,9 @@ from siftline.pipelines.ingestion.values import (
 # In the order in which a record is taken for one of them.
 _SHAPES = ("preference", *CONVERSATIONS, "tree", *SINGLE_TURNS)
 _ANYTHING = "data"  # is turns where it may be some, and nothing else in the record is a prompt
-_TASK = ("task", "category")
-_MEDIA = frozenset(("images", "image", "videos", "video", "audios", "audio", "files"))
-_TOOLS = frozenset(("tools", "functions"))
+TASKS = ("task", "category")
+MEDIA = frozenset(("images", "image", "videos", "video", "audios", "audio", "files"))
+TOOLS = frozenset(("tools", "functions"))
 
 
 class Draft(NamedTuple):
@@ -130,11 +130,11 @@ def to_drafts(
     if item.columns:
         fields = _mapped(fields, item.columns)
     row_id = _id(fields.pop("id", None), notes)
-    task = item.task or take_first(fields, _TASK)
+    task = item.task or take_first(fields, TASKS)
     origin = item.origin or take_first(fields, ORIGINS)
     candidates = _read(fields, shape, item, notes)
-    tools = None if _TOOLS.isdisjoint(fields) else json_text(take_tools(fields))
-    media = {} if _MEDIA.isdisjoint(fields) else _take_media(fields)
+    tools = None if TOOLS.isdisjoint(fields) else json_text(take_tools(fields))
+    media = {} if MEDIA.isdisjoint(fields) else _take_media(fields)
     notes.rest = {name: plain(value) for name, value in fields.items() if value is not None}
     shared = Draft(row_id, [], tools, None, task, origin, "")
     return [_draft(candidate, shared, media, notes) for candidate in candidates]
@@ -161,7 +161,7 @@ def _offered(turns: list[Turn], tools: str | None) -> tuple[list[Turn], str | No
 
     ChatGLM and others have them in the system turn.
     """
-    if tools is not None or _TOOLS.isdisjoint(turns[0].extras):
+    if tools is not None or TOOLS.isdisjoint(turns[0].extras):
         return turns, tools
     extras = dict(turns[0].extras)
     found = json_text(take_tools(extras))
@@ -197,7 +197,7 @@ def _id(value: Any, notes: Notes) -> str | None:
 
 def _take_media(fields: dict[str, Any]) -> dict[str, Any]:
     """Take the columns that hold images, sounds or files."""
-    found = {name: fields[name] for name in sorted(_MEDIA & fields.keys())}
+    found = {name: fields[name] for name in sorted(MEDIA & fields.keys())}
     return {
         name: plain(fields.pop(name))
         for name, value in found.items()

@@ -25,10 +25,10 @@ from siftline.pipelines.ingestion.values import (
 from siftline.scorers.text_statistics import bare
 
 # Inputs of Alpaca that say that there is none. "N/A" and "none" may be the thing asked about.
-_NO_INPUT = frozenset(("noinput", "no input", "no input required", "no input needed"))
+NO_INPUT = frozenset(("noinput", "no input", "no input required", "no input needed"))
 
 _IN_BRACKETS = re.compile(r"\A\s*+\[\s*+\{")
-_SYSTEM = ("system", "system_prompt", "system_message")
+SYSTEM = ("system", "system_prompt", "system_message")
 # The passage that a prompt asks about: Alpaca's name, then Dolly's and SQuAD's.
 _PASSAGES = ("input", "context")
 RESPONSES = (
@@ -133,7 +133,7 @@ def as_turns(value: Any, name: str) -> list[Any] | None:
 
 def take_system(fields: dict[str, Any], notes: Notes) -> list[Turn]:
     """Take the system turn from a column of its own."""
-    found = _first_filled(fields, _SYSTEM, notes)
+    found = _first_filled(fields, SYSTEM, notes)
     return [] if found is None else [said("system", found)]
 
 
@@ -161,7 +161,7 @@ def _first_filled(fields: dict[str, Any], names: tuple[str, ...], notes: Notes) 
             notes.skipped.append("missing_marker")
         elif isinstance(value, dict) and name == "context":  # facts that no text can be made of
             fields[name] = value
-        elif not isinstance(value, str) or (value.strip() and bare(value) not in _NO_INPUT):
+        elif not isinstance(value, str) or (value.strip() and bare(value) not in NO_INPUT):
             return notes.text_of(_in_one(value), name)
     return None
 

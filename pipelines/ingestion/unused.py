@@ -8,8 +8,12 @@ does not. What comes after the answer, such as an explanation of it, is no part 
 import json
 import re
 
+import numpy as np
+import pyarrow.compute as pc
+
 from siftline.contracts.examples import Message
 from siftline.contracts.printable import encodable
+from siftline.pipelines.ingestion.plain_rows import PlainRows, has_content
 from siftline.pipelines.ingestion.repair import Notes
 
 _FEWEST_WORDS = 4  # of a value that is more than a category or a title
@@ -79,6 +83,20 @@ class Unused:
                 self._field = "input" if notes.has_prompt else "system"
                 self._is_taken |= notes.has_passage
                 column.look(value, messages)
+
+    def see_plain(self, rows: PlainRows) -> None:
+        """Look at rows that were read in columns, as at each by itself."""
+        self._rows += len(rows.examples)
+        texts = {name: held for name, held in rows.rest.items() if held.null_count < len(held)}
+        for name in sorted(texts, key=lambda name: pc.index(texts[name].is_valid(), True).as_py()):
+            if (column := self._column(name)) is None:
+                continue
+            said = has_content(texts[name])
+            column.rows += int(np.count_nonzero(said))
+            for place in np.flatnonzero(said)[: _SAMPLE - column.seen].tolist():
+                self._field = "input"
+                self._is_taken |= bool(rows.has_passage[place])
+                column.look(texts[name][place].as_py(), rows.examples["messages"][place].as_py())
 
     def _column(self, name: str) -> _Column | None:
         """Return what is known of a column; None where it is not looked at."""

@@ -13,7 +13,7 @@ TOO_DEEP = f"nested too deeply, expected at most {MOST_LEVELS} levels"
 PRINTED = "'{name}' is Python's own notation of a list, expected JSON: write it with `json.dumps`"
 
 # What pandas writes into a text column for a cell without a value. In lower case "none" is a word.
-_MISSING = frozenset(("nan", "NaN", "None", "null", "<NA>", "NaT"))
+MISSING = frozenset(("nan", "NaN", "None", "null", "<NA>", "NaT"))
 
 _KINDS = {str: "a text", bool: "a boolean", dict: "an object", list: "a list", tuple: "a list"}
 _NUMBERS = (int, float)
@@ -60,7 +60,7 @@ def unless_blank(value: Any) -> Any:
 
 def is_missing(value: Any) -> bool:
     """Return whether a text is what pandas writes for a cell without a value."""
-    return isinstance(value, str) and value in _MISSING
+    return isinstance(value, str) and value in MISSING
 
 
 def scalar_of(value: Any) -> str | None:

@@ -5,14 +5,19 @@ which reads a shard at a time. The numbers are part of no setting: the same data
 shards on every machine.
 """
 
+from collections.abc import Sequence
+from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from siftline.contracts.corpus import EXAMPLES, shard_name
 from siftline.contracts.parquet import TableWriter, write_table
 from siftline.contracts.printable import encodable, excerpt
+from siftline.contracts.unique_ids import UniqueIds
+from siftline.pipelines.ingestion.plain_rows import PlainRows
 from siftline.pipelines.ingestion.rows import BadRow
 
 SHARD_BYTES = 64 << 20  # of messages and metadata, as UTF-8
@@ -56,38 +61,98 @@ class _Waiting:
 
 
 class Shards:
-    """Writes examples as numbered Parquet files, each appearing when it is complete."""
+    """Writes examples as numbered Parquet files, each appearing when it is complete.
 
-    def __init__(self, folder: Path, rows: int, size: int) -> None:
+    A shard is written by a thread while the next one is gathered.
+    """
+
+    def __init__(self, folder: Path, rows: int, size: int, threads: Executor) -> None:
         """Open a folder for shards.
 
         Args:
             folder: Made when it is missing.
             rows: Most rows of a shard.
             size: Most bytes of a shard; a row above it is a shard of one.
+            threads: Where shards are written.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._number = folder, 0
-        self._waiting = _Waiting(rows, size)
+        self._most_rows, self._most_bytes = rows, size
+        self._threads, self._ids = threads, UniqueIds()
+        self._written: Future[None] | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows = self._bytes = 0
+        self._pieces: list[list[dict[str, Any]] | pa.Table] = []
 
     def add(self, example: dict[str, Any]) -> None:
-        """Take an example, with the columns of `EXAMPLES`."""
+        """Take an example, with the columns of `EXAMPLES` and the id that it wants."""
         held = [example["metadata"], example["tools"], example["media"]]
         for turn in example["messages"]:
             held += [turn["content"], turn.get("reasoning"), turn.get("tool_calls")]
         size = sum(_bytes_of(text) for text in held if text)
-        if not self._waiting.has_room(size):
-            self.flush()
-        self._waiting.add(example, size)
+        if self._rows and (self._rows >= self._most_rows or self._bytes + size > self._most_bytes):
+            self._flush()
+        if not self._pieces or not isinstance(self._pieces[-1], list):
+            self._pieces.append([])
+        self._pieces[-1].append(example)
+        self._rows += 1
+        self._bytes += size
 
-    def flush(self) -> None:
-        """Write the last shard."""
-        if not self._waiting.rows:
+    def add_plain(self, rows: PlainRows) -> None:
+        """Take examples that are in columns."""
+        ends = np.cumsum(rows.sizes)
+        done = 0
+        while done < len(ends):
+            before = int(ends[done - 1]) if done else 0
+            room = self._most_bytes - self._bytes + before
+            fits = min(
+                int(np.searchsorted(ends, room, "right")) - done, self._most_rows - self._rows
+            )
+            if fits <= 0 and self._rows:
+                self._flush()
+                continue
+            stop = done + max(fits, 1)
+            self._pieces.append(rows.examples.slice(done, stop - done))
+            self._rows += stop - done
+            self._bytes += int(ends[stop - 1]) - before
+            done = stop
+
+    def close(self) -> None:
+        """Write the last shard, and wait for all that are being written."""
+        self._flush()
+        self._wait()
+
+    def _flush(self) -> None:
+        self._wait()
+        if not self._rows:
             return
-        table = pa.Table.from_pylist(self._waiting.rows, schema=EXAMPLES)
-        write_table(table, self._folder / shard_name(self._number))
+        path = self._folder / shard_name(self._number)
+        self._written = self._threads.submit(_write_shard, self._pieces, self._ids, path)
         self._number += 1
-        self._waiting.clear()
+        self._begin()
+
+    def _wait(self) -> None:
+        """Wait for the shard that is being written, and raise what has failed there."""
+        if self._written is not None:
+            self._written.result()
+            self._written = None
+
+
+def _write_shard(
+    pieces: Sequence[list[dict[str, Any]] | pa.Table], ids: UniqueIds, path: Path
+) -> None:
+    tables = [
+        piece if isinstance(piece, pa.Table) else pa.Table.from_pylist(piece, schema=EXAMPLES)
+        for piece in pieces
+    ]
+    table = pa.concat_tables(tables).combine_chunks()
+    wanted = table["id"].to_pylist()
+    given = ids.take_all(wanted)
+    if given != wanted:
+        table = table.set_column(0, EXAMPLES.field("id"), pa.array(given, pa.string()))
+    write_table(table, path)
 
 
 class Quarantine:

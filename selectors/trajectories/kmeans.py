@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.cluster import kmeans_plusplus
 from threadpoolctl import threadpool_limits
 
 from siftline.selectors.arrays import Float32s, Float64s, Ints
+from siftline.selectors.starts import kmeans_plusplus
 
 # As many as faiss trains on. With 128 the inertia is 0.2 % higher; with 512 the starts, each of
 # which costs as much as thirty iterations, take most of the time at 100,000 points.

@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.cluster import kmeans_plusplus
 
 from siftline.selectors.arrays import Float32s, Ints
+from siftline.selectors.starts import kmeans_plusplus
 
 ITERATIONS = 25
 # k-means++ picks its starts among so many vectors a cluster, 16,384 at least; on all of a million
