@@ -123,8 +123,8 @@ class Corpus:
         Returns:
             A table with the columns of :data:`EXAMPLES`, in corpus order.
         """
-        rows = self.rows.filter(pc.equal(self.rows["shard"], number))
-        return self.take(number, rows["position"].to_numpy())
+        here = self.rows["shard"].to_numpy() == number
+        return self.take(number, self.rows["position"].to_numpy()[here])
 
     def take(self, number: int, positions: Sequence[int] | npt.NDArray[np.int32]) -> pa.Table:
         """Read the rows at some positions of one shard, as :meth:`shard` does."""
@@ -261,8 +261,11 @@ def read_examples(
         positions: In it, of the rows, in the order in which they are wanted.
         revisions: New responses, as :data:`REVISIONS`, one row per id.
     """
-    rows = read_table(shard).take(pa.array(positions, pa.int32()))
-    return _revised(rows, revisions)
+    rows = read_table(shard)
+    wanted = np.asarray(positions, dtype=np.int32)
+    if not np.array_equal(wanted, np.arange(len(rows))):
+        rows = rows.take(pa.array(wanted))
+    return _revised(rows, revisions) if len(revisions) else rows
 
 
 def merge_revisions(earlier: pa.Table, later: pa.Table) -> pa.Table:

@@ -202,20 +202,29 @@ def verdicts(
         match: [rows] The id of what a row was matched with, null where there is nothing.
         similarity: [rows] To it, from 0 to 1; NaN where there is none.
     """
-    ranks = rank or {}
     rows = len(corpus)
     return pa.table(
         {
             "id": corpus.rows["id"],
             "keep": pa.array(keep, pa.bool_()),
-            "reason": pa.array([str(slug) for slug in reason], pa.string()),
-            "rank": pa.array([ranks.get(row) for row in range(len(corpus))], pa.int32()),
+            "reason": pa.array(reason, pa.string()),
+            "rank": _ranks(rank or {}, rows),
             "gain": _or_nulls(gain, rows),
             "match": pa.nulls(rows, pa.string()) if match is None else match,
             "similarity": _or_nulls(similarity, rows),
         },
         schema=VERDICTS,
     )
+
+
+def _ranks(rank: Mapping[int, int], rows: int) -> pa.Array:
+    """Return [rows] ranks as Arrow holds them, null where there is none."""
+    ranks = np.zeros(rows, dtype=np.int32)
+    ranked = np.fromiter(rank.keys(), np.int64, len(rank))
+    ranks[ranked] = np.fromiter(rank.values(), np.int64, len(rank))
+    unranked = np.ones(rows, dtype=bool)
+    unranked[ranked] = False
+    return pa.array(ranks, pa.int32(), mask=unranked)
 
 
 def _or_nulls(values: npt.NDArray[np.float64] | None, rows: int) -> pa.Array:

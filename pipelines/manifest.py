@@ -36,10 +36,12 @@ class IngestManifest(Config):
 
 
 class SourceCount(Config):
-    """Rows of one source that reached a stage, and those it kept."""
+    """Rows of one source that reached a stage, and those it kept, each by reason."""
 
     rows: int
     kept: int
+    reasons_kept: dict[str, int] = {}
+    reasons_dropped: dict[str, int] = {}
 
 
 class StageManifest(Config):
@@ -97,6 +99,7 @@ class ExportManifest(Config):
         files: The files, relative to the folder of the dataset.
         digest: Of the files' bytes.
         rows: Rows in them.
+        examples: Examples in them: a row that is written several times counts once.
         splits: Rows by split, in the order of training.
         turn_fields: Fields of turns, beside role and content, that some row has.
         tools: Some row offers tools.
@@ -113,6 +116,7 @@ class ExportManifest(Config):
     files: tuple[str, ...]
     digest: str
     rows: int
+    examples: int
     splits: dict[str, int]
     turn_fields: tuple[str, ...] = ()
     tools: bool = False

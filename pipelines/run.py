@@ -17,6 +17,7 @@ from siftline.contracts.errors import InputError, RunError
 from siftline.contracts.method import Request
 from siftline.contracts.records import check_files
 from siftline.contracts.runtime import Runtime
+from siftline.pipelines.funnel import check_export, check_ingest, check_stages
 from siftline.pipelines.ingestion.ingest import ingest
 from siftline.pipelines.ingestion.inputs import digest
 from siftline.pipelines.job import Job, locked, open_job
@@ -106,6 +107,7 @@ def read_inputs(job: Job) -> IngestManifest:
     )
     progress.finish()
     _check_inputs(job)
+    check_ingest(summary)
     manifest = IngestManifest(summary=summary, seconds=round(time.monotonic() - started, 3))
     write_manifest(folder, manifest)
     return manifest
@@ -196,8 +198,11 @@ def finish(
 
     Raises:
         DamagedError: A folder of the version is no longer as it was written.
+        RuntimeError: The rows do not add up; the version is not finished.
     """
+    check_stages(read.summary, stages)
     exported = export(job, corpus)
+    check_export(read.summary, stages, exported)
     progress.start("decisions", 0)
     progress.advance(len(write_decisions(job, job.version / "decisions.parquet")))
     progress.finish()

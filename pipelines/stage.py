@@ -1,12 +1,11 @@
 """A stage of a run, opened once: what it measures, what it decides, and what it leaves behind."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,8 +18,10 @@ from siftline.contracts.parquet import write_table
 from siftline.contracts.publishing import writing
 from siftline.contracts.runtime import Usage
 from siftline.contracts.scorer import in_order
+from siftline.pipelines.counting import count_sources, count_statuses, count_values
+from siftline.pipelines.funnel import check_stage
 from siftline.pipelines.job import Job
-from siftline.pipelines.manifest import SourceCount, StageManifest
+from siftline.pipelines.manifest import StageManifest
 from siftline.pipelines.run_directory import begin, read_finished, write_manifest
 from siftline.pipelines.scores.measuring import Measured, measure
 from siftline.pipelines.scores.renewal import KEY, RENEWS, renew
@@ -133,7 +134,7 @@ class StageRun:
             revised=revised,
             reasons_kept=count_values(verdicts.filter(verdicts["keep"])["reason"]),
             reasons_dropped=count_values(verdicts.filter(pc.invert(verdicts["keep"]))["reason"]),
-            sources=_by_source(corpus, verdicts),
+            sources=count_sources(corpus, verdicts),
             scored=self.cost.rows,
             cached=max(0, asked - self.cost.rows),
             model_calls=self.cost.usage.model_calls,
@@ -145,6 +146,7 @@ class StageRun:
             diagnosis=diagnosis,
             pictures=method.picture(corpus, verdicts) if len(corpus) else {},
         )
+        check_stage(manifest)
         write_manifest(self.folder, manifest)
         progress.advance(len(corpus))
         progress.finish()
@@ -157,15 +159,18 @@ class StageRun:
         folder = self.folder / "scores"
         shards = corpus.rows["shard"].to_numpy() if len(corpus) else np.empty(0, dtype=np.int32)
         ids = corpus.rows["id"]
+        whole = dict(_by_shard(shards, np.arange(len(shards))))
         measured = set()
         for request in requests:
             scorer = request.scorer
             measured.add(scorer.table)
             cache = self._store.scores(scorer)
-            for number in np.unique(shards[request.rows]):
-                rows = pa.array(request.rows & (shards == number))
-                keys = corpus.rows[scorer.key].filter(rows).combine_chunks()
-                piece = cache.read(cache.locate(keys)).add_column(0, "id", ids.filter(rows))
+            asked = np.flatnonzero(request.rows)
+            keys = corpus.rows[scorer.key].take(pa.array(asked)).combine_chunks()
+            located = cache.locate(keys)  # of all at once: it goes through every key of the cache
+            for number, places in _by_shard(shards[asked], np.arange(len(asked))):
+                piece = cache.read(located[places])
+                piece = piece.add_column(0, "id", ids.take(pa.array(asked[places])))
                 told = {KEY: scorer.key} | ({RENEWS: ""} if request in self._renewed else {})
                 write_table(
                     piece.replace_schema_metadata(told),
@@ -174,9 +179,8 @@ class StageRun:
         for name, table in corpus.tables.items():
             if name in measured or table is self.corpus.tables.get(name):
                 continue
-            for number in np.unique(shards):
-                rows = pa.array(shards == number)
-                piece = table.filter(rows).add_column(0, "id", ids.filter(rows))
+            for number, rows in whole.items():
+                piece = table.take(pa.array(rows)).add_column(0, "id", ids.take(pa.array(rows)))
                 told = {KEY: self.method.derive_key()}
                 write_table(
                     piece.replace_schema_metadata(told), folder / f"{name}-{number:05d}.parquet"
@@ -231,30 +235,22 @@ def check_verdicts(kind: str, corpus: Corpus, verdicts: pa.Table) -> None:
     """
     if not verdicts.schema.equals(VERDICTS):
         raise RuntimeError(f"'{kind}' returned the columns {verdicts.schema.names}")
-    if verdicts["id"].to_pylist() != corpus.rows["id"].to_pylist():
+    if not verdicts["id"].equals(corpus.rows["id"]):
         raise RuntimeError(f"'{kind}' did not judge the rows that it was given, in their order")
     if verdicts["keep"].null_count or verdicts["reason"].null_count:
         raise RuntimeError(f"'{kind}' left a row without a verdict or a reason")
 
 
-def count_statuses(corpus: Corpus, requests: Iterable[Request]) -> dict[str, dict[str, int]]:
-    """Count the rows that were asked for by their status, in each score table that has statuses."""
-    counts = {}
-    for request in requests:
-        table = corpus.tables[request.scorer.table]
-        if "status" in table.column_names and request.rows.any():
-            asked = table["status"].filter(pa.array(request.rows))
-            counts[request.scorer.table] = count_values(asked)
-    return counts
+def _by_shard(
+    shards: npt.NDArray[np.int32], rows: npt.NDArray[np.int64]
+) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
+    """Yield the number of each shard, and which rows lie in it, in their order.
 
-
-def count_values(column: Any) -> dict[str, int]:
-    """Count the values of a text column, most frequent first."""
-    counts: dict[str, int] = Counter(column.to_pylist())
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _by_source(corpus: Corpus, verdicts: pa.Table) -> dict[str, SourceCount]:
-    rows = Counter(corpus.rows["source"].to_pylist())
-    kept = Counter(corpus.rows["source"].filter(verdicts["keep"]).to_pylist())
-    return {source: SourceCount(rows=rows[source], kept=kept[source]) for source in sorted(rows)}
+    Args:
+        shards: [rows] The shard of each.
+        rows: [rows] What is yielded of them.
+    """
+    order = np.argsort(shards, kind="stable")
+    numbers, starts = np.unique(shards[order], return_index=True)
+    for number, start, stop in zip(numbers, starts, [*starts[1:], len(rows)], strict=False):
+        yield int(number), rows[order[start:stop]]

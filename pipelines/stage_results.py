@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -72,4 +73,6 @@ def stage_scores(folder: Path) -> dict[str, pa.Table]:
 
 def rows_of(table: pa.Table, ids: pa.ChunkedArray) -> pa.Array:
     """Return [ids] the number of each one's row in a table; null where it has none."""
+    if table["id"].equals(ids):
+        return pa.array(np.arange(len(ids), dtype=np.int32))
     return pc.index_in(ids.combine_chunks(), value_set=table["id"].combine_chunks())

@@ -212,13 +212,11 @@ def _is_measure(name: str, kind: pa.DataType) -> bool:
 
 def _first_of_each_reason(verdicts: pa.Table) -> dict[str, list[str]]:
     """Return a few ids by reason: the smallest ones, so always the same."""
-    ordered = verdicts.sort_by("id")
     chosen: dict[str, list[str]] = {}
-    for row_id, reason in zip(
-        ordered["id"].to_pylist(), ordered["reason"].to_pylist(), strict=True
-    ):
-        if len(chosen.setdefault(reason, [])) < EXAMPLES_PER_REASON:
-            chosen[reason].append(row_id)
+    for reason in pc.unique(verdicts["reason"]).to_pylist():
+        ids = verdicts["id"].filter(pc.equal(verdicts["reason"], reason))
+        first = pc.select_k_unstable(ids, EXAMPLES_PER_REASON, [("id", "ascending")])
+        chosen[reason] = ids.take(first).to_pylist()
     return chosen
 
 

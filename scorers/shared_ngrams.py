@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from siftline.scorers.sorted_groups import sorted_in_groups
+from siftline.scorers.text_blocks import in_blocks
 from siftline.scorers.word_hashes import Words, hashed_ngrams, hashed_words
 
 Ints = npt.NDArray[np.int64]
@@ -49,8 +50,12 @@ def shared_ngrams(prompts: Sequence[str], responses: Sequence[str], n: int) -> S
         len(prompts),
     )
     counts = SharedNgrams(*(np.zeros(len(prompts), dtype=np.int64) for _ in SharedNgrams._fields))
-    for rows in (np.flatnonzero(ascii_rows), np.flatnonzero(~ascii_rows)):
-        if len(rows):  # apart, since a few characters of other scripts make all of them wider
+    chars = np.fromiter(
+        (len(a) + len(b) for a, b in zip(prompts, responses, strict=True)), np.int64, len(prompts)
+    )
+    # Apart, since a few characters of other scripts make all of them wider.
+    for chosen in (np.flatnonzero(ascii_rows), np.flatnonzero(~ascii_rows)):
+        for rows in in_blocks(chosen, chars[chosen]):
             texts = [text for row in rows.tolist() for text in (prompts[row], responses[row])]
             for total, found in zip(counts, _counted(texts, n), strict=True):
                 total[rows] = found

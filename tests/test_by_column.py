@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from siftline.contracts.corpus import EXAMPLES
 from siftline.contracts.examples import Message
 from siftline.contracts.runtime import Runtime
+from siftline.scorers import text_blocks
+from siftline.scorers.character_statistics import CharacterStatistics
 from siftline.scorers.phrase_search import may_hold, plain_text
 from siftline.scorers.phrases import BOILERPLATE, PLACEHOLDERS, REFUSALS, PhraseMatches
 from siftline.scorers.signature import Signature, signature
@@ -154,3 +156,24 @@ def test_a_group_wider_than_a_matrix_is_sorted_too() -> None:
     keys = np.arange(3000, dtype=np.uint64)[::-1].copy()
     found = sorted_in_groups(keys, np.array([5, 2990, 5]))
     assert found[5:2995].tolist() == list(range(5, 2995))
+
+
+@given(st.lists(TEXTS | st.text("ab", max_size=40), min_size=1, max_size=4), st.integers(1, 11))
+def test_characters(texts: list[str], n: int) -> None:
+    rows = table([[user("?"), {"role": "assistant", "content": text}] for text in texts])
+    found = CharacterStatistics(ngram=n).score(rows, Runtime()).table
+    for row, turns in zip(found.to_pylist(), rows["messages"].to_pylist(), strict=True):
+        said = said_of(turns[-1]).strip()
+        special = [not (each.isalnum() or each.isspace()) for each in said]
+        runs = [said[start : start + n] for start in range(len(said) - n + 1)]
+        assert row["special"] == (sum(special) / len(said) if said else 0)
+        assert row["repeated"] == ((len(runs) - len(set(runs))) / len(runs) if runs else 0)
+
+
+def test_a_shard_of_much_text_is_measured_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    talk = [[user("a b c"), {"role": "assistant", "content": f"a b c {n} a b c"}] for n in range(9)]
+    scorers = (ResponseStatistics(ngram=2), CharacterStatistics(ngram=3))
+    whole = [scorer.score(table(talk), Runtime()).table for scorer in scorers]
+    monkeypatch.setattr(text_blocks, "BLOCK_CHARS", 40)
+    for scorer, before in zip(scorers, whole, strict=True):
+        assert scorer.score(table(talk), Runtime()).table.equals(before)

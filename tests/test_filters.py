@@ -162,3 +162,36 @@ def test_calls_and_answers_to_results_are_no_copies() -> None:
         {"messages": [user(QUESTION), assistant(None, *many)]},
     ]
     assert agents(Rules(), *rows, *OPENAI.values()) == ["kept"] * (3 + len(OPENAI))
+
+
+WORDY = Rules(min_words=2, max_words=6, max_special_chars="50%", max_repeated_chars="50%")
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        ("Paris is in France.", "kept"),
+        ("Paris.", "too_few_words"),
+        ("one two three four five six seven", "too_many_words"),
+        ("a -> *** <- b", "special_characters"),
+        ("hahahahahahahahahahaha hahahahahahahahaha", "repeated_characters"),
+    ],
+)
+def test_rules_that_are_off_by_default(response: str, reason: str) -> None:
+    assert reasons([("Where is it?", response)], WORDY) == [reason]
+    assert reasons([("Where is it?", response)], Rules()) == ["kept"]
+
+
+def test_a_rule_that_is_reported_drops_nothing() -> None:
+    pairs = [("Q?", "I'm sorry, but I cannot do that."), ("Q?", "I'm sorry, but"), ("Q?", "Yes.")]
+    method = Rules(report=("refusal",), min_chars=20, max_chars=None)
+    corpus = corpus_of(pairs, method)
+    decided = method.decide(corpus)
+    assert decided["reason"].to_pylist() == ["refusal", "too_short", "too_short"]
+    assert decided["keep"].to_pylist() == [True, False, False]
+    assert method.picture(corpus, decided) == {"reported": {"refusal": ["0"]}}
+
+
+def test_a_rule_that_nobody_knows_cannot_be_reported() -> None:
+    with pytest.raises(ValueError, match="too_few_words"):
+        Rules.model_validate({"report": ["few_words"]})

@@ -55,6 +55,7 @@ def computations() -> dict[str, Computation]:
 
     return {
         "statistics": named("ResponseStatistics"),
+        "characters": named("CharacterStatistics"),
         "phrases": named("PhraseMatches"),
         "signature": named("Signature"),
         "structure": named("StructureFaults"),
@@ -92,6 +93,7 @@ def computations() -> dict[str, Computation]:
 
 PINNED = {
     "statistics": "98d6729868b0c39a",
+    "characters": "c5f5f6e0cb2d0244",
     "phrases": "582f337ec51892b0",
     "signature": "35a2b2eb0df1db33",
     "structure": "8d6c20c38376d085",

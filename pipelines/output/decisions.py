@@ -1,6 +1,7 @@
 """`decisions.parquet`: what became of every input row, where, and why."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,10 +40,7 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
         ]
     )
     ids = examples["id"].combine_chunks()
-    reasons = np.full(len(ids), "kept", dtype=object)
-    stages = np.full(len(ids), job.ingest_folder.name, dtype=object)
-    match = np.full(len(ids), None, dtype=object)
-    similarity = np.full(len(ids), np.nan)
+    decided = _Decided(len(ids), job.ingest_folder.name)
     keep = np.ones(len(ids), dtype=bool)
     corrected = np.zeros(len(ids), dtype=bool)
     scores: dict[str, pa.ChunkedArray] = {}
@@ -50,14 +48,12 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
     for number in range(len(job.recipe.stages)):
         folder = job.stage_folder(number)
         verdicts = read_table(folder / "verdicts.parquet")
-        rows = pc.index_in(verdicts["id"].combine_chunks(), value_set=ids).to_numpy()
-        keep[rows] = verdicts["keep"].to_numpy()
-        decided_here = ~(corrected & keep)[rows]  # a kept correction keeps its reason
-        reasons[rows[decided_here]] = verdicts["reason"].filter(pa.array(decided_here)).to_pylist()
-        stages[rows[decided_here]] = folder.name
-        here = verdicts.filter(pa.array(decided_here))
-        match[rows[decided_here]] = here["match"].to_pylist()
-        similarity[rows[decided_here]] = here["similarity"].to_numpy()
+        verdict = rows_of(verdicts, examples["id"])
+        reached = verdict.is_valid().to_numpy(zero_copy_only=False)
+        kept = pc.fill_null(verdicts["keep"].take(verdict), False)
+        keep = np.where(reached, kept.to_numpy(), keep)
+        # A kept correction keeps its reason.
+        decided.by(folder.name, verdicts.take(verdict), reached & ~(corrected & keep))
         for name, table in stage_scores(folder / "scores").items():
             place = rows_of(table, examples["id"])
             if (table.schema.metadata or {}).get(KEY) == b"content_hash":
@@ -71,18 +67,44 @@ def write_decisions(job: Job, path: Path) -> pa.Table:
         for rows_of_table in current.values():
             rows_of_table[revised] = False
     decision = np.where(keep, np.where(corrected, "correct", "keep"), "drop")
-    decided = examples.append_column("decision", pa.array(decision, pa.string()))
-    decided = decided.append_column("stage", pa.array(stages, pa.string()))
-    decided = decided.append_column("reason", pa.array(reasons, pa.string()))
-    decided = decided.append_column("match", pa.array(match, pa.string()))
-    near = pa.array(similarity, pa.float64(), from_pandas=True)
-    decided = decided.append_column("similarity", near)
-    decided = decided.append_column("scores_of_revision", _of_revision(current, corrected))
+    told = examples.append_column("decision", pa.array(decision, pa.string()))
+    for name, column in decided.columns.items():
+        told = told.append_column(name, column)
+    told = told.append_column("scores_of_revision", _of_revision(current, corrected))
     for name in sorted(scores):
-        decided = decided.append_column(name, scores[name])
-    table = pa.concat_tables([decided, _quarantined(job)], promote_options="default")
+        told = told.append_column(name, scores[name])
+    table = pa.concat_tables([told, _quarantined(job)], promote_options="default")
     write_table(table, path)
     return table
+
+
+class _Decided:
+    """Where and why each row was decided: by the last stage that it reached.
+
+    Attributes:
+        columns: `stage`, `reason`, `match` and `similarity`.
+    """
+
+    def __init__(self, rows: int, stage: str) -> None:
+        self.columns: dict[str, Any] = {
+            "stage": pa.repeat(stage, rows),
+            "reason": pa.repeat("kept", rows),
+            "match": pa.nulls(rows, pa.string()),
+            "similarity": pa.nulls(rows, pa.float64()),
+        }
+
+    def by(self, stage: str, verdicts: pa.Table, rows: npt.NDArray[np.bool_]) -> None:
+        """Take what a stage says of some rows.
+
+        Args:
+            stage: Its folder.
+            verdicts: [rows] Its verdicts, null where it has none.
+            rows: [rows] True where it counts.
+        """
+        here = pa.array(rows)
+        for name, old in self.columns.items():
+            new = pa.scalar(stage) if name == "stage" else verdicts[name]
+            self.columns[name] = pc.if_else(here, new, old)
 
 
 def _latest(new: pa.ChunkedArray, place: pa.Array, old: pa.ChunkedArray | None) -> pa.ChunkedArray:

@@ -72,6 +72,7 @@ def manifest_of(
         files=tuple(path for paths in written.files.values() for path in paths),
         digest=written.digest,
         rows=sum(len(split.rows) for split in splits),
+        examples=len(np.unique(np.concatenate([split.rows for split in splits]))),
         splits={split.name: len(split.rows) for split in splits},
         turn_fields=found.turn_fields,
         tools=found.tools,

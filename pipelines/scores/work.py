@@ -137,7 +137,7 @@ def score_rows(scorer: Scorer, rows: pa.Table, store: ScoreStore, artifact: Path
     runtime = store.runtime.model_copy(update={"artifact": artifact})
     with device_errors_told(_who_runs(scorer, runtime), "was run"):
         scored = scorer.score(given, runtime)
-    if scored.table[scorer.key].to_pylist() != rows[scorer.key].to_pylist():
+    if not scored.table[scorer.key].cast(pa.string()).equals(rows[scorer.key]):
         raise RuntimeError(f"scorer '{scorer.table}' did not return the rows it was given")
     return scored
 
