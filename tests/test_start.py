@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = ("sklearn", "scipy", "torch", "transformers", "datasets", "fsspec", "prefect", "openai")
+HEAVY = ("sklearn", "scipy", "pandas", "torch", "transformers", "datasets", "fsspec", "prefect")
 RUN = """
 import json
 import sys
@@ -36,3 +36,21 @@ def test_a_run_of_filters_imports_nothing_heavy(tmp_path: Path) -> None:
     code, modules = json.loads(done.stdout.splitlines()[-1])
     assert code == 0
     assert [name for name in HEAVY if name in modules] == []
+
+
+def test_pandas_is_there_for_those_who_convert_to_it() -> None:
+    convert = """
+import sys
+import pyarrow as pa
+from siftline.without_pandas import leave_pandas_out
+leave_pandas_out()
+table = pa.Table.from_pylist([{"a": 1}, {"a": 2}])
+before = "pandas" in sys.modules
+frame = table.to_pandas()
+assert pa.Table.from_pandas(frame).equals(table)
+print(before, list(frame["a"]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", convert], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split(maxsplit=1) == ["False", "[1, 2]\n"]

@@ -32,6 +32,7 @@ from siftline.reports.write import write_reports
 from siftline.result_display import print_result
 from siftline.starting import EXAMPLE, write_example, write_recipe
 from siftline.terminal import err, out, shown, take_any_text
+from siftline.without_pandas import leave_pandas_out
 
 app = typer.Typer(
     add_completion=False,
@@ -264,4 +265,5 @@ def _version(
 def main() -> None:
     """Start the command line."""
     take_any_text()
+    leave_pandas_out()
     sys.exit(guarded(app, err))
