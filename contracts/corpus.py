@@ -112,7 +112,7 @@ class Corpus:
             part = part.append_column("shard", pa.array(np.full(len(part), number, np.int32)))
             part = part.append_column("position", pa.array(np.arange(len(part), dtype=np.int32)))
             parts.append(part)
-        return cls(rows=pa.concat_tables(parts).combine_chunks(), shards=shards)
+        return cls(rows=_in_one_piece(parts), shards=shards)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -204,6 +204,22 @@ class Corpus:
         mask = pa.array(keep)
         tables = {name: table.filter(mask) for name, table in self.tables.items()}
         return replace(self, rows=self.rows.filter(mask), tables=tables)
+
+
+def _in_one_piece(parts: list[pa.Table]) -> pa.Table:
+    """Join the index of all shards, column by column, so that little of it is held twice.
+
+    Args:
+        parts: Given up as they are joined.
+    """
+    names = parts[0].column_names
+    columns = {name: [part[name].combine_chunks() for part in parts] for name in names}
+    parts.clear()
+    if all(map(pa.Array.equals, columns["id"], columns["content_hash"])):
+        columns["id"] = []  # most often they are one, and are held once
+    joined = {name: pa.concat_arrays(columns.pop(name)) for name in names if columns[name]}
+    joined.setdefault("id", joined["content_hash"])
+    return pa.Table.from_pydict({name: joined[name] for name in names})
 
 
 def put_in(table: pa.Table, new: pa.Table | None, rows: pa.Array) -> pa.Table:
