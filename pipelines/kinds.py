@@ -18,6 +18,7 @@ from siftline.contracts.method import Method
 from siftline.filters.clear import Clear
 from siftline.filters.decontamination import Decontamination
 from siftline.filters.exact_duplicates import ExactDuplicates
+from siftline.filters.hygiene import Hygiene
 from siftline.filters.language import Language
 from siftline.filters.rules import Rules
 from siftline.filters.s3ft import S3ft
@@ -40,6 +41,7 @@ BUILTIN: tuple[type[Method], ...] = (
     ExactDuplicates,
     Decontamination,
     Structure,
+    Hygiene,
     Language,
     Clear,
     S3ft,

@@ -45,7 +45,7 @@ def may_hold(texts: pa.Array, phrases: Sequence[str]) -> pa.Array:
         return pa.array([False] * len(texts), pa.bool_())
     if "" in phrases or any(_begins_or_ends_within(phrase) for phrase in phrases):
         return pa.array([True] * len(texts), pa.bool_())
-    pattern = "|".join(_spelled(phrase) for phrase in phrases)
+    pattern = "|".join(spelled(phrase) for phrase in phrases)
     return pc.match_substring_regex(_folded(texts), f"(?i:{pattern})")
 
 
@@ -59,7 +59,7 @@ def _folded(texts: pa.Array) -> pa.Array:
     return pc.replace_with_mask(texts, pc.invert(is_ascii), folded)
 
 
-def _spelled(phrase: str) -> str:
+def spelled(phrase: str) -> str:
     """Return a pattern for all that reads like a phrase when it is folded."""
     written = {**dict(_WRITTEN), "'": "['\u2019]", " ": _SPACES}
     pieces: Iterable[str] = _PIECES.findall(phrase)
