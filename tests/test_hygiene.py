@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from adversarial import Piece, growth
 from agent_rows import assistant, example, system, user
 
 from siftline.contracts.corpus import EXAMPLES, Corpus
@@ -268,3 +269,31 @@ def test_every_fault_is_in_the_tables_and_has_a_field() -> None:
     assert tuple(FAULTY) == FAULTS
     assert tuple(Hygiene.model_fields)[1 : 1 + len(FAULTS)] == FAULTS
     assert HygieneFaults().score(table(said("a")), Runtime()).table.column_names[1:] == [*FAULTS]
+
+
+# What is looked at closely and is none, again and again; the turns before speak of it.
+CLOSE = (
+    '"I am ChatGPT. ',
+    "I am Gemini. ",
+    '"I cannot help you. ',
+    ". I cannot help but ",
+    "<|im_end|>",
+    "\nHuman: ",
+    "`I am ChatGPT.` ",
+    '{"a": [',
+    "www.a.b ",
+    "the ",
+)
+
+
+def test_answers_full_of_what_is_none_take_linear_time() -> None:
+    go = """
+from siftline.scorers.hygiene import HygieneFaults
+from siftline.scorers.surface.check import Turn
+def go(text):
+    asked = "Answer in JSON. <|im_end|> human" + text
+    earlier = [{"role": "user", "content": asked}]
+    for check in HygieneFaults()._checks().values():
+        check.find(Turn(text, earlier))
+"""
+    assert not growth(go, [Piece(each) for each in CLOSE])

@@ -201,6 +201,8 @@ _NO_REFUSAL = linear_pattern(
 )
 
 # What opens a quotation before a claim makes it one of somebody in the text.
+_NEAR = 8  # characters in which it stands
+_PARAGRAPH = 2000  # characters of a paragraph that are looked at for what opens one
 _QUOTES = "\"'\u201c\u201e\u00ab\u2018\u300c"
 
 
@@ -215,10 +217,13 @@ def foreign_identity(names: Sequence[str]) -> Check:
 
     def find(turn: Turn) -> str | None:
         text = without_code(turn.text)
+        foreign: dict[str, bool] = {}  # by name, so that a text is gone through once for each
         for match in claim.finditer(text):
             name = max((each for each in names if each in match.group()), key=len)
-            told = _is_distinct(name) or _OF_A_MODEL.search(text)
-            if told and not (_is_quoted(text, match.start()) or _is_given(name, turn)):
+            if name not in foreign:
+                told = _is_distinct(name) or _OF_A_MODEL.search(text) is not None
+                foreign[name] = told and not _is_given(name, turn)
+            if foreign[name] and not _is_quoted(text, match.start()):
                 return quoted(turn.text, *match.span())
         return None
 
@@ -237,7 +242,7 @@ def _claim(pattern: str, names: str) -> str:
 
 
 def _is_quoted(text: str, start: int) -> bool:
-    return text[:start].rstrip()[-1:] in tuple(_QUOTES)
+    return text[max(0, start - _NEAR) : start].rstrip()[-1:] in tuple(_QUOTES)
 
 
 def _is_given(name: str, turn: Turn) -> bool:
@@ -286,6 +291,7 @@ def refusal(phrases: Sequence[str]) -> Check:
 
 def _inside_quotation(text: str, place: int) -> bool:
     """Return whether quotation marks are open at a place of its paragraph."""
-    before = text[text.rfind("\n", 0, place) + 1 : place]
+    begin = max(0, place - _PARAGRAPH)
+    before = text[max(begin, text.rfind("\n", begin, place) + 1) : place]
     straight = before.count('"') % 2 == 1
     return straight or before.rfind("\u201c") > before.rfind("\u201d")

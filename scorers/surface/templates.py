@@ -64,8 +64,12 @@ def template_leftover(marks: Sequence[str]) -> Check:
     pattern = linear_pattern(either)
 
     def find(turn: Turn) -> str | None:
+        spoken_of: dict[str, bool] = {}  # by mark, so that each is looked for once
         for match in pattern.finditer(without_code(turn.text)):
-            if not _is_spoken_of(match.group().strip(), turn):
+            mark = match.group().strip()
+            if mark not in spoken_of:
+                spoken_of[mark] = _is_spoken_of(mark, turn)
+            if not spoken_of[mark]:
                 return quoted(turn.text, *match.span())
         return None
 
