@@ -30,6 +30,7 @@ SOURCES = (
     "gpteacher_roleplay.json",
 )
 GROWTH = (20_000, 200_000)  # rows of the arrays whose memory is compared
+PLAIN_ROWS = (100_000, 400_000)
 TOOL_ROWS = 100_000
 PEAK = """
 import sys
@@ -72,7 +73,7 @@ def whole_file_seconds(files: list[Path]) -> float:
 
 def in_a_process(path: Path, rows: int) -> dict[str, float]:
     """Ingest a file in a process of its own, and return its memory before and at the peak."""
-    out = path.with_suffix(".out")
+    out = path.with_suffix(f".{rows}.out")
     out.mkdir()
     script = PEAK.format(here=str(Path(__file__).parent))
     command = [sys.executable, "-c", script, str(path), str(out)]
@@ -135,12 +136,27 @@ def tool_conversation(number: int) -> dict[str, Any]:
     }
 
 
+def plain_lines(rows: int, folder: Path) -> dict[str, float]:
+    """Ingest made rows of one prompt and one response, as JSON lines, which go in columns."""
+    path = folder / "plain.jsonl"
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(rows):
+            row = {"instruction": f"Count to {number}.", "input": "", "output": "one, two " * 30}
+            file.write(json.dumps(row) + "\n")
+    return beside_json_loads(path, rows)
+
+
 def with_tools(rows: int, folder: Path) -> dict[str, float]:
     """Ingest made conversations with tools, as JSON lines."""
     path = folder / "tools.jsonl"
     with path.open("w", encoding="utf-8") as file:
         for number in range(rows):
             file.write(json.dumps(tool_conversation(number)) + "\n")
+    return beside_json_loads(path, rows)
+
+
+def beside_json_loads(path: Path, rows: int) -> dict[str, float]:
+    """Ingest a file in a process of its own, and compare its time with that of `json.loads`."""
     figures = in_a_process(path, rows)
     whole = min(whole_file_seconds([path]) for _ in range(3))
     return {
@@ -173,6 +189,7 @@ def measure(data: Path) -> dict[str, Any]:
             seconds.append(time.process_time() - started)
             whole.append(whole_file_seconds(files))
         memory = [growth(rows, Path(temporary)) for rows in GROWTH]
+        plain = [plain_lines(rows, Path(temporary)) for rows in PLAIN_ROWS]
         tools = with_tools(TOOL_ROWS, Path(temporary))
     sources = {}
     for name, source in summary.sources.items():
@@ -196,6 +213,7 @@ def measure(data: Path) -> dict[str, Any]:
         "times_json_loads": round(min(seconds) / min(whole), 1),
         "microseconds_a_row": round(1e6 * min(seconds) / rows, 1),
         "memory": memory,
+        "plain_lines": plain,
         "tool_conversations": tools,
     }
 
