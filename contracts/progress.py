@@ -62,7 +62,7 @@ class Silent:
 
 _listener: Listener = Silent()
 _told: set[str] = set()  # to this listener
-_heard: list[str] = []  # in the block of `hearing`
+_hearing: list[list[str]] = []  # what each block of `hearing` has heard, in whatever thread
 
 
 def listen(listener: Listener) -> None:
@@ -101,8 +101,9 @@ def note(text: str) -> None:
 
 def tell(text: str) -> None:
     """Tell whoever runs it, once, how something is done."""
-    if text not in _heard:
-        _heard.append(text)
+    for heard in _hearing:
+        if text not in heard:
+            heard.append(text)
     if text not in _told:
         _told.add(text)
         _listener.tell(text)
@@ -111,12 +112,12 @@ def tell(text: str) -> None:
 @contextmanager
 def hearing() -> Iterator[list[str]]:
     """Give a list of all that is told inside the block, each line once."""
-    global _heard
-    before, _heard = _heard, []
+    heard: list[str] = []
+    _hearing.append(heard)
     try:
-        yield _heard
+        yield heard
     finally:
-        _heard = before
+        _hearing[:] = [each for each in _hearing if each is not heard]
 
 
 def finish() -> None:

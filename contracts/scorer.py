@@ -37,10 +37,13 @@ class Scorer(Computation):
         revision: Bumped when the algorithm changes, so that old scores are not reused.
         key: What the score is a function of: the whole row, its prompt, or the id that a file
             names it by.
+        by_column: It measures whole columns, most of the time where Python lets other threads run,
+            and keeps nothing from one call to the next: shards are scored in several threads.
     """
 
     table: ClassVar[str]
     revision: ClassVar[int]
+    by_column: ClassVar[bool] = False
     key: ClassVar[Key] = "content_hash"
 
     @classmethod

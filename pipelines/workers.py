@@ -1,7 +1,7 @@
 """Shards on several devices: a process for each device, which keeps its models loaded.
 
-With one device everything stays in this process. Which device scores a shard does not matter:
-its batches are a function of its rows.
+With one device everything stays in this process, in two threads where a scorer measures columns.
+Which device or thread scores a shard does not matter: its batches are a function of its rows.
 """
 
 import multiprocessing
@@ -31,6 +31,8 @@ from siftline.models.remote.serving import (
 )
 from siftline.pipelines.job import Job
 from siftline.pipelines.scores.work import Cost, Work, score_work
+
+_THREADS = 2  # more wait for the part that is Python's
 
 
 class Workers:
@@ -89,11 +91,14 @@ class Workers:
         return cost
 
     def score_all(self, work: Sequence[Work]) -> Iterator[Cost]:
-        """Score shards, as many at once as there are devices."""
-        if not self._processes:
+        """Score shards, as many at once as there are devices, or threads for what is by column."""
+        at_once = self.at_once
+        if not self._processes and all(each.scorer.by_column for each in work):
+            at_once = min(_THREADS, os.cpu_count() or 1)
+        if at_once == 1 or len(work) < 2:
             yield from map(self.score, work)
             return
-        with ThreadPoolExecutor(self.at_once) as threads:
+        with ThreadPoolExecutor(at_once) as threads:
             try:
                 yield from threads.map(self.score, work)
             except BaseException:

@@ -34,6 +34,7 @@ class CharacterStatistics(Scorer):
 
     table: ClassVar[str] = "characters"
     revision: ClassVar[int] = 1
+    by_column: ClassVar[bool] = True
 
     ngram: int = Field(default=10, ge=1)
 

@@ -79,6 +79,7 @@ class PhraseMatches(Scorer):
 
     table: ClassVar[str] = "phrases"
     revision: ClassVar[int] = 3  # 3: what follows a thought
+    by_column: ClassVar[bool] = True
 
     refusals: tuple[str, ...] = REFUSALS
     boilerplate: tuple[str, ...] = BOILERPLATE

@@ -98,6 +98,7 @@ class Signature(Scorer):
 
     table: ClassVar[str] = "signature"
     revision: ClassVar[int] = 2  # 2: thoughts, media, weights; ids of calls are form
+    by_column: ClassVar[bool] = True
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Hash each row; those that are roles and contents alone are put together from texts."""

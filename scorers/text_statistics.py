@@ -80,6 +80,7 @@ class ResponseStatistics(Scorer):
 
     table: ClassVar[str] = "statistics"
     revision: ClassVar[int] = 3  # 3: neither thoughts nor calls are copies
+    by_column: ClassVar[bool] = True
 
     ngram: int = Field(default=4, ge=1)
 
