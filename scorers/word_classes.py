@@ -8,6 +8,7 @@ import numpy.typing as npt
 # Kana, CJK ideographs and Thai are written without spaces between words.
 UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 OTHER, WORD, SINGLE = 0, 1, 2
+REST = 3  # of bytes: what follows the first one of a character that is a word
 
 _UNKNOWN = 255
 _SINGLE = re.compile(f"[{UNSPACED}]")
@@ -21,7 +22,27 @@ def class_of(character: str) -> int:
     return WORD if character.isalnum() else OTHER
 
 
-ASCII_CLASSES = bytes(class_of(chr(point)) for point in range(128)) + bytes(128)
+_ASCII = bytes(class_of(chr(point)) for point in range(128)) + bytes(128)
+
+
+def byte_classes(data: bytes) -> npt.NDArray[np.uint8]:
+    """Return [bytes] the class of the character that each is a part of.
+
+    Args:
+        data: UTF-8.
+    """
+    classes = np.frombuffer(bytearray(data.translate(_ASCII)), np.uint8)
+    if data.isascii():
+        return classes
+    values = np.frombuffer(data, np.uint8)
+    high = np.flatnonzero(values >= 0x80)
+    leads = np.flatnonzero(values[high] >= 0xC0)
+    points = np.frombuffer(values[high].tobytes().decode().encode("utf-32-le"), np.uint32)
+    found = classes_of(points)
+    sizes = np.diff(np.append(leads, len(high)))
+    classes[high] = np.repeat(np.where(found == SINGLE, REST, found), sizes)
+    classes[high[leads]] = found
+    return classes
 
 
 def classes_of(points: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
