@@ -32,6 +32,7 @@ from siftline.selectors.facility_location import FacilityLocation
 from siftline.selectors.grape import Grape
 from siftline.selectors.k_center import KCenter
 from siftline.selectors.mixing import Mix
+from siftline.selectors.near_duplicates import NearDuplicates
 from siftline.selectors.rds import RdsPlus
 from siftline.selectors.s2l import S2L
 from siftline.selectors.semantic_duplicates import SemanticDuplicates
@@ -39,6 +40,7 @@ from siftline.selectors.semantic_duplicates import SemanticDuplicates
 BUILTIN: tuple[type[Method], ...] = (
     Rules,
     ExactDuplicates,
+    NearDuplicates,
     Decontamination,
     Structure,
     Hygiene,
