@@ -19,6 +19,7 @@ from pydantic import Field
 from rensa import RMinHash
 
 from siftline.contracts import progress
+from siftline.contracts.computation import Computation
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.scorers.shingles import Over, Shingles, row_shingles
@@ -30,12 +31,8 @@ SEED = 42
 _FACTORS = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)  # odd
 
 
-class MinHash(Scorer):
-    """The bands of each row, in the table `minhash`.
-
-    Score columns:
-        bands: list of 20 numbers; rows that share one at the same place may be alike.
-        shingles: how many there are of the row, repeated ones among them.
+class MinHashed(Computation):
+    """A computation that finds texts by the bands of their MinHash.
 
     Attributes:
         over: What is compared.
@@ -43,21 +40,34 @@ class MinHash(Scorer):
         algorithm: Version of rensa's MinHash; another one gives other numbers.
     """
 
-    table: ClassVar[str] = "minhash"
-    revision: ClassVar[int] = 1
-
     over: Over = "both"
     ngram: int = Field(default=5, ge=1)
     algorithm: int = int(RMinHash.ALGORITHM_VERSION)
 
+
+class MinHash(MinHashed, Scorer):
+    """The bands of each row, in the table `minhash`.
+
+    Score columns:
+        bands: list of 20 numbers; rows that share one at the same place may be alike.
+        shingles: how many there are of the row, repeated ones among them.
+    """
+
+    table: ClassVar[str] = "minhash"
+    revision: ClassVar[int] = 1
+
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Hash each row."""
-        shingles = row_shingles(rows, self.over, self.ngram)
-        offsets = shingles.offsets[:: 2 if self.over == "both" else 1]
-        bands = band_hashes(Shingles(shingles.hashes, offsets))
+        shingles = whole_rows(row_shingles(rows, self.over, self.ngram), self.over)
+        counts = pa.array(np.diff(shingles.offsets), pa.int32())
+        columns = {"bands": band_column(band_hashes(shingles)), "shingles": counts}
         progress.advance(len(rows))
-        columns = {"bands": band_column(bands), "shingles": pa.array(np.diff(offsets), pa.int32())}
         return Scored(pa.table({"content_hash": rows["content_hash"], **columns}))
+
+
+def whole_rows(shingles: Shingles, over: Over) -> Shingles:
+    """Return the shingles of both sides of each row as those of one text."""
+    return Shingles(shingles.hashes, shingles.offsets[:: 2 if over == "both" else 1])
 
 
 def band_hashes(shingles: Shingles) -> npt.NDArray[np.uint32]:

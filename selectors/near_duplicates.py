@@ -15,18 +15,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from siftline.contracts.columns import score_column
+from siftline.contracts.columns import score_column, to_float
 from siftline.contracts.corpus import VERDICTS, Corpus
 from siftline.contracts.method import Method, verdicts
 from siftline.contracts.scorer import Key, Scorer
+from siftline.scorers.earlier_duplicates import EarlierDuplicates
 from siftline.scorers.minhash import MinHash, bands_of
 from siftline.scorers.shingles import Over
-from siftline.selectors.arrays import Float64s, Ints
+from siftline.selectors.arrays import Bools, Float64s, Ints
 from siftline.selectors.duplicates.banding import shares_a_band
 from siftline.selectors.duplicates.clusters import cluster_rows
 from siftline.selectors.duplicates.verification import TextPairs
 
 LEAST_THRESHOLD = 0.5  # below it the bands miss more than a quarter of the pairs
+DUPLICATE, KNOWN = "near_duplicate", "near_duplicate_of_existing"
 SHOWN_CLUSTERS = 10
 SHOWN_ROWS = 3
 
@@ -36,8 +38,10 @@ class NearDuplicates(Method):
 
     Reasons: `kept`; `represents` for a row that stays for others; `near_duplicate`, whose match is
     the row that stays, with the exact similarity of the two: of `both` sides, that of the side that
-    is less alike. For example, of `List three fruits.` with `Apples, pears and plums, as you like.`
-    and the same with `Apples, pears and plums as you like` one goes: in words they are equal.
+    is less alike; `near_duplicate_of_existing`, whose match is a row of an existing dataset.
+
+    For example, of `List three fruits.` with `Apples, pears and plums, as you like.` and the same
+    with `Apples, pears and plums as you like` one goes: in words they are equal.
 
     Tools, images, calls and what is trained on are no text: rows that differ in them are never
     duplicates.
@@ -50,6 +54,9 @@ class NearDuplicates(Method):
         prefer: Score column, the higher the better, that decides which row of a cluster stays.
         source_priority: Sources from the most preferred one on, where the scores are equal or
             missing; sources that are not named come last. After that, the smallest id stays.
+        against: Earlier datasets, relative to the recipe: folders of curated datasets or of Parquet
+            files, Parquet, or JSON lines (:mod:`siftline.scorers.earlier_rows`). What is like a row
+            of theirs goes first, and stands for nothing.
         action: `report` keeps the duplicates, with their reason and match.
     """
 
@@ -61,11 +68,15 @@ class NearDuplicates(Method):
     ngram: int = Field(default=5, ge=1)
     prefer: str | None = None
     source_priority: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
     action: Literal["drop", "report"] = "drop"
 
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return the bands of each row."""
-        return (MinHash(over=self.over, ngram=self.ngram),)
+        """Return the bands of each row, and what earlier datasets hold of it."""
+        bands = MinHash(over=self.over, ngram=self.ngram)
+        if not self.against:
+            return (bands,)
+        return (bands, EarlierDuplicates(over=self.over, ngram=self.ngram, paths=self.against))
 
     def score_columns(self) -> dict[str, str]:
         """Return the score that an earlier stage has measured."""
@@ -85,7 +96,8 @@ class NearDuplicates(Method):
             given_up: whether some of them were left out, in buckets of very many unlike rows.
         """
         bands = bands_of(corpus.column("minhash.bands"))
-        rows = np.flatnonzero(shares_a_band(bands))
+        rows = np.flatnonzero(~self._is_known(corpus))
+        rows = rows[shares_a_band(bands[rows])]
         rows = rows[self._preference(corpus, rows)]
         shingles = corpus.column("minhash.shingles").to_numpy()[rows]
         texts = TextPairs(corpus, rows, shingles, self.over, self.ngram)
@@ -119,13 +131,21 @@ class NearDuplicates(Method):
         match, similarity = pc.struct_field(stays, "id"), pc.struct_field(stays, "similarity")
         goes = pc.is_valid(match).to_numpy(zero_copy_only=False)
         represents = pc.is_in(corpus.rows["id"], value_set=match.drop_null()).to_numpy()
-        reasons = np.where(goes, "near_duplicate", np.where(represents, "represents", "kept"))
-        keep = ~goes | (self.action == "report")
-        nearness = similarity.to_numpy(zero_copy_only=False)
+        reasons = np.where(goes, DUPLICATE, np.where(represents, "represents", "kept"))
+        known = self._is_known(corpus)
+        if known.any():
+            reasons = np.where(known, KNOWN, reasons)
+            theirs = corpus.scores("earlier_duplicates").combine_chunks()
+            match = pc.if_else(pa.array(known), theirs["match"], match).combine_chunks()
+            similarity = pc.if_else(pa.array(known), theirs["similarity"], similarity)
+        keep = ~(goes | known) | (self.action == "report")
+        nearness = to_float(similarity)
         return verdicts(corpus, keep, reasons, match=match, similarity=nearness)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Count clusters by size, and the pairs that were compared, for the report."""
+        known = decided.filter(pc.equal(decided["reason"], KNOWN))
+        decided = decided.filter(pc.not_equal(decided["reason"], KNOWN))
         others = Counter(decided["match"].drop_null().to_pylist())
         sizes = Counter(count + 1 for count in others.values())
         compared = pc.sum(corpus.column("near_duplicates.compared")).as_py() // 2
@@ -141,16 +161,40 @@ class NearDuplicates(Method):
             "pairs_compared": compared,
             "pairs_alike": alike,
             "pairs_refused": compared - alike,
+            **(
+                {
+                    "rows_like_existing_ones": len(known),
+                    "existing_by_similarity": _by_similarity(known["similarity"].to_numpy()),
+                }
+                if self.against
+                else {}
+            ),
             **({"rows_not_compared_with_all": given_up} if given_up else {}),
         }
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
-        """Name a few duplicates that are reported, the smallest ids."""
-        if self.action == "drop":
-            return {}
-        found = decided.filter(pc.is_valid(decided["match"])).sort_by("id")["id"]
-        ids = found.slice(0, SHOWN_ROWS).to_pylist()
-        return {"reported": {"near_duplicate": ids}} if ids else {}
+        """Name a few duplicates that are reported, the smallest ids, and texts of earlier ones."""
+        shown = {
+            reason: found.sort_by("id").slice(0, SHOWN_ROWS)
+            for reason in (DUPLICATE, KNOWN)
+            if len(found := decided.filter(pc.equal(decided["reason"], reason)))
+        }
+        pictures: dict[str, Any] = {}
+        if self.action == "report" and shown:
+            pictures["reported"] = {name: rows["id"].to_pylist() for name, rows in shown.items()}
+        if KNOWN in shown:
+            place = pc.index_in(shown[KNOWN]["id"], value_set=corpus.rows["id"].combine_chunks())
+            texts = corpus.column("earlier_duplicates.texts").take(place.combine_chunks())
+            names = shown[KNOWN]["match"].to_pylist()
+            pictures["matched"] = dict(zip(names, texts.to_pylist(), strict=True))
+        return pictures
+
+    def _is_known(self, corpus: Corpus) -> Bools:
+        """Return [rows] true for the rows that are like one of an earlier dataset."""
+        if not self.against:
+            return np.zeros(len(corpus), dtype=bool)
+        similarity = to_float(corpus.column("earlier_duplicates.similarity"))
+        return np.nan_to_num(similarity) >= self.threshold
 
     def _preference(self, corpus: Corpus, rows: Ints) -> Ints:
         """Return the places of some rows in the order of preference."""

@@ -20,6 +20,7 @@ from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.record import RunRecord
 from siftline.pipelines.run import run
 from siftline.reports.page import report_page
+from siftline.scorers import shingle_sets
 from siftline.scorers.minhash import MinHash
 from siftline.scorers.text_statistics import words
 from siftline.selectors.duplicates import verification
@@ -223,7 +224,7 @@ def test_texts_that_do_not_fit_in_memory_are_read_in_portions(
     corpus = corpus_in(tmp_path / "c", rows, per_shard=50)
     whole = decided(corpus, NearDuplicates())
     monkeypatch.setattr(verification, "HELD_SHINGLES", 800)
-    monkeypatch.setattr(verification, "_SHINGLES_AT_ONCE", 100)
+    monkeypatch.setattr(shingle_sets, "SHINGLES_AT_ONCE", 100)
     assert decided(corpus, NearDuplicates()) == whole
     assert len(goes(whole)) > 20
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from siftline.scorers.shingle_sets import distinct
 from siftline.selectors.arrays import Bools, Ints
 
 Keys = npt.NDArray[np.uint64]
@@ -61,14 +62,6 @@ def without_joined(keys: Keys, cluster: Ints) -> Keys:
     first = _first(keys)
     of_row = cluster[_rows(keys)]
     return _several(keys[of_row != of_row[first]])
-
-
-def distinct(numbers: Keys) -> Keys:
-    """Return each of some numbers once, in order; NumPy's `unique` is many times slower here."""
-    numbers = np.sort(numbers)
-    new = np.ones(len(numbers), dtype=bool)
-    new[1:] = numbers[1:] != numbers[:-1]
-    return numbers[new]
 
 
 def pair_codes(first: Ints, second: Ints) -> Keys:
