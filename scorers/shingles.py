@@ -117,6 +117,9 @@ def text_shingles(texts: Sequence[str], ngram: int) -> Shingles:
 
 def _portions(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield where to cut texts, so that no portion has too many characters, or is one text."""
+    if sum(map(len, texts)) <= CHARS_AT_ONCE:
+        yield 0, len(texts)
+        return
     start, size = 0, 0
     for place, text in enumerate(texts):
         if size and size + len(text) > CHARS_AT_ONCE:

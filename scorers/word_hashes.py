@@ -45,9 +45,9 @@ def hashed_words(texts: Sequence[str]) -> Words:
     Args:
         texts: None of them has a lone surrogate; they are held in memory a few times over.
     """
-    folded = [text.casefold() for text in texts]
+    folded = [text if text.isascii() else text.casefold() for text in texts]
     joined = "\n".join(["", *folded, ""])  # a line end is no part of a word
-    data = joined.encode()
+    data = joined.encode().lower()  # of bytes, the letters of ASCII alone
     classes = byte_classes(data)
     starts, ends = _edges(classes)
     sizes = [len(text) if text.isascii() else len(text.encode()) for text in folded]

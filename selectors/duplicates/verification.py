@@ -43,24 +43,28 @@ class TextPairs:
             first: [pairs] Number of a row of each.
             second: [pairs] And of the other one.
         """
+        if self._shingles.sum() <= HELD_SHINGLES:
+            self._hold(np.arange(len(self._rows)))
+            return self._compared(first, second)
         found = np.empty(len(first))
         for some in self._portions(first, second):
             self._hold(np.unique(np.concatenate([first[some], second[some]])))
-            one = np.searchsorted(self._held, first[some]) * self._sides
-            other = np.searchsorted(self._held, second[some]) * self._sides
-            sides = [
-                jaccard(self._sets, one + side, self._sets, other + side)
-                for side in range(self._sides)
-            ]
-            found[some] = np.min(sides, axis=0)
+            found[some] = self._compared(first[some], second[some])
         return found
+
+    def _compared(self, first: Ints, second: Ints) -> Float64s:
+        """Return [pairs] the similarity of each, whose texts are held."""
+        one = np.searchsorted(self._held, first) * self._sides
+        other = np.searchsorted(self._held, second) * self._sides
+        sides = [
+            jaccard(self._sets, one + side, self._sets, other + side) for side in range(self._sides)
+        ]
+        least: Float64s = np.min(sides, axis=0)
+        return least
 
     def _portions(self, first: Ints, second: Ints) -> Iterator[slice]:
         """Yield pairs whose texts can be held at once."""
         start, size = 0, 0
-        if self._shingles.sum() <= HELD_SHINGLES:
-            yield slice(0, len(first))
-            return
         step = max(1, len(first) // 64)
         for end in range(step, len(first) + step, step):
             rows = np.unique(np.concatenate([first[start:end], second[start:end]]))
@@ -72,8 +76,6 @@ class TextPairs:
 
     def _hold(self, numbers: Ints) -> None:
         """Read the texts of some rows, unless they are held."""
-        if self._shingles.sum() <= HELD_SHINGLES:
-            numbers = np.arange(len(self._rows))
         if np.array_equal(numbers, self._held):
             return
         rows = self._rows[numbers]
