@@ -129,9 +129,8 @@ def _turns(record: Mapping[str, Any]) -> list[Any]:
     for name in ("messages", "conversations"):
         if isinstance(record.get(name), list):
             return list(record[name])
-    answer = next(
-        (record[name] for name in ("completion", "response", "output") if record.get(name)), None
-    )
+    answers = (record.get(name) for name in ("completion", "response", "output"))
+    answer = next((text for text in answers if text is not None), None)
     if record.get("prompt") is not None and answer is not None:
         return [*_as_turns(record["prompt"]), *_as_turns(answer)]
     if record.get("instruction") is not None and answer is not None:

@@ -73,6 +73,13 @@ def test_rows_in_every_form(tmp_path: Path, row: dict[str, Any], suffix: str) ->
     assert found == {"match": f"old.{suffix}#1", "similarity": 1.0, "texts": texts}
 
 
+@pytest.mark.parametrize("row", [pair(answer=""), {"instruction": QUESTION, "output": ""}])
+def test_an_empty_response_is_one(tmp_path: Path, row: dict[str, Any]) -> None:
+    lines(tmp_path / "a.jsonl", row)
+    assert scored(tmp_path, "a.jsonl", response="")["similarity"] == 1
+    assert scored(tmp_path, "a.jsonl", response="x")["match"] is None
+
+
 def test_the_most_alike_row_of_all_datasets_is_named(tmp_path: Path) -> None:
     lines(tmp_path / "a.jsonl", pair(answer=f"{SAID} eleven", id="x"), pair(answer="no", id="y"))
     lines(tmp_path / "b.jsonl", pair(), pair())
