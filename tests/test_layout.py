@@ -122,6 +122,7 @@ def test_reports_read_a_run_through_its_record() -> None:
 def test_siftlines_own_parquet_has_one_reader_and_one_writer() -> None:
     """They hold a file to its digest; the others read files of users."""
     of_users = {
+        "scorers/earlier_rows.py",
         "scorers/given_trajectories.py",
         "scorers/leaks/benchmark_rows.py",
         "scorers/membership.py",
