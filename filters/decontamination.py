@@ -22,7 +22,7 @@ often an item has leaked, its n-grams stay evidence. The share is the smaller on
 of those that are evidence. What that does to the number of false
 finds stands in docs/decisions/cleaning.md.
 
-The control says how many finds of `ngram` are chance: as many texts, recombined from quarters of
+The control says how many finds of `ngram` are chance: as many texts, recombined from fifths of
 the benchmarks' own (:mod:`siftline.scorers.leaks.ngram_space`), looked for in the same rows.
 """
 
@@ -221,8 +221,8 @@ class Decontamination(Method):
         if control and control >= _CHANCE * by_ngram:
             told.append(
                 f"{by_ngram:,} rows share n-grams with a benchmark, and {control:,} with a control "
-                "that no row can have taken over: many of them are chance. Read the sample in the "
-                "report; a larger 'min_share' or 'ngram_words' is stricter."
+                "that no row can have taken over: as many of the former may be chance. Read the "
+                "sample in the report; a larger 'min_share' or 'ngram_words' is stricter."
             )
         kept = {
             tier: int(found.sum())

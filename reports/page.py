@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from siftline.pipelines.manifest import Summary
 from siftline.pipelines.record import RunRecord, StageRecord
 from siftline.reports.conversation import attached, prompt_text, response_text
+from siftline.reports.finds import finds_of
 from siftline.reports.histogram import histogram
 from siftline.reports.matches import Match, matches_of
 from siftline.reports.pictures import curve_panels, map_dots
@@ -140,6 +141,7 @@ def _stage(stage: _Prepared, texts: dict[str, dict[str, Any]]) -> dict[str, Any]
         "histograms": stage.histograms,
         "curves": stage.curves,
         "map": stage.map,
+        "finds": finds_of(stage.record),
         "texts": texts,
         "examples": [
             {"of": of, "groups": _groups(ids, _with_matches(texts, stage.matches), scores)}

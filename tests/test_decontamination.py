@@ -21,6 +21,9 @@ from siftline.pipelines.job import open_job
 from siftline.pipelines.recipe import parse_recipe
 from siftline.pipelines.run import run
 from siftline.pipelines.scores.measuring import spread
+from siftline.reports import finds
+from siftline.reports.shared_passages import Segment, shared_passages
+from siftline.reports.write import write_reports
 
 SHEEP = (
     "A farmer had 12 sheep and bought 7 more at the market. How many sheep does she have now, "
@@ -317,7 +320,7 @@ def test_the_control_tells_chance_from_leaks(tmp_path: Path) -> None:
         figures = method.diagnose(corpus, method.decide(corpus))
         assert figures["control"]["rows_with_a_text_by_ngrams"] > 50
         assert (figures["control"]["rows_with_a_recombined_text"] > 50) == warned
-        assert any("many of them are chance" in each for each in figures["warnings"]) == warned
+        assert any("may be chance" in each for each in figures["warnings"]) == warned
 
 
 # Letters that come back as they were from upper case.
@@ -393,6 +396,45 @@ def test_a_benchmark_is_part_of_the_identity(folder: Path) -> None:
     third = run(recipe(), folder, folder / "runs")
     assert third.stages[0].scored >= third.stages[0].rows
     assert third.stages[0].kept > first.stages[0].kept
+
+
+def page_of(folder: Path) -> str:
+    version = folder / "runs" / "r" / "latest"
+    write_reports(version)
+    return (version / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_report_shows_both_texts_of_every_find(folder: Path) -> None:
+    hostile = f"{SHEEP} <script>alert(1)</script> \x1b[31m"
+    write(folder, [{"question": hostile}, *ITEMS[1:]])
+    talks = [{"messages": turns(f"Q{n}: {hostile}")} for n in range(30)]
+    write(folder, [*talks, {"messages": LEAKS["other numbers"][1]}], "data.jsonl")
+    run(recipe(), folder, folder / "runs")
+    page = page_of(folder)
+    assert "<script>" not in page
+    assert page.count("<mark>A farmer had 12 sheep") >= 2 * 30
+    assert "A sample by chance, to be read: 20" in page
+    assert "The others: 11" in page
+    assert page.count("<code>b#1</code>") >= 30
+
+
+def test_finds_beyond_the_page_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finds, "SHOWN", 22)
+    talks = [{"messages": turns(f"Q{n}: {SHEEP}")} for n in range(30)]
+    write(folder, talks, "data.jsonl")
+    run(recipe(exact="report"), folder, folder / "runs")
+    page = page_of(folder)
+    assert "The others: 2<" in page
+    assert "All 30 are in <code>decisions.parquet</code>" in page
+
+
+def test_what_two_texts_share_is_marked() -> None:
+    one, other = shared_passages("Go home now, 12 times!", "go HOME now 13 times", 3)
+    assert [each.text for each in one if each.shared] == ["Go home now"]
+    assert [each.text for each in other if each.shared] == ["go HOME now"]
+    one, _ = shared_passages("Go home now, 12 times!", "go HOME now 13 times", 3, template=True)
+    assert [each.text for each in one] == ["Go home now, 12 times", "!"]
+    assert shared_passages("", "a", 3) == ([], [Segment("a", shared=False)])
 
 
 def test_a_benchmark_that_is_not_there(folder: Path) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from siftline.contracts.word_forms import template_of, words_of
 from siftline.scorers.leaks import folded_hashes
 from siftline.scorers.leaks.folded_hashes import hashed_words, ngram_hashes, pieces_of
-from siftline.scorers.leaks.word_forms import template_of, words_of
 
 ODD = [
     "",

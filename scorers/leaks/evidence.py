@@ -5,10 +5,10 @@ from functools import cached_property
 from typing import NamedTuple
 
 from siftline.contracts.printable import encodable
+from siftline.contracts.word_forms import Words, template_of, words_of
 from siftline.scorers.leaks.benchmark_files import Item
 from siftline.scorers.leaks.benchmark_index import BenchmarkIndex
 from siftline.scorers.leaks.suspicions import FLOOR, Suspicion
-from siftline.scorers.leaks.word_forms import Words, template_of, words_of
 
 SHOWN_CHARS = 4000  # of a text of the benchmark, and of a passage
 _PASSAGE = 2  # times as many words as the text has are the most that a passage has

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from siftline.scorers.leaks.word_forms import NUMBER_WORDS, UNSPACED
+from siftline.contracts.word_forms import NUMBER_WORDS, UNSPACED
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 Numbers: TypeAlias = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ class HashedWords(NamedTuple):
 
 
 def hashed_words(texts: pa.Array, *, template: bool = False) -> HashedWords:
-    """Return the words of texts (:func:`siftline.scorers.leaks.word_forms.words_of`), hashed.
+    """Return the words of texts (:func:`siftline.contracts.word_forms.words_of`), hashed.
 
     Args:
         texts: Strings, without nulls.

@@ -1,10 +1,11 @@
 """Which texts of benchmarks hold which n-grams, and what of them a conversation holds.
 
-Beside the texts stand as many *recombined* ones, the control: each is put together from quarters of
-four different texts of about the same length. Its n-grams are the benchmark's, and phrases stay
-whole, but no conversation that has taken one text over holds more than a quarter of it. Whatever
+Beside the texts stand as many *recombined* ones, the control: each is put together from fifths of
+five different texts of about the same length. Its n-grams are the benchmark's, and phrases stay
+whole, but no conversation that has taken one text over holds much more than a fifth of it. Whatever
 overlaps with much of one does so by common language alone. (Shuffled words would say nothing: no
-one writes their n-grams, so none would be found in any pool.)
+one writes their n-grams, so none would be found in any pool.) Texts of few n-grams are recombined
+n-gram by n-gram, and those of fewer than four are left out.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ import numpy.typing as npt
 from siftline.contracts.stable_hash import stable_hash
 from siftline.scorers.leaks.folded_hashes import HashedWords, Hashes, Numbers
 
-QUARTERS = 4
-MIN_CONTROL_TEXTS = 40  # of fewer, the quarters are too often of the same few texts
+PIECES = 5  # that a text is recombined from
+MIN_CONTROL_TEXTS = 40  # of fewer, the pieces are too often of the same few texts
+_MIN_NGRAMS, _FEW_NGRAMS = 4, 8  # from where on a text is recombined, and in pieces of several
 _APART = 7  # places between the texts, in the order of their lengths, that are recombined
 _SIEVE_BITS = 22
 
@@ -71,10 +73,10 @@ class NgramSpace:
         self.hashes: Hashes
         self.hashes, numbers = np.unique(grams.hashes, return_inverse=True)
         self._postings = _postings(numbers, grams.texts, len(self.hashes), len(texts))
-        recombined = _recombined(grams, texts)
-        self.has_control = bool(len(recombined))
-        held = numbers if self.has_control else numbers[:0]
-        self._control = _postings(held, recombined, len(self.hashes), len(texts))
+        goes_to = _recombined(grams, texts)
+        self.has_control = bool(len(goes_to)) and bool((goes_to >= 0).any())
+        used = np.flatnonzero(goes_to >= 0)
+        self._control = _postings(numbers[used], goes_to[used], len(self.hashes), len(texts))
         self._sieve = np.zeros(1 << _SIEVE_BITS, dtype=bool)
         self._sieve[_sieved(self.hashes)] = True
 
@@ -145,23 +147,26 @@ def _sums(places: Numbers, values: Numbers, count: int) -> Numbers:
 
 
 def _recombined(grams: HashedWords, texts: Sequence[str]) -> Numbers:
-    """Return [n-grams in texts] the recombined text that each goes to; none for too few texts.
+    """Return [n-grams in texts] the recombined text that each goes to; -1 where it goes to none.
 
-    Texts are ordered by length, and by chance among those of one length. The quarters of one go to
-    texts that stand some places apart.
+    Texts, equal ones once, are ordered by length, and by chance among those of one length. The
+    pieces of one go to texts that stand some places apart.
     """
     sizes = np.bincount(grams.texts, minlength=len(texts))
-    there = np.flatnonzero(sizes)
+    first = {text: number for number, text in reversed(list(enumerate(texts)))}
+    is_first = np.isin(np.arange(len(texts)), list(first.values()))
+    there = np.flatnonzero(is_first & (sizes >= _MIN_NGRAMS))
     if len(there) < MIN_CONTROL_TEXTS:
         return np.empty(0, np.int64)
     chance = stable_hash([texts[text] for text in there.tolist()], 0)
-    order = there[np.lexsort((there, chance, sizes[there]))]
-    rank = np.zeros(len(texts), dtype=np.int64)
+    order = there[np.lexsort((chance, sizes[there]))]
+    rank = np.full(len(texts), -1, dtype=np.int64)
     rank[order] = np.arange(len(order))
     starts = np.cumsum(sizes) - sizes
     place = np.arange(len(grams.texts)) - starts[grams.texts]
-    quarter = QUARTERS * place // sizes[grams.texts]
-    goes_to: Numbers = order[(rank[grams.texts] + _APART * quarter) % len(order)]
+    size, rank = sizes[grams.texts], rank[grams.texts]
+    piece = np.where(size < _FEW_NGRAMS, size, PIECES) * place // size
+    goes_to: Numbers = np.where(rank < 0, -1, order[(rank + _APART * piece) % len(order)])
     return goes_to
 
 
