@@ -26,6 +26,7 @@ class BenchmarkOverlap(ReadsBenchmarks, Scorer):
     """
 
     table: ClassVar[str] = "benchmark_overlap"
+    by_column: ClassVar[bool] = True
     revision: ClassVar[int] = 1
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
