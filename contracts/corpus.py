@@ -2,7 +2,7 @@
 
 Examples are written once, by ingestion, and never edited. What later stages learn is kept beside
 them, in tables keyed by id; a :class:`Corpus` is the view that results: the rows that no stage has
-dropped yet, with the responses that a stage has revised, and every score so far.
+dropped yet, as the stages before have revised them, and every score so far.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,21 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from siftline.contracts.examples import Message
+from siftline.contracts.examples import MESSAGES
 from siftline.contracts.parquet import read_table
-
-TURN = pa.struct(
-    [
-        ("role", pa.string()),  # system, user, assistant or tool
-        ("content", pa.string()),  # never null
-        ("reasoning", pa.string()),  # this and what follows: null where a turn has none
-        ("tool_calls", pa.string()),  # JSON list of calls, their arguments as objects
-        ("tool_call_id", pa.string()),
-        ("name", pa.string()),
-        ("weight", pa.float64()),  # 0: not to be trained on
-    ]
-)
-MESSAGES = pa.list_(TURN)
+from siftline.contracts.revisions import INDEX, previous_responses, read_index, revised_rows
 
 EXAMPLES = pa.schema(
     [
@@ -60,16 +48,6 @@ VERDICTS = pa.schema(
     ]
 )
 
-REVISIONS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("response", pa.string()),  # the new content of the last turn
-        ("origin", pa.string()),  # who wrote it
-        ("previous", pa.string()),  # the text that was read, its thought included
-        ("content_hash", pa.string()),  # of the conversation with the new response
-    ]
-)
-
 
 def shard_name(number: int) -> str:
     """Return the name of a shard's file."""
@@ -89,14 +67,17 @@ class Corpus:
         shards: The Parquet files of the examples.
         tables: Score tables by name, each aligned with `rows`.
         keys: What each table is a function of: `content_hash`, `prompt_id` or `id`.
-        revisions: The responses that were revised, as :data:`REVISIONS`, one row per id.
+        revisions: Folders of what earlier stages have revised, in their order
+            (:mod:`siftline.contracts.revisions`).
+        revised: The rows that were revised, as :data:`siftline.contracts.revisions.INDEX`.
     """
 
     rows: pa.Table
     shards: tuple[Path, ...]
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
     keys: Mapping[str, str] = field(default_factory=dict)
-    revisions: pa.Table = field(default_factory=REVISIONS.empty_table)
+    revisions: tuple[Path, ...] = ()
+    revised: pa.Table = field(default_factory=INDEX.empty_table)
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
@@ -117,14 +98,19 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def shard(self, number: int) -> pa.Table:
+    def shard(self, number: int, columns: Sequence[str] | None = None) -> pa.Table:
         """Read the rows of one shard that are still in the corpus.
+
+        Args:
+            number: Of the shard.
+            columns: Those that are wanted, with `id`; None for all.
 
         Returns:
             A table with the columns of :data:`EXAMPLES`, in corpus order.
         """
         here = self.rows["shard"].to_numpy() == number
-        return self.take(number, self.rows["position"].to_numpy()[here])
+        positions = self.rows["position"].to_numpy()[here]
+        return read_examples(self.shards[number], positions, self.revisions, columns)
 
     def take(self, number: int, positions: Sequence[int] | npt.NDArray[np.int32]) -> pa.Table:
         """Read the rows at some positions of one shard, as :meth:`shard` does."""
@@ -176,28 +162,50 @@ class Corpus:
         tables, keys = {**self.tables, name: table}, {**self.keys, name: key}
         return replace(self, tables=tables, keys=keys)
 
-    def with_revisions(self, revisions: pa.Table) -> "Corpus":
-        """Return the corpus with new responses, as :data:`REVISIONS`; the last one counts.
+    def with_revisions(self, folder: Path) -> "Corpus":
+        """Return the corpus with the rows that a stage has revised; its revision counts.
 
-        Scores of the whole content are null for these rows: they are of another response.
+        Scores of the whole content are null for these rows, and scores of the prompt where that is
+        another one now: they are of what the row was before.
+
+        Args:
+            folder: Of the stage's revisions, which may be missing.
         """
-        if not len(revisions):
+        index = read_index(folder)
+        if not len(index):
             return self
-        places = pc.index_in(_one(self.rows["id"]), value_set=_one(revisions["id"]))
+        places = pc.index_in(_one(self.rows["id"]), value_set=_one(index["id"]))
+        there = pc.is_valid(places)
         rows = self.rows
-        for name in ("content_hash", "origin"):
-            values = pc.if_else(
-                pc.is_valid(places), _one(revisions[name]).take(places), _one(rows[name])
-            )
-            rows = rows.set_column(rows.column_names.index(name), name, values)
+        for name in ("content_hash", "prompt_id", "origin"):
+            if name in rows.column_names:
+                values = pc.if_else(there, _one(index[name]).take(places), _one(rows[name]))
+                rows = rows.set_column(rows.column_names.index(name), name, values)
+        stale = {"content_hash": there}
+        if "prompt_id" in rows.column_names:
+            stale["prompt_id"] = pc.not_equal(_one(rows["prompt_id"]), _one(self.rows["prompt_id"]))
+        keys = {name: self.keys.get(name, "content_hash") for name in self.tables}
         tables = {
-            name: put_in(table, None, pc.is_valid(places))
-            if self.keys.get(name, "content_hash") == "content_hash"
-            else table
+            name: put_in(table, None, stale[keys[name]]) if keys[name] in stale else table
             for name, table in self.tables.items()
         }
-        merged = merge_revisions(self.revisions, revisions)
-        return replace(self, rows=rows, tables=tables, revisions=merged)
+        earlier = self.revised.filter(
+            pc.invert(pc.is_in(self.revised["id"], value_set=_one(index["id"])))
+        )
+        return replace(
+            self,
+            rows=rows,
+            tables=tables,
+            revisions=(*self.revisions, folder),
+            revised=pa.concat_tables([earlier, index]),
+        )
+
+    def previous_responses(self) -> dict[str, str]:
+        """Return the responses that were read, by id, where there is another one now.
+
+        One that held what was masked is nowhere.
+        """
+        return previous_responses(self.revisions)
 
     def filter(self, keep: npt.NDArray[np.bool_]) -> "Corpus":
         """Return the corpus of the rows where `keep` is true, scores along with them."""
@@ -268,44 +276,25 @@ def one_of_each(
 
 
 def read_examples(
-    shard: Path, positions: Sequence[int] | npt.NDArray[np.int32], revisions: pa.Table
+    shard: Path,
+    positions: Sequence[int] | npt.NDArray[np.int32],
+    revisions: Sequence[Path] = (),
+    columns: Sequence[str] | None = None,
 ) -> pa.Table:
     """Read some rows of a shard.
 
     Args:
         shard: A Parquet file of :data:`EXAMPLES`.
         positions: In it, of the rows, in the order in which they are wanted.
-        revisions: New responses, as :data:`REVISIONS`, one row per id.
+        revisions: Folders of what stages have revised, in their order; the last one counts.
+        columns: Those that are wanted, with `id`; None for all.
     """
-    rows = read_table(shard)
+    rows = read_table(shard, columns)
     wanted = np.asarray(positions, dtype=np.int32)
     if not np.array_equal(wanted, np.arange(len(rows))):
         rows = rows.take(pa.array(wanted))
-    return _revised(rows, revisions) if len(revisions) else rows
-
-
-def merge_revisions(earlier: pa.Table, later: pa.Table) -> pa.Table:
-    """Return the revisions of two stages; where both have revised a row, the later one counts."""
-    replaced = pc.is_in(earlier["id"], value_set=_one(later["id"]))
-    return pa.concat_tables([earlier.filter(pc.invert(replaced)), later])
-
-
-def _revised(rows: pa.Table, revisions: pa.Table) -> pa.Table:
-    """Put new responses in the place of the old ones."""
-    places = pc.index_in(_one(rows["id"]), value_set=_one(revisions["id"]))
-    if places.null_count == len(rows):
-        return rows
-    columns = {name: rows[name].to_pylist() for name in ("messages", "content_hash", "origin")}
-    for row, place in enumerate(places.to_pylist()):
-        if place is not None:
-            new = revisions.slice(place, 1).to_pylist()[0]
-            last = columns["messages"][row][-1]
-            columns["messages"][row][-1] = Message(role=last["role"], content=new["response"])
-            columns["content_hash"][row] = new["content_hash"]
-            columns["origin"][row] = new["origin"]
-    for name, values in columns.items():
-        place = rows.column_names.index(name)
-        rows = rows.set_column(place, name, pa.array(values, rows.schema.field(name).type))
+    for folder in revisions:
+        rows = revised_rows(rows, folder / shard.name)
     return rows
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import Any, NotRequired, TypedDict
 
+import pyarrow as pa
+
 
 class Message(TypedDict):
     """One turn of a conversation. A field that a turn does not have is null or left out.
@@ -32,6 +34,19 @@ class Message(TypedDict):
     name: NotRequired[str | None]
     weight: NotRequired[float | None]
 
+
+TURN = pa.struct(
+    [
+        ("role", pa.string()),  # system, user, assistant or tool
+        ("content", pa.string()),  # never null
+        ("reasoning", pa.string()),  # this and what follows: null where a turn has none
+        ("tool_calls", pa.string()),  # JSON list of calls, their arguments as objects
+        ("tool_call_id", pa.string()),
+        ("name", pa.string()),
+        ("weight", pa.float64()),  # 0: not to be trained on
+    ]
+)
+MESSAGES = pa.list_(TURN)
 
 TURN_FIELDS = ("reasoning", "tool_calls", "tool_call_id", "name", "weight")
 _OF_WORDS = ("reasoning",)  # of those, the ones whose white space may differ between equal prompts

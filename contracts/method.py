@@ -6,7 +6,7 @@ Methods never edit data and never write files: the runner does both.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -15,11 +15,22 @@ import pyarrow as pa
 
 from siftline.contracts.config import Config
 from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.examples import MESSAGES
 from siftline.contracts.scorer import Key, Scorer, in_order
 from siftline.contracts.trainer import Training
 from siftline.contracts.verbs import check_verbs
 
 REVISED = pa.schema([("id", pa.string()), ("response", pa.string()), ("origin", pa.string())])
+MASKED = pa.schema(
+    [
+        ("id", pa.string()),
+        ("messages", MESSAGES),
+        ("tools", pa.string()),
+        ("media", pa.string()),
+        ("metadata", pa.string()),
+        ("replaces", pa.bool_()),  # false: the row stays, or is dropped, and readers see this
+    ]
+)
 
 
 class Request(NamedTuple):
@@ -96,6 +107,14 @@ class Method(Config):
     def revise(self, corpus: Corpus, decided: pa.Table) -> pa.Table:
         """Return the new responses of some kept rows, as :data:`REVISED`."""
         return REVISED.empty_table()
+
+    def mask(self, corpus: Corpus, decided: pa.Table) -> Iterator[pa.Table]:
+        """Yield rows without their personal data, as :data:`MASKED`, those of one shard at a time.
+
+        A row that `replaces` is what every later stage, export and reader sees; of the others only
+        what the report shows. Nothing keeps the response that such a row had.
+        """
+        return iter(())
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Return figures for the report as plain data: the method beside its baselines.

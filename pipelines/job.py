@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import filelock
-import pyarrow as pa
 import yaml
 
 from siftline import scorers
 from siftline.contracts.config import Config
-from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
+from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RunError
 from siftline.contracts.method import roles_of
 from siftline.contracts.model_spec import ModelSpec
-from siftline.contracts.parquet import read_table
+from siftline.contracts.revisions import REVISIONS_FOLDER
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scorer, in_order
 from siftline.models.fingerprint import fingerprint
@@ -75,14 +74,9 @@ class Job(Config):
         """Open everything that was ingested."""
         return Corpus.open(self.examples_folder)
 
-    def revisions_before(self, stage: int) -> pa.Table:
-        """Read the responses that the stages before one have revised, as `REVISIONS`."""
-        revisions = REVISIONS.empty_table()
-        for number in range(stage):
-            path = self.stage_folder(number) / "revisions.parquet"
-            if path.exists():
-                revisions = merge_revisions(revisions, read_table(path))
-        return revisions
+    def revisions_before(self, stage: int) -> tuple[Path, ...]:
+        """Return the folders of what the stages before one have revised, in their order."""
+        return tuple(self.stage_folder(number) / REVISIONS_FOLDER for number in range(stage))
 
     def store(self) -> ScoreStore:
         """Open the scores that the job may use."""

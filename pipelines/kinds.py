@@ -20,6 +20,7 @@ from siftline.filters.decontamination import Decontamination
 from siftline.filters.exact_duplicates import ExactDuplicates
 from siftline.filters.hygiene import Hygiene
 from siftline.filters.language import Language
+from siftline.filters.personal_data import PersonalDataFilter
 from siftline.filters.rules import Rules
 from siftline.filters.s3ft import S3ft
 from siftline.filters.structure import Structure
@@ -45,6 +46,7 @@ BUILTIN: tuple[type[Method], ...] = (
     Structure,
     Hygiene,
     Language,
+    PersonalDataFilter,
     Clear,
     S3ft,
     S2L,

@@ -53,6 +53,7 @@ class StageManifest(Config):
         rows: Examples that reached it.
         kept: Examples that it kept.
         revised: Examples that got a new response.
+        masked: Examples whose personal data was replaced.
         reasons_kept: Kept examples by reason.
         reasons_dropped: Dropped examples by reason.
         sources: Counts by source.
@@ -74,6 +75,7 @@ class StageManifest(Config):
     rows: int
     kept: int
     revised: int
+    masked: int = 0
     reasons_kept: dict[str, int]
     reasons_dropped: dict[str, int]
     sources: dict[str, SourceCount]
@@ -105,7 +107,8 @@ class ExportManifest(Config):
         tools: Some row offers tools.
         json_fields: What is written as JSON, since it differs in shape from row to row.
         media: What some row has of images, sounds and files: `parts` of contents, and columns.
-        revised: Some row has another response than was read.
+        revised: Some row has another response than was read, and that is beside it.
+        masked: Rows whose personal data was replaced.
         repeated: Some row is written several times.
         languages: Rows by language, where a stage has told it; `not stated` has those without one.
         seconds: Wall time.
@@ -123,6 +126,7 @@ class ExportManifest(Config):
     json_fields: tuple[str, ...] = ()
     media: tuple[str, ...] = ()
     revised: bool = False
+    masked: int = 0
     repeated: bool = False
     languages: dict[str, int] = {}
     seconds: float

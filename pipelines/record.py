@@ -4,7 +4,7 @@ Reports and tools read a run through this record alone, so that they know nothin
 made.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from siftline.contracts.corpus import REVISIONS, merge_revisions, read_examples
+from siftline.contracts.corpus import read_examples
 from siftline.contracts.errors import RunError
-from siftline.contracts.examples import Message
 from siftline.contracts.parquet import count_rows, read_table
 from siftline.contracts.records import check_files
+from siftline.contracts.revisions import REVISIONS_FOLDER, read_index, read_shown
 from siftline.pipelines.manifest import StageManifest
 from siftline.pipelines.run_directory import INGEST, finished, read_summary
 from siftline.pipelines.stage_results import read_score_tables
@@ -29,7 +29,7 @@ class StageRecord(NamedTuple):
     Attributes:
         manifest: Its counts, costs and diagnosis.
         verdicts: One per row that reached it.
-        revisions: The responses that it has revised.
+        revisions: The rows that it has revised, as `INDEX` of :mod:`siftline.contracts.revisions`.
         scores: What it has measured or derived, `table.column`, in the order of the verdicts.
     """
 
@@ -77,23 +77,40 @@ class RunRecord:
     def examples(self, wanted: Mapping[int, Iterable[str]]) -> dict[int, dict[str, dict[str, Any]]]:
         """Return rows as stages have read them. Each shard that holds some of them is read once.
 
+        Where this stage or a later one has found personal data in a row, the row is what that stage
+        lets readers see.
+
         Args:
             wanted: Ids of rows, by the number of the stage, from 0.
 
         Returns:
-            By stage and id: the row, with the responses that earlier stages have given it.
+            By stage and id: the row, as earlier stages have revised it.
         """
         ids = {number: list(dict.fromkeys(each)) for number, each in wanted.items()}
-        rows = self._read(sorted({row_id for each in ids.values() for row_id in each}))
-        revised = REVISIONS.empty_table()
-        read: dict[int, dict[str, dict[str, Any]]] = {}
-        for number, stage in enumerate(self.stages):
-            if number in ids:
-                responses = dict(zip(*revised.select(["id", "response"]).columns, strict=True))
-                texts = {key.as_py(): value.as_py() for key, value in responses.items()}
-                read[number] = {i: _with_response(rows[i], texts.get(i)) for i in ids[number]}
-            revised = merge_revisions(revised, stage.revisions)
-        return read
+        every = sorted({row_id for each in ids.values() for row_id in each})
+        rows, changes = self._read(every), self._changes(every)
+        return {
+            number: {i: {**rows[i], **_as_read(changes, number, i)} for i in each}
+            for number, each in ids.items()
+        }
+
+    def revised(self, wanted: Mapping[int, Iterable[str]]) -> dict[int, dict[str, dict[str, Any]]]:
+        """Return rows that stages have revised, as they have left them; otherwise as `examples`."""
+        ids = {number: list(dict.fromkeys(each)) for number, each in wanted.items()}
+        every = sorted({row_id for each in ids.values() for row_id in each})
+        changes = self._changes(every)
+        return {
+            number: {
+                i: {**changes[number][i], **(_private(changes, number, i) or {})} for i in each
+            }
+            for number, each in ids.items()
+        }
+
+    def _changes(self, ids: list[str]) -> list[dict[str, dict[str, Any]]]:
+        """Return by stage and id what a stage has made of rows, or what it lets readers see."""
+        names = [path.name for path in self._shards]
+        folders = [self.version / stage.manifest.folder for stage in self.stages]
+        return [read_shown(folder, names, ids) if ids else {} for folder in folders]
 
     @cached_property
     def _shards(self) -> tuple[Path, ...]:
@@ -113,20 +130,19 @@ class RunRecord:
         rows = {}
         for number in np.unique(shards):
             positions = (places[shards == number] - starts[number]).astype(np.int32)
-            table = read_examples(self._shards[number], positions, REVISIONS.empty_table())
+            table = read_examples(self._shards[number], positions)
             rows.update({row["id"]: row for row in table.to_pylist()})
         return rows
 
 
 def _stage(version: Path, manifest: StageManifest) -> StageRecord:
     folder = version / manifest.folder
-    revisions = folder / "revisions.parquet"
     verdicts = read_table(folder / "verdicts.parquet")
     tables = read_score_tables(folder / "scores", verdicts["id"])
     return StageRecord(
         manifest=manifest,
         verdicts=verdicts,
-        revisions=read_table(revisions) if revisions.exists() else REVISIONS.empty_table(),
+        revisions=read_index(folder / REVISIONS_FOLDER),
         scores={
             f"{name}.{column}": table[column]
             for name, table in tables.items()
@@ -135,9 +151,19 @@ def _stage(version: Path, manifest: StageManifest) -> StageRecord:
     )
 
 
-def _with_response(row: dict[str, Any], response: str | None) -> dict[str, Any]:
-    """Return a row with another content of its last turn."""
-    if response is None:
-        return row
-    *turns, last = row["messages"]
-    return {**row, "messages": [*turns, Message(role=last["role"], content=response)]}
+Changes = Sequence[Mapping[str, Mapping[str, Any]]]
+
+
+def _as_read(changes: Changes, number: int, row_id: str) -> Mapping[str, Any]:
+    """Return what earlier stages have made of a row, or what readers may see of it."""
+    earlier = [each[row_id] for each in changes[:number] if row_id in each]
+    return _private(changes, number, row_id) or (earlier[-1] if earlier else {})
+
+
+def _private(changes: Changes, number: int, row_id: str) -> Mapping[str, Any] | None:
+    """Return a row as a stage shows it that has found personal data, from a stage on; or None."""
+    for each in changes[number:]:
+        row = each.get(row_id)
+        if row is not None and row.get("change") != "correct":
+            return row
+    return None

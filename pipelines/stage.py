@@ -11,9 +11,8 @@ import pyarrow.compute as pc
 
 from siftline.contracts import progress
 from siftline.contracts.columns import score_column, text_score
-from siftline.contracts.corpus import REVISIONS, VERDICTS, Corpus
-from siftline.contracts.examples import Message, content_hash, with_thought
-from siftline.contracts.method import REVISED, Method, Request
+from siftline.contracts.corpus import VERDICTS, Corpus
+from siftline.contracts.method import Method, Request
 from siftline.contracts.parquet import write_table
 from siftline.contracts.publishing import writing
 from siftline.contracts.runtime import Usage
@@ -22,6 +21,7 @@ from siftline.pipelines.counting import count_sources, count_statuses, count_val
 from siftline.pipelines.funnel import check_stage
 from siftline.pipelines.job import Job
 from siftline.pipelines.manifest import StageManifest
+from siftline.pipelines.revising import write_revisions
 from siftline.pipelines.run_directory import begin, read_finished, write_manifest
 from siftline.pipelines.scores.measuring import Measured, measure
 from siftline.pipelines.scores.renewal import KEY, RENEWS, renew
@@ -120,7 +120,7 @@ class StageRun:
         verdicts = method.decide(corpus) if len(corpus) else VERDICTS.empty_table()
         check_verdicts(method.kind, corpus, verdicts)
         write_table(verdicts, self.folder / "verdicts.parquet")
-        revised = self._write_revisions(corpus, verdicts)
+        revised = write_revisions(method, corpus, verdicts, self.folder)
         asked = sum(int(request.rows.sum()) for request in requests)
         statuses = count_statuses(corpus, requests)
         short = [shortfall(table, counts) for table, counts in statuses.items()]
@@ -131,7 +131,8 @@ class StageRun:
             kind=method.kind,
             rows=len(corpus),
             kept=pc.sum(verdicts["keep"]).as_py() or 0,
-            revised=revised,
+            revised=revised.responses,
+            masked=revised.masked,
             reasons_kept=count_values(verdicts.filter(verdicts["keep"])["reason"]),
             reasons_dropped=count_values(verdicts.filter(pc.invert(verdicts["keep"]))["reason"]),
             sources=count_sources(corpus, verdicts),
@@ -185,33 +186,6 @@ class StageRun:
                 write_table(
                     piece.replace_schema_metadata(told), folder / f"{name}-{number:05d}.parquet"
                 )
-
-    def _write_revisions(self, corpus: Corpus, verdicts: pa.Table) -> int:
-        """Write the new responses with the old ones beside them, and return how many there are."""
-        if type(self.method).revise is Method.revise or not len(corpus):
-            return 0
-        revised = self.method.revise(corpus, verdicts)
-        if not revised.schema.equals(REVISED):
-            raise RuntimeError(
-                f"'{self.method.kind}' revised with the columns {revised.schema.names}"
-            )
-        new = {row["id"]: row for row in revised.to_pylist()}
-        wanted = pc.is_in(corpus.rows["id"].combine_chunks(), value_set=pa.array(new, pa.string()))
-        first = dict(
-            zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
-        )
-        records = []
-        for shard in corpus.filter(wanted.to_numpy(zero_copy_only=False)).iter_shards():
-            for row in shard.select(["id", "messages", "tools", "media"]).to_pylist():
-                record = new[row["id"]]
-                *turns, last = row["messages"]
-                turns.append(Message(role=last["role"], content=record["response"]))
-                identity = content_hash(turns, row["tools"], row["media"])
-                previous = first.get(row["id"], with_thought(last))
-                records.append({**record, "content_hash": identity, "previous": previous})
-        table = pa.Table.from_pylist(records, schema=REVISIONS)
-        write_table(table, self.folder / "revisions.parquet")
-        return len(records)
 
 
 def stages_before(job: Job, number: int) -> list[tuple[Method, Path]]:

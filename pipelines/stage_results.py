@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from siftline.contracts.corpus import Corpus, put_in
 from siftline.contracts.errors import DamagedError
 from siftline.contracts.parquet import read_schema, read_table
+from siftline.contracts.revisions import REVISIONS_FOLDER
 from siftline.pipelines.scores.renewal import KEY, RENEWS
 
 
@@ -35,9 +36,7 @@ def after_stage(corpus: Corpus, folder: Path) -> Corpus:
         if RENEWS in told:
             found = put_in(corpus.tables[name], found, pc.is_valid(place))
         corpus = corpus.with_scores(name, found, told.get(KEY, b"content_hash").decode())
-    revisions = folder / "revisions.parquet"
-    if revisions.exists():
-        corpus = corpus.with_revisions(read_table(revisions))
+    corpus = corpus.with_revisions(folder / REVISIONS_FOLDER)
     return corpus.filter(verdicts["keep"].to_numpy())
 
 

@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from queue import Queue
 
-import pyarrow as pa
-
 from siftline.contracts import progress
-from siftline.contracts.corpus import REVISIONS, read_examples, shard_name
+from siftline.contracts.corpus import read_examples, shard_name
 from siftline.contracts.errors import ModelError
 from siftline.contracts.interrupts import end_at_interrupt, without_interrupts
 from siftline.contracts.method import roles_of
@@ -156,14 +154,10 @@ class _Shards:
     def __init__(self, job: Job) -> None:
         self._job = job
         self.store = job.store()
-        self._revisions: tuple[int, pa.Table] = (-1, REVISIONS.empty_table())
 
     def score(self, work: Work) -> Cost:
         """Score what is missing in one shard."""
-        stage, revisions = self._revisions
-        if stage != work.stage:
-            revisions = self._job.revisions_before(work.stage)
-            self._revisions = (work.stage, revisions)
+        revisions = self._job.revisions_before(work.stage)
         shard = self._job.examples_folder / shard_name(work.shard)
         return score_work(read_examples(shard, work.positions, revisions), work, self.store)
 

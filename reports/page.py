@@ -30,6 +30,7 @@ def report_page(record: RunRecord) -> str:
     summary = record.summary
     stages = [_prepared(stage, record.decisions) for stage in record.stages]
     rows = record.examples({number: stage.named for number, stage in enumerate(stages)})
+    new = record.revised({number: stage.rewritten for number, stage in enumerate(stages)})
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("siftline.reports", ""),
         autoescape=True,
@@ -44,7 +45,7 @@ def report_page(record: RunRecord) -> str:
         totals=_totals(summary),
         funnel=_funnel(summary),
         stages=[
-            _stage(stage, {row_id: _text(row) for row_id, row in rows[number].items()})
+            _stage(stage, {row_id: _text(row) for row_id, row in rows[number].items()}, new[number])
             for number, stage in enumerate(stages)
         ],
         quarantine=_quarantine(record),
@@ -80,6 +81,7 @@ class _Prepared(NamedTuple):
     map: dict[str, Any]
     dropped: dict[str, list[str]]  # ids by reason
     reported: dict[str, list[str]]
+    masked: dict[str, list[str]]
     revised: dict[str, list[str]]
     matches: dict[str, Match]  # by id, of what is dropped or reported
     scores: dict[str, list[tuple[str, str]]]  # likewise
@@ -88,19 +90,26 @@ class _Prepared(NamedTuple):
     @property
     def named(self) -> list[str]:
         """The ids of all rows whose text is shown."""
-        groups = [*self.dropped.values(), *self.reported.values(), *self.revised.values()]
+        groups = [*self.dropped.values(), *self.reported.values(), *self.masked.values()]
+        groups += self.revised.values()
         groups += [panel["ids"] for panel in self.curves["panels"]]
         groups.append([dot["id"] for dot in self.map["dots"]])
         groups.append([match.name for match in self.matches.values() if match.is_row])
         return [row_id for group in groups for row_id in group]
 
+    @property
+    def rewritten(self) -> list[str]:
+        """The ids of the rows whose new response is shown."""
+        return [row_id for group in self.revised.values() for row_id in group]
+
 
 def _prepared(stage: StageRecord, decisions: pa.Table) -> _Prepared:
     verdicts = stage.verdicts
-    is_revised = pc.is_in(verdicts["id"], value_set=stage.revisions["id"].combine_chunks())
+    masked, corrected = (_changed(stage, change) for change in ("mask", "correct"))
     dropped = _first_of_each_reason(verdicts.filter(pc.invert(verdicts["keep"])))
     reported = stage.manifest.pictures.get("reported", {})
-    shown = [row_id for ids in (*dropped.values(), *reported.values()) for row_id in ids]
+    groups = (*dropped.values(), *reported.values(), *masked.values())
+    shown = [row_id for ids in groups for row_id in ids]
     wanted = pa.array(shown, pa.string())
     scored = decisions.filter(pc.is_in(decisions["id"], value_set=wanted)).to_pylist()
     return _Prepared(
@@ -110,8 +119,9 @@ def _prepared(stage: StageRecord, decisions: pa.Table) -> _Prepared:
         map=map_dots(stage.manifest.pictures.get("map", {})),
         dropped=dropped,
         reported=reported,
-        revised=_first_of_each_reason(verdicts.filter(is_revised)),
         matches=matches_of(stage, shown, decisions["id"]),
+        masked=masked,
+        revised=corrected,
         scores={row["id"]: _scores(row) for row in scored},
         own=frozenset(stage.scores),
     )
@@ -128,14 +138,25 @@ def _histograms(stage: StageRecord) -> list[dict[str, Any]]:
     return [picture for picture in pictures if picture][:HISTOGRAMS_PER_STAGE]
 
 
-def _stage(stage: _Prepared, texts: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _changed(stage: StageRecord, change: str) -> dict[str, list[str]]:
+    """Return a few ids of the rows that a stage has revised in one way, by reason."""
+    revised = stage.revisions.filter(pc.equal(stage.revisions["change"], change))["id"]
+    verdicts = stage.verdicts
+    return _first_of_each_reason(
+        verdicts.filter(pc.is_in(verdicts["id"], value_set=revised.combine_chunks()))
+    )
+
+
+def _stage(
+    stage: _Prepared, texts: dict[str, dict[str, Any]], new: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
     """Return what the template reads of a stage.
 
     Args:
         stage: What is shown.
         texts: Prompt and response of the rows that are shown, by id.
+        new: The rows with a new response that are shown, by id, as the stage has left them.
     """
-    new = {row["id"]: row for row in stage.record.revisions.to_pylist()}
     return {
         "manifest": stage.record.manifest,
         "histograms": stage.histograms,
@@ -148,6 +169,7 @@ def _stage(stage: _Prepared, texts: dict[str, dict[str, Any]]) -> dict[str, Any]
             for of, ids, scores in (
                 ("dropped", stage.dropped, stage.scores),
                 ("kept and reported", stage.reported, _own_scores(stage)),
+                ("masked", stage.masked, _own_scores(stage)),
             )
             if ids
         ],
@@ -202,8 +224,9 @@ def _groups(
     ]
 
 
-def _rewritten(revision: dict[str, Any]) -> dict[str, Any]:
-    return {"new": _excerpt(revision["response"]), "origin": revision["origin"]}
+def _rewritten(row: dict[str, Any]) -> dict[str, Any]:
+    text = response_text(row["messages"], row["media"])
+    return {"new": _excerpt(text), "origin": row["origin"]}
 
 
 def _is_measure(name: str, kind: pa.DataType) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from siftline.contracts.corpus import TURN
+from siftline.contracts.examples import TURN
 
 
 def flat_turns(rows: pa.Table) -> pa.Table:
@@ -14,7 +14,7 @@ def flat_turns(rows: pa.Table) -> pa.Table:
         rows: Of the examples' schema; only `messages` is read.
 
     Returns:
-        A table with the fields of :data:`siftline.contracts.corpus.TURN`, and before them `row`
+        A table with the fields of :data:`siftline.contracts.examples.TURN`, and before them `row`
         (int64, number of the example in `rows`, from 0), `turn` (int64, number of the turn in its
         example, from 0) and `last` (bool, true for the last turn of an example).
     """

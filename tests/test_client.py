@@ -139,8 +139,8 @@ def test_a_judge_that_fails_for_good_gives_no_verdict_and_the_next_run_goes_on(
     assert result.version == "v0001"
     assert len(judge.bodies) == asked - answered
     assert data_bytes(result.folder) == data_bytes(undisturbed.folder)
-    names = {"decisions.parquet", "01-clear/verdicts.parquet", "01-clear/revisions.parquet"}
-    assert names <= data_bytes(result.folder).keys()
+    names = data_bytes(result.folder).keys()
+    assert {"decisions.parquet", "01-clear/verdicts.parquet"} <= names
     assert result.stages[0].reasons_kept == undisturbed.stages[0].reasons_kept
 
 

@@ -2,7 +2,8 @@
 
 import pyarrow as pa
 
-from siftline.contracts.corpus import EXAMPLES, TURN
+from siftline.contracts.corpus import EXAMPLES
+from siftline.contracts.examples import TURN
 from siftline.scorers.flat_turns import flat_turns
 
 

@@ -92,11 +92,12 @@ def test_a_stage_sees_the_responses_of_those_before_it(
     record = RunRecord(result.folder)
     ids = record.stages[0].verdicts["id"].to_pylist()
     read = record.examples({0: ids, 1: ids})
-    new = {row["id"]: row for row in record.stages[0].revisions.to_pylist()}
-    assert len(new) == len(ids) == 30
+    assert len(record.stages[0].revisions) == len(ids) == 30
+    new = record.revised({0: ids})[0]
     for row_id in ids:
         first, second = (read[number][row_id]["messages"][-1]["content"] for number in (0, 1))
         assert (first, second) == ("It has 39.", "I say it is that. 39 it is.")
+        assert new[row_id]["messages"] == read[1][row_id]["messages"]
 
 
 def test_an_unknown_id_is_named(tmp_path: Path) -> None:

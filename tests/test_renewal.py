@@ -11,8 +11,9 @@ import pytest
 from corpora import corpus_of, likelihood
 from scripted import said, stand_in, texts
 
-from siftline.contracts.corpus import REVISIONS
 from siftline.contracts.errors import RecipeError
+from siftline.contracts.parquet import write_table
+from siftline.contracts.revisions import REVISIONS
 from siftline.contracts.runtime import Runtime, Usage
 from siftline.models.generation import Generations
 from siftline.models.toy import ToyLanguageModel
@@ -70,14 +71,19 @@ def decisions(result: RunResult) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_revision_makes_scores_of_the_content_null() -> None:
+def test_a_revision_makes_scores_of_what_it_changes_null(tmp_path: Path) -> None:
     corpus = corpus_of("abc", tables={"likelihood": likelihood([-1.0, -2.0, -3.0])})
     corpus = corpus.with_scores("clusters", pa.table({"number": [1, 2, 3]}), "prompt_id")
-    row = {"id": "r1", "response": "new", "origin": "m", "previous": "old", "content_hash": "n"}
-    revised = corpus.with_revisions(pa.Table.from_pylist([row], schema=REVISIONS))
-    assert revised.column("likelihood.sum_logprob").to_pylist() == [-10, None, -30]
-    assert revised.column("likelihood.status").to_pylist() == ["ok", None, "ok"]
-    assert revised.column("clusters.number").to_pylist() == [1, 2, 3]
+    rows = [
+        {"id": "r1", "prompt_id": "b", "content_hash": "n", "change": "correct", "masked": False},
+        {"id": "r2", "prompt_id": "d", "content_hash": "m", "change": "mask", "masked": True},
+    ]
+    write_table(pa.Table.from_pylist(rows, schema=REVISIONS), tmp_path / "part-00000.parquet")
+    revised = corpus.with_revisions(tmp_path)
+    assert revised.column("likelihood.sum_logprob").to_pylist() == [-10, None, None]
+    assert revised.column("likelihood.status").to_pylist() == ["ok", None, None]
+    assert revised.column("clusters.number").to_pylist() == [1, 2, None]
+    assert revised.rows["content_hash"].to_pylist() == ["r0", "n", "m"]
 
 
 def test_the_new_response_is_measured_by_the_scorer_of_the_old_one(tmp_path: Path) -> None:

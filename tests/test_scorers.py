@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from siftline.contracts import progress
-from siftline.contracts.corpus import MESSAGES
 from siftline.contracts.errors import RecipeError
+from siftline.contracts.examples import MESSAGES
 from siftline.contracts.model_spec import ModelSpec
 from siftline.contracts.parquet import read_table, write_table
 from siftline.contracts.runtime import Runtime, Usage

@@ -16,11 +16,12 @@ import pyarrow.compute as pc
 import yaml
 
 from siftline.contracts.columns import LANGUAGE
-from siftline.contracts.corpus import REVISIONS, Corpus, merge_revisions
+from siftline.contracts.corpus import Corpus
 from siftline.contracts.errors import RecipeError, RunError, nearest
 from siftline.contracts.parquet import read_table
 from siftline.contracts.publishing import published
 from siftline.contracts.records import check_files, write_json
+from siftline.contracts.revisions import REVISIONS_FOLDER
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.manifest import Summary
 from siftline.pipelines.output.companions import complete
@@ -119,12 +120,11 @@ def export_again(version: Path, layout: Layout, folder: Path) -> Summary:
 def _written(version: Path, summary: Summary) -> tuple[Corpus, list[Split]]:
     """Return the rows that the version has written, and in which order."""
     corpus = Corpus.open(version / INGEST / "examples")
-    revisions = REVISIONS.empty_table()
     for stage in summary.stages:
-        path = version / stage.folder / "revisions.parquet"
-        if f"{stage.folder}/{path.name}" in summary.files:
-            revisions = merge_revisions(revisions, read_table(path))
-    corpus = corpus.with_revisions(revisions)
+        folder = version / stage.folder / REVISIONS_FOLDER
+        inside = f"{stage.folder}/{REVISIONS_FOLDER}/"
+        check_files(version, {n: s for n, s in summary.files.items() if n.startswith(inside)})
+        corpus = corpus.with_revisions(folder)
     order = read_table(version / WRITTEN)
     corpus = _with_languages(corpus, order)
     rows = pc.index_in(order["id"].combine_chunks(), corpus.rows["id"].combine_chunks())

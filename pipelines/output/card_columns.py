@@ -36,7 +36,8 @@ def column_lines(export: ExportManifest) -> list[str]:
         export: What was written.
     """
     if export.format in _LINES:
-        return [_LINES[export.format]]
+        masked = [_masked(export.masked)] if export.masked else []
+        return [_LINES[export.format], *masked]
     content = "`content`, a list of parts" if PARTS in export.media else "`content`"
     fields = [_FIELDS[name] for name in export.turn_fields]
     lines = [f"- `messages`: turns with `role` and {content}."]
@@ -57,9 +58,16 @@ def column_lines(export: ExportManifest) -> list[str]:
         )
     if export.revised:
         lines.append("- `original_response` is what was read, where there is another response now.")
+    if export.masked:
+        lines.append(f"- {_masked(export.masked)}")
     if export.repeated:
         lines.append("- `repeat` is 0 where a row stands for the first time, then 1, 2 and so on.")
     if export.json_fields:
         what = ", ".join(f"`{name}`" for name in export.json_fields)
         lines += ["", _JSON.format(what=what)]
     return lines
+
+
+def _masked(rows: int) -> str:
+    there = "row has" if rows == 1 else "rows have"
+    return f"{rows} {there} marks in the place of personal data."

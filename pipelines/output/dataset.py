@@ -34,7 +34,8 @@ class Written(NamedTuple):
         files: By split, their paths in the folder of the dataset.
         digest: Of the files' bytes.
         found: What the rows hold.
-        revised: Some row has another response than was read.
+        revised: Some row has another response than was read, and that is beside it.
+        masked: Rows whose personal data was replaced.
         repeated: Some row is written several times.
     """
 
@@ -42,6 +43,7 @@ class Written(NamedTuple):
     digest: str
     found: Survey
     revised: bool
+    masked: int
     repeated: bool
 
 
@@ -67,20 +69,15 @@ def write_dataset(corpus: Corpus, splits: list[Split], layout: Layout, folder: P
     files = write(corpus, splits, layout, found, folder)
     progress.finish()
     digest = _digest(folder)
-    return Written(files, digest, found, _any_revised(corpus), _any_repeated(splits))
+    revised, repeated = bool(_previous(corpus)), _any_repeated(splits)
+    return Written(files, digest, found, revised, _count_masked(corpus), repeated)
 
 
 def _write_parquet(
     corpus: Corpus, splits: list[Split], layout: Layout, found: Survey, folder: Path
 ) -> dict[str, list[str]]:
-    previous = dict(
-        zip(*corpus.revisions.select(["id", "previous"]).to_pydict().values(), strict=True)
-    )
-    schema = messages_schema(
-        found,
-        revised=_any_revised(corpus),
-        repeated=_any_repeated(splits),
-    )
+    previous = _previous(corpus)
+    schema = messages_schema(found, revised=bool(previous), repeated=_any_repeated(splits))
     files: dict[str, list[str]] = {}
     for split in splits:
         parts = pieces(split, found)
@@ -103,9 +100,16 @@ def _read(corpus: Corpus, part: Split, layout: Layout) -> pa.Table:
     return with_thoughts_inside(rows) if layout.reasoning == "inline" else rows
 
 
-def _any_revised(corpus: Corpus) -> bool:
-    ids = corpus.rows["id"]
-    return bool(len(ids) and pc.any(pc.is_in(ids, value_set=corpus.revisions["id"])).as_py())
+def _previous(corpus: Corpus) -> dict[str, str]:
+    """Return the responses that were read, by id, of the rows that have another one now."""
+    previous = corpus.previous_responses()
+    ids = set(corpus.rows["id"].to_pylist()) if previous else set()
+    return {row_id: text for row_id, text in previous.items() if row_id in ids}
+
+
+def _count_masked(corpus: Corpus) -> int:
+    masked = corpus.revised.filter(corpus.revised["masked"])["id"]
+    return int(pc.sum(pc.is_in(corpus.rows["id"], value_set=masked)).as_py() or 0)
 
 
 def _digest(folder: Path) -> str:

@@ -79,6 +79,7 @@ def manifest_of(
         json_fields=found.json_fields if layout.format == "messages" else (),
         media=((PARTS,) if found.parts else ()) + tuple(found.media),
         revised=written.revised,
+        masked=written.masked,
         repeated=written.repeated,
         languages=_languages(corpus, splits),
         seconds=round(seconds, 3),

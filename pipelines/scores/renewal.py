@@ -79,10 +79,10 @@ def maker_of(table: str, stages: Sequence[tuple[Method, Path]]) -> Scorer | None
 
 def _replaced(corpus: Corpus, table: str) -> npt.NDArray[np.bool_]:
     """Return [rows] true where the response was replaced since a table was measured."""
-    if table not in corpus.tables or corpus.keys.get(table) != "content_hash":
+    if table not in corpus.tables or corpus.keys.get(table) not in ("content_hash", "prompt_id"):
         return np.zeros(len(corpus), dtype=bool)
     revised = pc.is_in(
-        corpus.rows["id"].combine_chunks(), value_set=corpus.revisions["id"].combine_chunks()
+        corpus.rows["id"].combine_chunks(), value_set=corpus.revised["id"].combine_chunks()
     )
     rows: npt.NDArray[np.bool_] = revised.to_numpy(zero_copy_only=False)
     for column in corpus.tables[table].columns:

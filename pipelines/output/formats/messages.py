@@ -16,8 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from siftline.contracts.corpus import TURN
-from siftline.contracts.examples import PARTS, tools_of
+from siftline.contracts.examples import PARTS, TURN, tools_of
 from siftline.pipelines.output.formats.json_texts import dumped, json_for_datasets
 from siftline.pipelines.output.survey import Survey
 

@@ -1,0 +1,104 @@
+"""Masks: personal data replaced everywhere in a row, the same value by the same mark.
+
+Marks are numbered in the order in which their values stand in the row, for each kind by itself. A
+number whose mark some text of the row already has is passed over.
+"""
+
+import ipaddress
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from siftline.scorers.personal.places import PREVIOUS, with_texts
+from siftline.scorers.personal.spans import Span
+
+NAMES = {"credit_card": "CARD"}  # of kinds in marks; others are their own in capitals
+
+
+def masked(
+    row: Mapping[str, Any], found: Mapping[str, Iterable[Span]], mark: str
+) -> dict[str, Any]:
+    """Return a row with marks in the place of personal data.
+
+    Args:
+        row: With `messages`, `tools`, `media`, `metadata`.
+        found: By kind, where it stands; spans of several kinds may overlap.
+        mark: What a mark looks like, with `{kind}` and `{number}`.
+    """
+    by_place: dict[str, list[tuple[int, int, str]]] = {}
+    for kind, spans in found.items():
+        for span in spans:
+            by_place.setdefault(span.place, []).append((span.start, span.end, kind))
+    by_place.pop(PREVIOUS, None)
+    merged = {place: _merged(each) for place, each in by_place.items()}
+    marks = _Marks(mark, _texts_of(row))
+
+    def replace(place: str, text: str, key: str) -> str:
+        for start, end, mark in [
+            (start, end, marks.of(kind, text[start:end]))
+            for start, end, kind in merged.get(place, ())
+        ][::-1]:
+            text = text[:start] + mark + text[end:]
+        return text
+
+    return with_texts(row, replace)
+
+
+def _merged(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    """Return spans in order, those that overlap as one, of the kind that begins first."""
+    merged: list[tuple[int, int, str]] = []
+    for start, end, kind in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]), merged[-1][2])
+        else:
+            merged.append((start, end, kind))
+    return merged
+
+
+def _texts_of(row: Mapping[str, Any]) -> str:
+    texts: list[str] = []
+
+    def read(place: str, text: str, key: str) -> str:
+        texts.append(text)
+        return text
+
+    with_texts(row, read)
+    return "\n".join(texts)
+
+
+class _Marks:
+    """Gives out the marks of one row."""
+
+    def __init__(self, mark: str, texts: str) -> None:
+        self._mark, self._texts = mark, texts
+        self._given: dict[tuple[str, str], str] = {}
+        self._last: Counter[str] = Counter()
+
+    def of(self, kind: str, value: str) -> str:
+        """Return the mark of a value."""
+        known = (kind, same(kind, value))
+        if known not in self._given:
+            self._given[known] = self._next(kind)
+        return self._given[known]
+
+    def _next(self, kind: str) -> str:
+        while True:
+            self._last[kind] += 1
+            mark = mark_of(self._mark, kind, self._last[kind])
+            if "{number}" not in self._mark or mark not in self._texts:
+                return mark
+
+
+def mark_of(mark: str, kind: str, number: int) -> str:
+    """Return a mark as it stands in a text."""
+    name = NAMES.get(kind, kind.upper())
+    return mark.replace("{kind}", name).replace("{number}", str(number))
+
+
+def same(kind: str, value: str) -> str:
+    """Return what is equal for spellings of one value."""
+    if kind == "ip":
+        return str(ipaddress.ip_address(value))
+    if kind in ("phone", "credit_card", "iban"):
+        return "".join(c for c in value if c.isalnum() or c == "+")
+    return value if kind == "secret" else " ".join(value.casefold().split())

@@ -1,0 +1,79 @@
+"""E-mail addresses: `anna.k@uni-jena.de`, and not `W@x.mean()` or `git@github.com:org/repo`."""
+
+from collections.abc import Iterator
+
+import re2
+
+from siftline.scorers.personal import placeholders
+from siftline.scorers.personal.finds import Find, Options, without_escape
+
+# What may stand around an @; what an address is made of is checked afterwards, since the classes of
+# Unicode, repeated, make automata of megabytes.
+_AROUND = re2.compile(r"[^\s@<>()\[\],;:\"`|{}\\!?*#/=]+@[^\s@<>()\[\],;:\"'`|{}\\!?*#/=&]+")
+_LONGEST = 64  # characters of what stands before the @, and of a label behind it
+_OF_NAMES = frozenset("._%+'&~-")
+# RFC 2606 and 6761; and names that say of themselves that they stand for another.
+_RESERVED_TLDS = frozenset(("example", "invalid", "test", "localhost", "local", "localdomain"))
+_RESERVED = ("example.com", "example.org", "example.net", "example.edu", "domain.com")
+_NOBODY = frozenset(("noreply", "no-reply", "donotreply", "do-not-reply", "you", "example"))
+_OF_PROGRAMS = frozenset(("git", "hg", "svn"))  # who logs in is no person
+
+
+def emails(text: str, key: str, options: Options) -> Iterator[Find]:
+    """Yield the e-mail addresses of a text.
+
+    Args:
+        text: The text.
+        key: Of the JSON value that it is; not read.
+        options: What counts.
+    """
+    for match in _AROUND.finditer(text):
+        start = without_escape(text, match.start())
+        local, _, host = text[start : match.end()].partition("@")
+        spare = len(local) - len(local.lstrip("._%+'&~-"))
+        local, host = local[spare:], host.rstrip(".-_~^$%+")
+        start += spare
+        end = start + len(local) + 1 + len(host)
+        if not _is_address(local, host) or _in_an_address(text, start):
+            continue
+        if _is_code(local, host, text[end : end + 1]):
+            continue
+        if options.placeholders or not _stands_for_any(local.lower(), host.lower()):
+            yield Find(start, end)
+
+
+def _is_address(local: str, host: str) -> bool:
+    """Return whether a name and a host are made as such are."""
+    if not 0 < len(local) <= _LONGEST or not all(c.isalnum() or c in _OF_NAMES for c in local):
+        return False
+    *labels, top = host.split(".")
+    if not labels or not 2 <= len(top) <= 24 or not top.replace("-", "").isalpha():
+        return False
+    return all(
+        0 < len(label) < _LONGEST and label.replace("-", "").isalnum() and label.strip("-") == label
+        for label in labels
+    )
+
+
+def _in_an_address(text: str, start: int) -> bool:
+    """Return whether a user and a host of a URL only look like one: `ssh://anna@host.org`."""
+    before = text[max(0, start - _LONGEST) : start]
+    return "://" in before and not any(c in " \n\t/" for c in before.rpartition("://")[2])
+
+
+def _is_code(local: str, host: str, after: str) -> bool:
+    if (
+        local in _OF_PROGRAMS
+        or host.rpartition(".")[2].lower() in placeholders.NO_TOP_LEVEL_DOMAINS
+    ):
+        return True
+    # `A@B.to(device)` multiplies matrices, and `x@y.com` in code is no host when it is called.
+    return after == "(" or after == "["
+
+
+def _stands_for_any(local: str, host: str) -> bool:
+    if local in _NOBODY or local.startswith("your") or host.rpartition(".")[2] in _RESERVED_TLDS:
+        return True
+    if any(host == each or host.endswith(f".{each}") for each in _RESERVED):
+        return True
+    return host.startswith(("your", "example", "sample", "mydomain", "my-domain"))
