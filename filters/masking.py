@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from siftline.scorers.personal.places import PREVIOUS, with_texts
+from siftline.scorers.personal.places import with_texts
 from siftline.scorers.personal.spans import Span
 
+PREVIOUS = "previous"  # the place of what stands in a response that was replaced
 NAMES = {"credit_card": "CARD"}  # of kinds in marks; others are their own in capitals
 
 
@@ -85,7 +86,7 @@ class _Marks:
         while True:
             self._last[kind] += 1
             mark = mark_of(self._mark, kind, self._last[kind])
-            if "{number}" not in self._mark or mark not in self._texts:
+            if mark not in self._texts:
                 return mark
 
 

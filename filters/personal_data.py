@@ -18,15 +18,14 @@ from pydantic import Field, field_validator, model_validator
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import MASKED, Method, verdicts
 from siftline.contracts.scorer import Scorer
-from siftline.filters.masking import mark_of, masked
+from siftline.filters.masking import PREVIOUS, mark_of, masked
 from siftline.filters.personal_figures import figures, reported
 from siftline.scorers.personal.finding import find_all
 from siftline.scorers.personal.finds import KINDS, NAME_KINDS, PATTERN_KINDS, Options, Region
-from siftline.scorers.personal.places import PREVIOUS
 from siftline.scorers.personal.scanning import found_in, rows_with_signs
 from siftline.scorers.personal.spans import Span, spans_of
 from siftline.scorers.personal_data import PersonalData
-from siftline.scorers.personal_names import LANGUAGE_MODEL, Analyzer, PersonalNames
+from siftline.scorers.personal_names import Analyzer, PersonalNames
 
 Action = Literal["flag", "mask", "drop", "ignore"]
 _BESIDE = "personal_metadata"  # the table of what is no part of a row's content
@@ -55,8 +54,8 @@ class PersonalDataFilter(Method):
         local_ips: The same for addresses of private networks.
         regions: Countries whose national forms of telephone numbers are known; a number that
             begins with + needs none.
-        mark: What stands in the place of a value: `{kind}` and `{number}`, which tells values of
-            a row apart.
+        mark: What stands in the place of a value, with `{kind}`, and with `{number}`, which tells
+            the values of a row apart.
         language_model: Of spaCy, for names and addresses: an installed package or a folder.
         language: That of the language model.
         min_confidence: Of a name or an address, from 0 to 1.
@@ -77,7 +76,7 @@ class PersonalDataFilter(Method):
     local_ips: Literal["keep", "find"] = "keep"
     regions: tuple[Region, ...] = ("US", "GB", "DE", "FR")
     mark: str = Field(default="[{kind}_{number}]", max_length=60)
-    language_model: str = LANGUAGE_MODEL
+    language_model: str = "en_core_web_sm"
     language: str = Field(default="en", pattern=r"^[a-z]{2}$")
     min_confidence: float = Field(default=0.6, ge=0, le=1)
 
@@ -86,10 +85,10 @@ class PersonalDataFilter(Method):
     def _is_a_mark(cls, mark: str) -> str:
         bare = mark.replace("{kind}", "").replace("{number}", "")
         odd = [c for c in bare if c in '{}"\\' or not c.isprintable()]
-        if "{kind}" not in mark or odd:
+        if "{kind}" not in mark or "{number}" not in mark or odd:
             raise ValueError(
-                f"got {mark!r}; expected '{{kind}}', such as in '[{{kind}}_{{number}}]', and no "
-                "braces, quotes or backslashes beside it."
+                f"got {mark!r}; expected '{{kind}}' and '{{number}}', such as in "
+                "'[{kind}_{number}]', and no braces, quotes or backslashes beside them."
             )
         return mark
 

@@ -23,7 +23,6 @@ from siftline.contracts.scorer import Scored, Scorer
 from siftline.scorers.personal.finds import NAME_KINDS, Find
 from siftline.scorers.personal.scanning import found_in
 
-LANGUAGE_MODEL = "en_core_web_sm"
 _CHUNK = 50_000  # characters that are read at once; spaCy refuses a million
 _STREET = re2.compile(
     r"\b[0-9]{1,5}[A-Za-z]? +(?:[\p{Lu}][\pL'.-]{0,30} +){1,4}(?:Street|St|Avenue|Ave|Road|Rd|Lane|"
@@ -71,7 +70,7 @@ class Analyzer(Config):
             raise RecipeError(
                 f"The language model '{model}' of personal_data is no installed package and no "
                 "folder, and nothing is downloaded: install it (python -m spacy download "
-                f"{LANGUAGE_MODEL}), or name another with 'language_model'."
+                "en_core_web_sm), or name another with 'language_model'."
             )
         names = ("presidio-analyzer", "spacy", model)
         packages = tuple(f"{each} {_version(each)}" for each in names)

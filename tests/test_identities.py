@@ -30,6 +30,7 @@ PRINTS = {
 }
 
 BENCHMARKS = [{"name": "f", "path": "f.parquet"}]
+ANALYZER = {"model": "en_core_web_sm", "language": "en", "min_confidence": 0.6, "packages": ["x 1"]}
 
 
 def named(name: str, **fields: Any) -> Any:
@@ -64,6 +65,8 @@ def computations() -> dict[str, Computation]:
         "hygiene": named("HygieneFaults"),
         "turn languages": named("TurnLanguages"),
         "languages": named("Languages"),
+        "personal data": named("PersonalData"),
+        "personal names": named("PersonalNames", analyzer=ANALYZER),
         "likelihood": named("Likelihood", model="m"),
         "prompt embedding": named("PromptEmbedding", model="e"),
         "prompt context": named("PromptContext"),
@@ -105,6 +108,8 @@ PINNED = {
     "hygiene": "c736112a185efa08",
     "turn languages": "dbe94472404e4379",
     "languages": "8cd13258f267b143",
+    "personal data": "91c7c57f40a0fdac",
+    "personal names": "926055acc6ba5d39",
     "likelihood": "5692aa80e27d8771",
     "prompt embedding": "ada7f55c9b50cf07",
     "prompt context": "8a6ba6bdc72c7671",

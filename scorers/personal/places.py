@@ -13,8 +13,6 @@ Replace = Callable[[str, str, str], str]  # place, text, key of a JSON value -> 
 
 OF_TURNS = ("content", "reasoning", "name")
 OF_ROWS = ("tools", "media", "metadata")
-CALLS = "calls"
-PREVIOUS = "previous"
 _LONG_NUMBER = 10**6  # a number below it is too short for any kind
 
 
@@ -44,7 +42,7 @@ def _turn(message: Message, place: str, replace: Replace) -> dict[str, Any]:
         if turn.get(name):
             turn[name] = replace(f"{place} {name}", turn[name], "")
     if turn.get("tool_calls"):
-        turn["tool_calls"] = _in_calls(turn["tool_calls"], f"{place} {CALLS}", replace)
+        turn["tool_calls"] = _in_calls(turn["tool_calls"], f"{place} calls", replace)
     return turn
 
 
@@ -99,7 +97,13 @@ class _Walk:
             return self._numeral(value, key)
         if isinstance(value, list):
             return [self.value(each, key) for each in value]
-        return {self._text(name, ""): self.value(each, name) for name, each in value.items()}
+        made: dict[str, Any] = {}
+        for name, each in value.items():
+            new = self._text(name, "")
+            while new in made:  # two spellings of one value; no member may be lost
+                new += "'"
+            made[new] = self.value(each, name)
+        return made
 
     def _text(self, text: str, key: str) -> str:
         self._number += 1
