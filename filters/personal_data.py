@@ -207,10 +207,10 @@ class PersonalDataFilter(Method):
     def _with_previous(self, corpus: Corpus, table: pa.Table) -> pa.Table:
         """Add what stands in responses that were replaced, and would be exported beside them."""
         previous = corpus.previous_responses()
+        if not previous:
+            return table
         ids = corpus.rows["id"].to_pylist()
         rows = [row for row, row_id in enumerate(ids) if row_id in previous]
-        if not rows:
-            return table
         look = self._look()
         columns = {kind: table[kind].to_pylist() for kind in KINDS}
         for row in rows:

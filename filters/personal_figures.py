@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from siftline.contracts.corpus import Corpus
-from siftline.scorers.personal.spans import count
+from siftline.scorers.personal.spans import counts_of
 
 _SHOWN = 3  # rows of each kind that is flagged
 
@@ -29,8 +29,7 @@ def figures(
     """
     sources = np.array(corpus.rows["source"].to_pylist(), dtype=object)
     finds = {
-        kind: np.sum([[count(text) for text in each.to_pylist()] for each in found], axis=0)
-        for kind, found in columns.items()
+        kind: np.sum([counts_of(each) for each in found], axis=0) for kind, found in columns.items()
     }
     rows = {kind: counts > 0 for kind, counts in finds.items()}
     keep = decided["keep"].to_numpy()

@@ -91,7 +91,7 @@ def decisions(result: RunResult) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    stages = [
+    stages: list[dict[str, Any]] = [
         PERSONAL,
         {"kind": "structure"},
         {"kind": "exact_duplicates"},
@@ -217,9 +217,17 @@ def test_corrections_and_masks_go_together(
     tmp_path: Path, order: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch, ModelSpec(name="builtin:toy"), Answering())
-    corrects = {"kind": "s3ft", "model": "m", "judge": {"kind": "numeric"}, "template": "plain"}
-    stages = [PERSONAL, corrects] if order == "before" else [corrects, PERSONAL]
-    records = [plain(n, f"How much is {n} and 12?", f"{MAILS[0]} knows.\n#### 12") for n in range(2)]
+    corrects: dict[str, Any] = {
+        "kind": "s3ft",
+        "model": "m",
+        "judge": {"kind": "numeric"},
+        "template": "plain",
+    }
+    stages: list[dict[str, Any]] = [PERSONAL, corrects]
+    stages = stages if order == "before" else stages[::-1]
+    records = [
+        plain(n, f"How much is {n} and 12?", f"{MAILS[0]} knows.\n#### 12") for n in range(2)
+    ]
     made = go(tmp_path, stages, records)
     row = pq.read_table(made.folder / "curated" / "data").to_pylist()[0]
     if order == "before":
@@ -244,7 +252,12 @@ def test_a_response_that_was_replaced_is_not_exported_with_what_it_held(
             return Generations([said("I say it is 12.") for _ in prompts], Usage(1, 1))
 
     stand_in(monkeypatch, ModelSpec(name="builtin:toy"), Clean())
-    corrects = {"kind": "s3ft", "model": "m", "judge": {"kind": "numeric"}, "template": "plain"}
+    corrects: dict[str, Any] = {
+        "kind": "s3ft",
+        "model": "m",
+        "judge": {"kind": "numeric"},
+        "template": "plain",
+    }
     records = [
         plain(0, "How much is 6 and 6?", f"{MAILS[0]} knows.\n#### 12"),
         plain(1, "How much is 7 and 5?", "Let us see. It is 12."),

@@ -8,6 +8,13 @@ Turns and the strings inside JSON are counted from 1, characters from 0.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_BETWEEN = "; "
+
 
 class Span(NamedTuple):
     """A stretch of one of the texts of a row."""
@@ -19,17 +26,19 @@ class Span(NamedTuple):
 
 def written(spans: Iterable[Span]) -> str | None:
     """Return spans as one text; None without any."""
-    return "; ".join(f"{each.place} {each.start}-{each.end}" for each in spans) or None
+    return _BETWEEN.join(f"{each.place} {each.start}-{each.end}" for each in spans) or None
 
 
 def spans_of(text: str | None) -> Iterator[Span]:
     """Yield the spans that a text names."""
-    for each in text.split("; ") if text else ():
+    for each in text.split(_BETWEEN) if text else ():
         place, _, stretch = each.rpartition(" ")
         start, _, end = stretch.partition("-")
         yield Span(place, int(start), int(end))
 
 
-def count(text: str | None) -> int:
-    """Return how many spans a text names."""
-    return text.count("; ") + 1 if text else 0
+def counts_of(column: pa.Array) -> npt.NDArray[np.int64]:
+    """Return [rows] how many spans each text of a column names."""
+    counts = pc.add(pc.count_substring(column, _BETWEEN), 1)
+    found: npt.NDArray[np.int64] = pc.fill_null(counts, 0).to_numpy(zero_copy_only=False)
+    return found.astype(np.int64)
