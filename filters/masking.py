@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import re2
+
 from siftline.scorers.personal.places import with_texts
 from siftline.scorers.personal.spans import Span
 
 PREVIOUS = "previous"  # the place of what stands in a response that was replaced
+_SAMPLE = 987654321  # a number in a mark, to be found again in its pattern
 NAMES = {"credit_card": "CARD"}  # of kinds in marks; others are their own in capitals
 
 
@@ -35,12 +38,11 @@ def masked(
     marks = _Marks(mark, _texts_of(row))
 
     def replace(place: str, text: str, key: str) -> str:
-        for start, end, mark in [
-            (start, end, marks.of(kind, text[start:end]))
-            for start, end, kind in merged.get(place, ())
-        ][::-1]:
-            text = text[:start] + mark + text[end:]
-        return text
+        pieces, last = [], 0
+        for start, end, kind in merged.get(place, ()):
+            pieces += [text[last:start], marks.of(kind, text[start:end])]
+            last = end
+        return "".join([*pieces, text[last:]]) if pieces else text
 
     return with_texts(row, replace)
 
@@ -74,6 +76,7 @@ class _Marks:
         self._mark, self._texts = mark, texts
         self._given: dict[tuple[str, str], str] = {}
         self._last: Counter[str] = Counter()
+        self._there: dict[str, set[str]] = {}  # by kind, the numbers that the row has already
 
     def of(self, kind: str, value: str) -> str:
         """Return the mark of a value."""
@@ -83,11 +86,14 @@ class _Marks:
         return self._given[known]
 
     def _next(self, kind: str) -> str:
-        while True:
+        if kind not in self._there:
+            written = re2.escape(mark_of(self._mark, kind, _SAMPLE))
+            numbered = written.replace(str(_SAMPLE), "([0-9]+)", 1).replace(str(_SAMPLE), "[0-9]+")
+            self._there[kind] = set(re2.findall(numbered, self._texts))
+        self._last[kind] += 1
+        while str(self._last[kind]) in self._there[kind]:
             self._last[kind] += 1
-            mark = mark_of(self._mark, kind, self._last[kind])
-            if mark not in self._texts:
-                return mark
+        return mark_of(self._mark, kind, self._last[kind])
 
 
 def mark_of(mark: str, kind: str, number: int) -> str:

@@ -36,8 +36,7 @@ def column_lines(export: ExportManifest) -> list[str]:
         export: What was written.
     """
     if export.format in _LINES:
-        masked = [_masked(export.masked)] if export.masked else []
-        return [_LINES[export.format], *masked]
+        return [_LINES[export.format], *_masked(export.masked)]
     content = "`content`, a list of parts" if PARTS in export.media else "`content`"
     fields = [_FIELDS[name] for name in export.turn_fields]
     lines = [f"- `messages`: turns with `role` and {content}."]
@@ -58,8 +57,7 @@ def column_lines(export: ExportManifest) -> list[str]:
         )
     if export.revised:
         lines.append("- `original_response` is what was read, where there is another response now.")
-    if export.masked:
-        lines.append(f"- {_masked(export.masked)}")
+    lines += [f"- {each}" for each in _masked(export.masked)]
     if export.repeated:
         lines.append("- `repeat` is 0 where a row stands for the first time, then 1, 2 and so on.")
     if export.json_fields:
@@ -68,6 +66,6 @@ def column_lines(export: ExportManifest) -> list[str]:
     return lines
 
 
-def _masked(rows: int) -> str:
+def _masked(rows: int) -> list[str]:
     there = "row has" if rows == 1 else "rows have"
-    return f"{rows} {there} marks in the place of personal data."
+    return [f"{rows} {there} marks in the place of personal data."] if rows else []

@@ -29,15 +29,13 @@ def ibans(text: str, key: str, options: Options) -> Iterator[Find]:
         key: Of the JSON value that it is; not read.
         options: What counts.
     """
-    from stdnum import iban
-
     for match in _IBAN.finditer(text):
         start, written = match.start(), match.group()
         if start and text[start - 1].isalnum():
             continue
         for end in _ends(written):
             number = "".join(c for c in written[:end] if c.isalnum())
-            if iban.is_valid(number):
+            if _is_iban(number):
                 if options.placeholders or number not in placeholders.IBANS:
                     yield Find(start, start + end)
                 break
@@ -60,21 +58,31 @@ def cards(text: str, key: str, options: Options) -> Iterator[Find]:
         key: Of the JSON value that it is.
         options: What counts.
     """
-    from stdnum import luhn
-
     for match in _CARD.finditer(text):
         start, end = match.span()
         if _in_a_number(text, start, end):
             continue
         written = match.group()
         number = written.replace(" ", "").replace("-", "")
-        if not _of_a_network(number) or not luhn.is_valid(number):
+        if not _of_a_network(number) or not _is_right_by_luhn(number):
             continue
         if number == written and not _CARDS.search(words_before(text, start, key, 80)):
             continue
         made_up = len(set(number)) < _DISTINCT or number in placeholders.CARDS
         if options.placeholders or not made_up:
             yield Find(start, end)
+
+
+def _is_iban(number: str) -> bool:
+    from stdnum import iban
+
+    return bool(iban.is_valid(number))
+
+
+def _is_right_by_luhn(number: str) -> bool:
+    from stdnum import luhn
+
+    return bool(luhn.is_valid(number))
 
 
 def _in_a_number(text: str, start: int, end: int) -> bool:

@@ -8,7 +8,7 @@ import re2
 
 from siftline.scorers.personal.accounts import cards, ibans
 from siftline.scorers.personal.emails import emails
-from siftline.scorers.personal.finds import PATTERN_KINDS, Find, Options
+from siftline.scorers.personal.finds import PATTERN_KINDS, Find, Options, Taken
 from siftline.scorers.personal.hosts import ips
 from siftline.scorers.personal.keys import secrets
 from siftline.scorers.personal.phones import phones
@@ -60,11 +60,10 @@ def find_all(text: str, key: str, options: Options) -> dict[str, list[Find]]:
     """
     if not (key or _SIGN.search(text)):
         return {}
-    taken: list[Find] = []
+    taken = Taken()
     found: dict[str, list[Find]] = {}
     for kind, finder in FINDERS.items():
         for find in sorted(set(finder(text, key, options))):
-            if not any(find.start < each.end and find.end > each.start for each in taken):
-                taken.append(find)
+            if taken.take(find):
                 found.setdefault(kind, []).append(find)
     return found

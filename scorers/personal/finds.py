@@ -1,5 +1,6 @@
 """What a finder of personal data returns, and what it may be told."""
 
+import bisect
 from typing import Literal, NamedTuple
 
 PATTERN_KINDS = ("secret", "email", "iban", "credit_card", "ip", "phone")
@@ -33,6 +34,23 @@ class Options(NamedTuple):
     placeholders: bool = False
     local_ips: bool = False
     regions: tuple[str, ...] = ("US", "GB", "DE", "FR")
+
+
+class Taken:
+    """The stretches of a text that something was found in."""
+
+    def __init__(self) -> None:
+        self._finds: list[Find] = []  # in order, and apart from one another
+
+    def take(self, find: Find) -> bool:
+        """Take a stretch, unless it overlaps one that is taken; return whether it did not."""
+        place = bisect.bisect_left(self._finds, find)
+        before = place and self._finds[place - 1].end > find.start
+        after = place < len(self._finds) and self._finds[place].start < find.end
+        if before or after:
+            return False
+        self._finds.insert(place, find)
+        return True
 
 
 def words_before(text: str, start: int, key: str, window: int = 40) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import re2
 
-from siftline.scorers.personal.finds import Find, Options, words_before
+from siftline.scorers.personal.finds import Find, Options, Taken, words_before
 
 _INTERNATIONAL = re2.compile(r"(?:\+|\b00)[1-9](?:[ ().\x{a0}/-]{0,3}[0-9]){6,14}")
 _NATIONAL = re2.compile(r"\(?[0-9](?:[ ().\x{a0}/-]{0,2}[0-9]){6,13}")
@@ -41,21 +41,22 @@ def phones(text: str, key: str, options: Options) -> Iterator[Find]:
         key: Of the JSON value that it is.
         options: What counts, and whose national forms.
     """
-    taken: list[Find] = []
+    taken = Taken()
     for match in _INTERNATIONAL.finditer(text):
         start, end = match.span()
         if _is_alone(text, start, end) and _dialled(match.group(), None, options):
-            taken.append(Find(start, end))
+            taken.take(Find(start, end))
+            yield Find(start, end)
     for match in _NATIONAL.finditer(text):
         start, end = match.span()
         written = match.group()
         if written.startswith("(") and ")" not in written:  # that of a sentence
             start, written = start + 1, written[1:]
-        if any(start < each.end and end > each.start for each in taken):
+        if not _is_alone(text, start, end):
             continue
-        if _is_alone(text, start, end) and _of_a_region(written, text, start, key, options):
-            taken.append(Find(start, end))
-    yield from taken
+        is_one = _of_a_region(written, text, start, key, options)
+        if is_one and taken.take(Find(start, end)):
+            yield Find(start, end)
 
 
 def _of_a_region(written: str, text: str, start: int, key: str, options: Options) -> bool:
