@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from siftline.contracts.column_hashes import escaped, has_numbered, plain_hashes
-from siftline.contracts.corpus import EXAMPLES, MESSAGES, TURN
+from siftline.contracts.corpus import EXAMPLES
+from siftline.contracts.examples import MESSAGES, TURN
 from siftline.pipelines.ingestion.blocks import Raws
 from siftline.pipelines.ingestion.inputs import Input
 from siftline.pipelines.ingestion.plain_columns import Plan
