@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from siftline.contracts.corpus import MESSAGES, TURN
 from siftline.contracts.errors import InputError
+from siftline.contracts.examples import MESSAGES, TURN
 from siftline.contracts.parquet import dataset_files
 
 EXPECTED = (
