@@ -10,6 +10,14 @@ import pyarrow.compute as pc
 _WORDLESS = (
     r"(?s)```.*?(?:```|\z)",  # a block that is not closed is code to its end
     r"(?ms)^~~~.*?^~~~",
+    # Lines of code that nobody has fenced, as they end or begin in most languages.
+    r"(?m)^(?:[^\n]*\{|[ \t]*\}[^\n]*|[^\n]*[()=\[\]<>][^\n]*;[ \t}]*)[ \t]*$",
+    r"(?m)^[ \t]*(?:using|import|package|return|break|continue)\b[^\n]*;[ \t}]*$",
+    r"(?m)^[ \t]*(?:def|class|for|while|if|elif|else|try|except|with)\b[^\n]*:[ \t]*$",
+    r"(?m)^[ \t]*(?:import [\w.]+(?: as \w+)?|from [\w.]+ import [^\n]+|#include[^\n]+)$",
+    r"(?m)^[ \t]*[A-Za-z_][\w.\[\]]*(?: [A-Za-z_]\w*)? ?[-+*/]?=[^\n]+$",
+    r"(?m)^[ \t]+return\b[^\n]*$",
+    r"(?m)^[ \t]*[\w.]+\([^\n]*\)[ \t]*$",
     r"`[^`\n]{1,500}`",
     r"(?i)\b(?:[a-z][a-z+.-]{1,20}://|www\.)[!-~]+",  # Chinese may follow without a space
     r"[\w.+%-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+",

@@ -36,6 +36,11 @@ def words(text: str) -> str:
         "<div class='box'></div>&nbsp;",
         "snake_case value2 __init__",
         "\\alpha \\beta",
+        "def celsius(degrees):\n    return (degrees - 32) * 5 / 9\n\nprint(celsius(212))",
+        "function add(a, b) {\n  return a + b;\n}",
+        "using namespace std;\nint one(int n) {\n  return n;}",
+        "#include <stdio.h>\nint total = 0;\nfor (int i = 0; i < 9; i++) {\n  total += i;\n}",
+        "import numpy as np\nfrom math import pi\nfor each in range(9):\n    total = each * pi",
     ],
 )
 def test_what_is_in_no_language_has_no_words(text: str) -> None:
@@ -53,6 +58,10 @@ def test_what_is_in_no_language_has_no_words(text: str) -> None:
         ("L'été n\u2019est pas fini", "l'été n\u2019est pas fini"),
         (PERSIAN, PERSIAN),
         ("हिन्दी में", "हिन्दी में"),
+        ("The seller pays;\nthe buyer receives.", "the seller pays the buyer receives"),
+        ("This is \\textbf{a short word}", "this is a short word"),
+        ("# Add the numbers\ntotal = a + b", "add the numbers"),
+        ("Return the book (it is due) to me.", "return the book it is due to me"),
         ("If 3 < 4 and 5 > 2 then", "if and then"),
     ],
 )
