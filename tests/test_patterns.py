@@ -19,6 +19,7 @@ import re2
 from adversarial import PIECES, growth, pieces_of
 
 from siftline.contracts.patterns import linear_pattern
+from siftline.contracts.scorer import Scorer
 from siftline.pipelines.job import all_scorers
 
 ROOT = Path(__file__).parent.parent
@@ -178,6 +179,7 @@ TAKES_NO_MODEL = [
     each
     for each in all_scorers()
     if not any(field.is_required() for field in each.model_fields.values())
+    and each.needs is Scorer.needs  # what reads the scores of another reads no texts
 ]
 
 
