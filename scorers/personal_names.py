@@ -24,14 +24,17 @@ from siftline.scorers.personal.finds import NAME_KINDS, Find
 from siftline.scorers.personal.scanning import found_in
 
 _CHUNK = 50_000  # characters that are read at once; spaCy refuses a million
+_CAPITAL = (
+    r"[A-Z\x{C0}-\x{DE}]"  # few classes and no counts, or the automaton outgrows RE2's memory
+)
 _STREET = re2.compile(
-    r"\b[0-9]{1,5}[A-Za-z]? +(?:[\p{Lu}][\pL'.-]{0,30} +){1,4}(?:Street|St|Avenue|Ave|Road|Rd|Lane|"
+    rf"\b[0-9]+[A-Za-z]? +(?:{_CAPITAL}[^\s,;:]* +){{1,4}}(?:Street|St|Avenue|Ave|Road|Rd|Lane|"
     r"Ln|Drive|Dr|Boulevard|Blvd|Court|Ct|Square|Sq|Terrace|Place|Pl|Way|Parkway|Highway|Close|"
     r"Crescent)\b\.?|"
-    r"\b\p{Lu}[\pL-]{1,40}(?:stra(?:ß|ss)e|str\.|weg|gasse|platz|allee|ring|damm|ufer) "
-    r"[0-9]{1,4}[a-z]?\b|"
-    r"\b[0-9]{1,4},? (?:rue|avenue|boulevard|place|chemin|impasse) "
-    r"(?:[\pL'-]{1,20} ){0,4}\p{Lu}[\pL'-]{1,30}"
+    rf"\b{_CAPITAL}[^\s,;:]+(?:stra(?:ß|ss)e|str\.|weg|gasse|platz|allee|ring|damm|ufer) "
+    r"[0-9]+[a-z]?\b|"
+    r"\b[0-9]+,? (?:rue|avenue|boulevard|place|chemin|impasse) (?:[^\s,;:]+ ){0,4}"
+    rf"{_CAPITAL}[^\s,;:]+"
 )
 _BETWEEN = re2.compile(r"[\s,]{1,4}(?:[A-Z]{0,2}[0-9][A-Z0-9 -]{2,8}[\s,]{1,3})?")
 _POSTCODE = re2.compile(r"[\s,]{0,3}[A-Z]{0,2} ?[0-9][A-Z0-9 -]{2,8}\b")
