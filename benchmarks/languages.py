@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 from ingest import processor
 
-from siftline.contracts.corpus import MESSAGES
+from siftline.contracts.examples import MESSAGES
 from siftline.contracts.runtime import Runtime
 from siftline.models.language_detection import Guesses, fast_guesses, lingua_guesses
 from siftline.scorers.language_words import words_of
