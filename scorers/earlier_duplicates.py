@@ -37,7 +37,7 @@ class EarlierDuplicates(MinHashed, Scorer):
     """
 
     table: ClassVar[str] = "earlier_duplicates"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     paths: tuple[str, ...]
 

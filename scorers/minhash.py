@@ -54,7 +54,7 @@ class MinHash(MinHashed, Scorer):
     """
 
     table: ClassVar[str] = "minhash"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Hash each row."""

@@ -1,8 +1,8 @@
 """The shingles of prompts and responses: what near-duplicates are told by.
 
 A text is the set of its windows of some words, each known by 64 bits. One that is shorter than a
-window is one shingle of all its words; one without any word, such as `+` or an emoji, is one of its
-characters, so that it is like itself alone. Words are casefolded runs of letters and digits, and in
+window is one shingle of all its words and signs (:mod:`siftline.scorers.short_texts`); one without
+any word or sign is one of its characters. Words are casefolded runs of letters and digits, and in
 scripts that are written without spaces single characters (:mod:`siftline.scorers.word_hashes`).
 
 The text of a prompt is that of all turns before the last, that of a response is the last turn's,
@@ -10,7 +10,6 @@ each with its thought before it. What is no text of a conversation (tools, calls
 trained on) is put into every shingle of its row: rows that differ in it have none in common.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
@@ -22,6 +21,7 @@ import pyarrow.compute as pc
 
 from siftline.contracts.examples import calls_of, tools_of
 from siftline.scorers.flat_turns import flat_turns
+from siftline.scorers.short_texts import sign_hashes, text_digest
 from siftline.scorers.word_hashes import Words, hashed_ngrams, hashed_words
 
 Over = Literal["prompt", "response", "both"]
@@ -110,9 +110,19 @@ def text_shingles(texts: Sequence[str], ngram: int) -> Shingles:
             here = of_size[words.text]
             only = Words(words.hashes[here], words.text[here])
             hashes[offsets[:-1][of_size]] = hashed_ngrams(only, n).hashes
-    for place in np.flatnonzero(count == 0).tolist():
-        hashes[offsets[place]] = _digest(texts[place].strip())
+    _add_signs(hashes, offsets[:-1], texts, count, np.flatnonzero(~long))
     return Shingles(hashes, offsets)
+
+
+def _add_signs(
+    hashes: Hashes, starts: Ints, texts: Sequence[str], words_of: Ints, short: Ints
+) -> None:
+    """Let short texts be known by their signs too, and those without a word or sign as they are."""
+    signs = sign_hashes([texts[place] for place in short.tolist()])
+    signed = signs > 0
+    hashes[starts[short[signed]]] = signs[signed]
+    for place in short[~signed & (words_of[short] == 0)].tolist():
+        hashes[starts[place]] = text_digest(" ".join(texts[place].split()))
 
 
 def _portions(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -156,11 +166,7 @@ def _context(row: dict[str, Any]) -> int:
     weights = [[n, turn["weight"]] for n, turn in turns if turn.get("weight") not in (None, 1)]
     media = json.loads(row["media"]) if row["media"] else None
     held = [tools_of(row["tools"]), media, calls, weights]
-    return _digest(json.dumps(held, sort_keys=True)) if any(held) else 0
-
-
-def _digest(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+    return text_digest(json.dumps(held, sort_keys=True)) if any(held) else 0
 
 
 def _one(column: pa.ChunkedArray | pa.Array) -> pa.Array:

@@ -60,7 +60,7 @@ class NearDuplicates(Method):
         action: `report` keeps the duplicates, with their reason and match.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     kind: Literal["near_duplicates"] = "near_duplicates"
     threshold: float = Field(default=0.8, ge=LEAST_THRESHOLD, le=1)
