@@ -94,8 +94,10 @@ def _records(file: EarlierFile) -> Iterable[Mapping[str, Any]]:
         else:
             yield from _json_lines(file)
     except (OSError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        told = str(error).rstrip(".")
         raise InputError(
-            f"'{file.name}' cannot be read: {error}. Expected Parquet, or JSON lines in UTF-8."
+            f"'{file.name}' cannot be read: {told}. Expected Parquet, or JSON lines "
+            "in UTF-8; replace it, or take it out of 'against'."
         ) from error
 
 

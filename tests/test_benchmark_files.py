@@ -70,7 +70,8 @@ def test_options_inside_an_object(tmp_path: Path) -> None:
         ("", {}, "is empty; expected at least one row"),
         ("[]", {}, "is empty"),
         ("[1]", {}, "holds int as a row"),
-        ("{", {}, "cannot be read: .*Expected a whole .jsonl file"),
+        ("{", {}, "cannot be read: line 1 is no JSON: .*Expected a whole .jsonl file"),
+        ('{"question": "a"}\n\n{', {}, "line 3 is no JSON"),
         ("[" * 100_000, {}, "cannot be read"),
     ],
 )

@@ -95,6 +95,11 @@ LEAKS: dict[str, tuple[str, list[dict[str, Any]], str]] = {
         turns(f"{CAPITAL}\nA) Porto Alegre\nB) Buenos Aires\nC) Rio"),
         "b#4",
     ),
+    "options without letters": (
+        "options",
+        turns(f"Vienna\n{MUSEUM} Porto Alegre, Oslo."),
+        "b#3",
+    ),
     "without its options": ("exact", turns(MUSEUM), "b#3"),
     "other numbers": (
         "template",

@@ -120,7 +120,7 @@ PINNED = {
     "given trajectory": "db2875b17bdb36bf",
     "membership": "43a6394056c91d4e",
     "benchmark overlap": "6c5f1ba7525f23fc",
-    "contamination": "f9d0df9403506c30",
+    "contamination": "c4364694294b2be4",
     "samples": "93ab85c3bc3cba03",
     "reflection": "780a7e041affdbc4",
     "consistency": "d792bdb86c9e6c20",

@@ -53,7 +53,17 @@ def _json_rows(path: Path) -> Iterable[Any]:
         text = stream.read().decode("utf-8-sig")
     if text.lstrip().startswith("["):
         return list(json.loads(text))
-    return [json.loads(line) for line in text.split("\n") if line.strip()]
+    return _values_of_lines(text.split("\n"))
+
+
+def _values_of_lines(lines: Iterable[str]) -> Iterator[Any]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            yield json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number} is no JSON: {error}") from error
 
 
 def _parquet_rows(path: Path) -> Iterable[Any]:

@@ -130,7 +130,7 @@ def _options(conversation: Conversation, item: Item) -> Leak | None:
         place = _place([plain], _joined(question))
         if place is None:
             continue
-        rest = plain.replace(_joined(question), "\n", 1)
+        rest = plain.replace(_joined(question), " \n ", 1)  # an option may stand right beside it
         if all(_joined(each) in rest for each in options):
             listed = "\n".join([item.question, *(f"- {each}" for each in item.options)])
             last = min(
