@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-BLOCK_CHARS = 4 << 20
+BLOCK_CHARS = 1 << 18  # whose arrays stay in the cache of a core
 
 Ints = npt.NDArray[np.int64]
 
