@@ -1,10 +1,11 @@
 """A made pool of instruction rows in which near-duplicates of stated similarity are planted.
 
 Similarity is the Jaccard index of windows of five words, counted here by itself: sets of tuples of
-words, nothing of siftline's.
+words, nothing of siftline's. A word is a run of letters and digits, as siftline has it.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 
 WINDOW = 5
 VOCABULARY = 30_000
+_WORD = re.compile(r"[^\W_]+")
 PLANTED = 0.05  # of all rows repeat an earlier one
 EDITS = (0, 1, 1, 2, 3, 5, 8, 13)  # words that are changed or added, one of these for each
 
@@ -33,7 +35,7 @@ class Pool(NamedTuple):
 
 def windows(text: str) -> set[tuple[str, ...]]:
     """Return the windows of five words of a text; a shorter text is one window."""
-    words = text.casefold().split()
+    words = _WORD.findall(text.casefold())
     starts = range(max(1, len(words) - WINDOW + 1))
     return {tuple(words[start : start + WINDOW]) for start in starts}
 
