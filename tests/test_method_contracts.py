@@ -77,6 +77,7 @@ NOWHERE: dict[str, list[dict[str, Any]]] = {
     "rds_plus": [{"targets": ["nowhere"]}],
     "mix": [{"weights": {"nowhere": 1}}, {"by": "task", "source_weights": {"nowhere": 1}}],
     "diversity": [{"domains": {"in": ["nowhere"]}}],
+    "near_duplicates": [{"source_priority": ["nowhere"]}],
 }
 # Fields that are about sources without naming one, or whose names may be tasks as well.
 NAMES_NONE = {
