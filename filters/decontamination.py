@@ -8,10 +8,12 @@ punctuation and the width of characters are form. What counts, the strongest fir
 - `options`: a question and all of its options stand in one text, the options in any order.
 - `exact`: a whole question, or answer, stands in one text.
 - `ngram`: a share of at least `min_share` of its n-grams of `ngram_words` words is there.
-- `embedding`: the prompt means nearly the same (optional).
 - `numbers`: it is there, whole or to that share, with other numbers: of its n-grams that hold one,
   more are there with another than with the same. Problems of one template are how a benchmark was
   made, and no leak of an item; so they are told apart, and reported by default.
+- `paraphrase`: the last question of the user means nearly what a question of a benchmark means, by
+  the cosine of two embeddings, and has most of its numbers. Only where an embedder is named, and no
+  words are evidence; it is a guess that is to be read, and reported by default.
 
 8-grams and a share of one half are those of Tülu 3 (arXiv 2411.15124). Ours differs in what is
 evidence. A text of fewer than `ngram_words` words is none: "What is the capital of France?" is
@@ -40,9 +42,12 @@ from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import Method, Request, verdicts
 from siftline.contracts.scorer import Scorer
 from siftline.contracts.stable_hash import stable_hash
+from siftline.filters.paraphrase_figures import paraphrase_figures
 from siftline.scorers.benchmark_overlap import BenchmarkOverlap
+from siftline.scorers.benchmark_paraphrase import BenchmarkParaphrase
 from siftline.scorers.contamination import Contamination
 from siftline.scorers.leaks.benchmark_files import Benchmark
+from siftline.scorers.leaks.question_vectors import COSINE_FLOOR
 from siftline.scorers.leaks.suspicions import FLOOR
 
 Action = Literal["report", "drop"]
@@ -53,6 +58,12 @@ REASONS = {
     "exact": "contaminated_exact",
     "ngram": "contaminated_ngram",
     "numbers": "same_template",
+    "paraphrase": "contaminated_paraphrase",
+}
+# Where item and measure of a tier stand; those of the others in `contamination`.
+EVIDENCE = {
+    "numbers": ("contamination.template_item", "contamination.template_share"),
+    "paraphrase": ("benchmark_paraphrase.item", "benchmark_paraphrase.cosine"),
 }
 SAMPLE = 20  # finds that the report shows to be read
 MOST = 0.8  # share of a text's n-grams from which on a prompt holds most of it
@@ -63,8 +74,9 @@ class Decontamination(Method):
     """Drops or reports rows that hold items of benchmarks.
 
     Each tier is `drop` or `report`. The reason of a row is that of its strongest evidence:
-    `contaminated_options`, `contaminated_exact`, `contaminated_ngram`, then `same_template`, or
-    `kept`. `match` is the item, such as `gsm8k#12`, and `similarity` the share.
+    `contaminated_options`, `contaminated_exact`, `contaminated_ngram`, then `same_template`, then
+    `contaminated_paraphrase`, or `kept`. `match` is the item, such as `gsm8k#12`, and `similarity`
+    the share, or the cosine. A row that cannot be embedded has no paraphrase, and is no worse.
 
     Of the question "A farmer had 12 sheep and bought 7 more. How many sheep does she have now?"
 
@@ -74,6 +86,8 @@ class Decontamination(Method):
     - "A farmer had 31 sheep and bought 9 more. How many sheep does she have now?" is `numbers`.
     - "Capital of France?" with "Paris, Rome, Berlin, Madrid, Vienna, Oslo" is `options` where a row
       lists them in any order; without options it is no evidence of anything.
+    - "12 sheep live on a farm, 7 more come. What does the flock count now?" is `paraphrase`, with
+      an embedder.
 
     Attributes:
         benchmarks: Files or Hub datasets, with the fields of question, answer and options.
@@ -81,6 +95,10 @@ class Decontamination(Method):
         exact: Of rows with a whole question or answer.
         ngram: Of rows with a share of its n-grams.
         numbers: Of rows with a question, or an answer, whose numbers are others.
+        paraphrase: Of rows that ask nearly what a question asks, in other words.
+        embedder: Role of the embedder that tells paraphrases; None looks for none.
+        min_cosine: Cosine of two embeddings from which on one is a paraphrase; of `builtin:minilm`,
+            since another embedder needs another number.
         ngram_words: Words in an n-gram. A text of fewer words is no evidence.
         min_share: Share of a text's n-grams from which on it is found.
         max_common: Prompts that may have an n-gram, and not most of its text, before the n-gram is
@@ -96,6 +114,9 @@ class Decontamination(Method):
     exact: Action = "drop"
     ngram: Action = "drop"
     numbers: Action = "report"
+    paraphrase: Action = "report"
+    embedder: str | None = None
+    min_cosine: float = Field(default=0.75, ge=COSINE_FLOOR, le=1)
     ngram_words: int = Field(default=8, ge=3, le=100)
     min_share: float = Field(default=0.5, ge=FLOOR, le=1)
     max_common: int | None = Field(default=10, ge=1)
@@ -110,9 +131,22 @@ class Decontamination(Method):
             )
         return self
 
+    @model_validator(mode="after")
+    def _paraphrases_need_an_embedder(self) -> "Decontamination":
+        if self.embedder is None and self.paraphrase == "drop":
+            raise ValueError(
+                "paraphrase: got 'drop' without an embedder, so that none would be found; expected "
+                "'embedder' beside it, the role of one in 'models'."
+            )
+        return self
+
     def scorers(self) -> tuple[Scorer, ...]:
-        """Return what the rows hold of the benchmarks' n-grams."""
-        return (BenchmarkOverlap(benchmarks=self.benchmarks, ngram_words=self.ngram_words),)
+        """Return what the rows hold of the benchmarks' n-grams, and paraphrases where asked for."""
+        files, n = self.benchmarks, self.ngram_words
+        overlap = BenchmarkOverlap(benchmarks=files, ngram_words=n)
+        if self.embedder is None:
+            return (overlap,)
+        return (overlap, BenchmarkParaphrase(benchmarks=files, ngram_words=n, model=self.embedder))
 
     def follow(self, corpus: Corpus) -> Sequence[Request]:
         """Ask for the evidence in rows that hold enough of one text."""
@@ -138,22 +172,19 @@ class Decontamination(Method):
         keep = np.ones(len(corpus), dtype=bool)
         tiers = np.full(len(corpus), "", dtype=object)
         for action in ("report", "drop"):
-            for tier in reversed([tier for tier in REASONS if getattr(self, tier) == action]):
+            for tier in reversed([tier for tier in hits if getattr(self, tier) == action]):
                 reasons[hits[tier]] = REASONS[tier]
                 tiers[hits[tier]] = tier
                 keep[hits[tier]] = action == "report"
-        is_template = pa.array(tiers == "numbers")
-        match = pc.if_else(
-            is_template,
-            _column(corpus, "template_item", pa.string()),
-            _column(corpus, "item", pa.string()),
-        )
-        match = pc.if_else(pa.array(tiers != ""), match, pa.scalar(None, pa.string()))
-        shares = [_numbers(corpus, name) for name in ("template_share", "share")]
-        share = np.where(tiers == "numbers", *shares)
-        return verdicts(
-            corpus, keep, reasons, match=match, similarity=np.where(tiers == "", np.nan, share)
-        )
+        match: pa.Array = _column(corpus, "contamination.item", pa.string())
+        measure = _numbers(corpus, "contamination.share")
+        for tier, (item, similarity) in EVIDENCE.items():
+            match = pc.if_else(pa.array(tiers == tier), _column(corpus, item, pa.string()), match)
+            measure = np.where(tiers == tier, _numbers(corpus, similarity), measure)
+        found = tiers != ""
+        match = pc.if_else(pa.array(found), match, pa.scalar(None, pa.string()))
+        similar = np.where(found, measure, np.nan)
+        return verdicts(corpus, keep, reasons, match=match, similarity=similar)
 
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Count the rows of each tier and benchmark, and those of the control."""
@@ -163,6 +194,7 @@ class Decontamination(Method):
         common = self._common(corpus)
         control = self._control(corpus)
         return {
+            **paraphrase_figures(corpus),
             "rows_by_tier": {tier: int(found.sum()) for tier, found in hits.items()},
             "rows_by_benchmark": {each.name: names.count(each.name) for each in self.benchmarks},
             "items_found": len(set(matched)),
@@ -188,11 +220,15 @@ class Decontamination(Method):
 
     def _hits(self, corpus: Corpus) -> dict[str, Flags]:
         """Return [rows] true for those with evidence, by tier."""
-        tier = _column(corpus, "tier", pa.string())
-        share = _numbers(corpus, "share")
+        tier = _column(corpus, "contamination.tier", pa.string())
+        share = _numbers(corpus, "contamination.share")
         found = {name: _true(pc.equal(tier, name)) for name in ("options", "exact", "ngram")}
         found["ngram"] &= share >= self.min_share
-        return {**found, "numbers": _numbers(corpus, "template_share") >= self.min_share}
+        found["numbers"] = _numbers(corpus, "contamination.template_share") >= self.min_share
+        if self.embedder is None:
+            return found
+        near = _numbers(corpus, "benchmark_paraphrase.cosine") >= self.min_cosine
+        return {**found, "paraphrase": near & ~np.any(list(found.values()), axis=0)}
 
     def _common(self, corpus: Corpus) -> npt.NDArray[np.int64]:
         """Return the n-grams that too many prompts have without holding most of a text."""
@@ -212,7 +248,7 @@ class Decontamination(Method):
         """Return how many rows have a recombined text by their n-grams; None without a control."""
         if corpus.column("benchmark_overlap.control").null_count:
             return None
-        return int((_numbers(corpus, "control") >= self.min_share).sum())
+        return int((_numbers(corpus, "contamination.control") >= self.min_share).sum())
 
     def _warnings(self, rows: int, hits: dict[str, Flags], control: int | None) -> list[str]:
         """Say what is kept although it was found, and that finds may be chance."""
@@ -227,7 +263,7 @@ class Decontamination(Method):
         kept = {
             tier: int(found.sum())
             for tier, found in hits.items()
-            if getattr(self, tier) == "report" and found.any()
+            if getattr(self, tier) == "report" and tier != "paraphrase" and found.any()
         }
         if kept:
             listed = ", ".join(f"{tier} {count:,}" for tier, count in kept.items())
@@ -236,13 +272,19 @@ class Decontamination(Method):
                 f"Of {rows:,} rows some hold an item of a benchmark and are kept: {listed}. "
                 f"'{first}: drop' leaves such rows out."
             )
+        guessed = int(hits.get("paraphrase", np.zeros(1)).sum())
+        if guessed and self.paraphrase == "report":
+            told.append(
+                f"{guessed:,} rows ask, by their embeddings, nearly what a benchmark asks, and are "
+                "kept: most may ask something else. Read the sample in the report; "
+                "'paraphrase: drop' leaves such rows out."
+            )
         return told
 
 
 def _column(corpus: Corpus, name: str, kind: pa.DataType) -> pa.Array:
     """Return a column of the evidence; nulls where no row has any."""
-    full = f"contamination.{name}"
-    return corpus.column(full) if full in corpus.score_columns else pa.nulls(len(corpus), kind)
+    return corpus.column(name) if name in corpus.score_columns else pa.nulls(len(corpus), kind)
 
 
 def _numbers(corpus: Corpus, name: str) -> npt.NDArray[np.float64]:

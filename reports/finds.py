@@ -8,6 +8,7 @@ from siftline.pipelines.record import StageRecord
 from siftline.reports.shared_passages import shared_passages
 
 SHOWN = 500  # finds on the page; all of them are in the table of decisions
+_PARAPHRASE_WORDS = 2  # in a row that are marked where both texts have them, in a paraphrase
 
 
 def finds_of(stage: StageRecord) -> dict[str, Any]:
@@ -38,18 +39,23 @@ def finds_of(stage: StageRecord) -> dict[str, Any]:
 def _find(stage: StageRecord, row: dict[str, Any], n: int) -> dict[str, Any]:
     """Return a find with the benchmark's text and the row's passage, cut into segments."""
     template = row["reason"] == "same_template"
-    kind = "template_" if template else ""
+    paraphrase = row["reason"] == "contaminated_paraphrase"
+    kind = "contamination.template_" if template else "contamination."
+    kind = "benchmark_paraphrase." if paraphrase else kind
     texts = [
-        stage.scores[f"contamination.{kind}{name}"][row["place"]].as_py() or ""
-        for name in ("text", "passage")
+        stage.scores[f"{kind}{name}"][row["place"]].as_py() or "" for name in ("text", "passage")
     ]
-    alike = 1 if row["reason"] == "contaminated_options" else n
+    alike = {
+        "contaminated_options": 1,
+        "contaminated_paraphrase": _PARAPHRASE_WORDS,
+    }.get(row["reason"], n)
     text, passage = shared_passages(texts[0], texts[1], alike, template=template)
     return {
         "id": row["id"],
         "match": row["match"],
         "reason": row["reason"],
         "verdict": "kept" if row["keep"] else "dropped",
+        "measure": "cosine" if paraphrase else "share",
         "share": row["similarity"],
         "text": text,
         "passage": passage,

@@ -62,6 +62,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "correct": {"eta": 0.5, "judgements": 2},
     },
     "s3ft": {"model": "writer", "template": None},
+    "decontamination": {"embedder": "toy"},
     "language": {"languages": ["de", "en"]},  # the models of all take 10 s to load
 }
 # Two of its questions are rows of the examples, one to the letter.

@@ -56,7 +56,7 @@ class Conversation:
     def passage(self, text: int, first: int, last: int) -> str:
         """Return a passage of a text, from one of its words to another."""
         words = self.words[text]
-        return _shown(self.texts[text][words.starts[first] : words.ends[last]])
+        return shown(self.texts[text][words.starts[first] : words.ends[last]])
 
 
 def leak_in(conversation: Conversation, index: BenchmarkIndex, suspected: Suspicion) -> Leak | None:
@@ -137,7 +137,7 @@ def _options(conversation: Conversation, item: Item) -> Leak | None:
                 place[2] + 4 * sum(map(len, options)), len(conversation.words[number][0]) - 1
             )
             passage = conversation.passage(number, place[1], last)
-            return Leak("options", 1.0, item.name, _shown(listed), passage)
+            return Leak("options", 1.0, item.name, shown(listed), passage)
     return None
 
 
@@ -182,7 +182,7 @@ def _joined(words: Sequence[str]) -> str:
 
 def _leak(tier: str, share: float, index: BenchmarkIndex, text: int, passage: str) -> Leak:
     held = index.texts[text].text
-    return Leak(tier, share, _name(index, text), _shown(held), passage)
+    return Leak(tier, share, _name(index, text), shown(held), passage)
 
 
 def _name(index: BenchmarkIndex, text: int) -> str:
@@ -191,6 +191,7 @@ def _name(index: BenchmarkIndex, text: int) -> str:
     return name if held.part == "question" else f"{name} {held.part}"
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """Return a text as the report shows it, cut where it is long."""
     cut = text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + " ..."
     return encodable(cut)
