@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HEAVY = ("sklearn", "scipy", "pandas", "torch", "transformers", "datasets", "fsspec", "prefect")
 RUN = """
 import json
@@ -16,20 +18,30 @@ try:
 except SystemExit as end:
     print(json.dumps([end.code or 0, sorted({name.partition(".")[0] for name in sys.modules})]))
 """
-RECIPE = """
-name: filters
-inputs: [{path: rows.jsonl}]
-stages:
+FILTERS = """
   - {kind: rules}
   - {kind: exact_duplicates}
   - {kind: random, budget: 50%}
 """
+CLEANING = """
+  - {kind: rules, min_words: 1}
+  - {kind: structure}
+  - {kind: hygiene}
+  - {kind: exact_duplicates}
+  - {kind: language, languages: [de, en]}
+  - {kind: personal_data}
+  - {kind: near_duplicates, against: [rows.jsonl]}
+  - {kind: decontamination, benchmarks: [{name: own, path: rows.jsonl}]}
+  - {kind: mix, by: language, budget: 50%}
+"""
 
 
-def test_a_run_of_filters_imports_nothing_heavy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stages", [FILTERS, CLEANING], ids=["filters", "cleaning"])
+def test_a_run_without_models_imports_nothing_heavy(stages: str, tmp_path: Path) -> None:
     rows = [{"instruction": f"Name a word, the {n}th.", "output": f"word {n}"} for n in range(6)]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    (tmp_path / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    recipe = f"name: r\ninputs: [{{path: rows.jsonl}}]\nallow_empty: true\nstages:{stages}"
+    (tmp_path / "recipe.yaml").write_text(recipe, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", RUN], cwd=tmp_path, check=True, capture_output=True, text=True
     )
