@@ -1,9 +1,11 @@
 """Masks: personal data replaced everywhere in a row, the same value by the same mark.
 
 Marks are numbered in the order in which their values stand in the row, for each kind by itself. A
-number whose mark some text of the row already has is passed over.
+number whose mark some text of the row already has is passed over. A value that stands again where
+no finder has told it is masked there, too.
 """
 
+import bisect
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -11,6 +13,8 @@ from typing import Any
 
 import re2
 
+from siftline.filters.repeated_values import RepeatedValues
+from siftline.scorers.personal.folding import folded
 from siftline.scorers.personal.places import with_texts
 from siftline.scorers.personal.spans import Span
 
@@ -35,11 +39,18 @@ def masked(
             by_place.setdefault(span.place, []).append((span.start, span.end, kind))
     by_place.pop(PREVIOUS, None)
     merged = {place: _merged(each) for place, each in by_place.items()}
-    marks = _Marks(mark, _texts_of(row))
+    texts = _texts_of(row)
+    marks = _Marks(mark, "\n".join(texts.values()))
+    repeated = RepeatedValues(
+        (kind, texts[place][start:end])
+        for place, each in merged.items()
+        for start, end, kind in each
+        if place in texts
+    )
 
     def replace(place: str, text: str, key: str) -> str:
         pieces, last = [], 0
-        for start, end, kind in merged.get(place, ()):
+        for start, end, kind in _with_repeated(merged.get(place, []), repeated.places(text)):
             pieces += [text[last:start], marks.of(kind, text[start:end])]
             last = end
         return "".join([*pieces, text[last:]]) if pieces else text
@@ -58,15 +69,30 @@ def _merged(spans: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     return merged
 
 
-def _texts_of(row: Mapping[str, Any]) -> str:
-    texts: list[str] = []
+def _with_repeated(
+    found: list[tuple[int, int, str]], repeated: Iterable[tuple[int, int, str]]
+) -> list[tuple[int, int, str]]:
+    """Return what was found, and what stands again beside it, in order."""
+    starts = [start for start, _, _ in found]
+    beside = []
+    for start, end, kind in repeated:
+        place = bisect.bisect_right(starts, start)
+        free_before = not place or found[place - 1][1] <= start
+        if free_before and (place == len(found) or end <= starts[place]):
+            beside.append((start, end, kind))
+    return sorted([*found, *beside])
+
+
+def _texts_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the texts of a row by their places."""
+    texts: dict[str, str] = {}
 
     def read(place: str, text: str, key: str) -> str:
-        texts.append(text)
+        texts[place] = text
         return text
 
     with_texts(row, read)
-    return "\n".join(texts)
+    return texts
 
 
 class _Marks:
@@ -105,7 +131,7 @@ def mark_of(mark: str, kind: str, number: int) -> str:
 def same(kind: str, value: str) -> str:
     """Return what is equal for spellings of one value."""
     if kind == "ip":
-        return str(ipaddress.ip_address(value))
+        return str(ipaddress.ip_address(folded(value)))
     if kind in ("phone", "credit_card", "iban"):
-        return "".join(c for c in value if c.isalnum() or c == "+")
+        return "".join(c for c in folded(value) if c.isalnum() or c == "+")
     return value if kind == "secret" else " ".join(value.casefold().split())

@@ -61,7 +61,7 @@ class PersonalDataFilter(Method):
         min_confidence: Of a name or an address, from 0 to 1.
     """
 
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     kind: Literal["personal_data"] = "personal_data"
     secret: Action = "mask"
@@ -157,7 +157,7 @@ class PersonalDataFilter(Method):
     def diagnose(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Count rows and finds of each kind, in all and of each source."""
         columns = {kind: _columns(corpus, kind) for kind in self._actions()}
-        return figures(corpus, decided, columns, self._actions())
+        return figures(corpus, decided, columns, self._actions(), self._options)
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Name a few rows of each kind that is flagged."""

@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from siftline.contracts.corpus import Corpus
+from siftline.scorers.personal.finding import find_all, with_signs
+from siftline.scorers.personal.finds import Options
 from siftline.scorers.personal.spans import counts_of
 
 _SHOWN = 3  # rows of each kind that is flagged
@@ -18,6 +20,7 @@ def figures(
     decided: pa.Table,
     columns: Mapping[str, Sequence[pa.Array]],
     actions: Mapping[str, str],
+    options: Options,
 ) -> dict[str, Any]:
     """Return rows and finds by kind and source, rows by action, and what to know of them.
 
@@ -26,6 +29,7 @@ def figures(
         decided: Their verdicts.
         columns: By kind, columns of places of personal data.
         actions: By kind.
+        options: What counts.
     """
     sources = np.array(corpus.rows["source"].to_pylist(), dtype=object)
     finds = {
@@ -55,7 +59,7 @@ def figures(
             }
             for source in sorted(set(sources), key=str)
         },
-        "warnings": _warnings(flagged),
+        "warnings": [*_warnings(flagged), *_warnings_of_ids(corpus, options)],
     }
 
 
@@ -69,6 +73,19 @@ def _warnings(flagged: Mapping[str, int]) -> list[str]:
     return [
         f"Rows with personal data are kept as they are: {listed}. The columns personal_*.* of "
         f"decisions.parquet say where; '{first}: mask' replaces it."
+    ]
+
+
+def _warnings_of_ids(corpus: Corpus, options: Options) -> list[str]:
+    """Say how many ids hold personal data, which no stage can change."""
+    ids = corpus.rows["id"]
+    signs = ids.filter(with_signs(ids)).to_pylist()
+    count = sum(bool(find_all(each, "", options)) for each in signs)
+    if not count:
+        return []
+    return [
+        f"The ids of {count:,} rows hold personal data. They are never masked, and stand in every "
+        "file of the run and in the dataset: give these rows other ids before ingestion."
     ]
 
 

@@ -58,7 +58,7 @@ class HygieneFaults(Scorer):
     """
 
     table: ClassVar[str] = "hygiene"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     identities: tuple[str, ...] = IDENTITIES
     refusals: tuple[str, ...] = REFUSING

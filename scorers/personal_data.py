@@ -24,7 +24,7 @@ class PersonalData(Scorer):
     """
 
     table: ClassVar[str] = "personal_data"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     placeholders: bool = False
     local_ips: bool = False

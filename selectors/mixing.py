@@ -9,7 +9,6 @@ Ours differs from those where they sample while training: the mixture is written
 largest remainder, and the report says what was short and where it went.
 """
 
-import re
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -35,7 +34,6 @@ from siftline.selectors.ranking import places, rank_within
 from siftline.selectors.unscored import UNSCORED, unscored_figures
 
 REPEATS = "mix.repeats"  # score column: how often a row is written if it is kept
-_SCORE = re.compile(r"\w+\.\w+")
 # Means are ranked on this grid of nats a token, which batches of another shape seldom cross.
 GRID_DECIMALS = 3
 # Groups that the report lists, the largest; `siftline plan` lists all.
@@ -60,11 +58,17 @@ Weight = Annotated[float, BeforeValidator(_read_weight), Field(ge=0, le=10**15)]
 Temperature = Annotated[float | Literal["inf"], BeforeValidator(_check_temperature)]
 
 
+def _is_score(value: str) -> bool:
+    """Return whether a text names a column of scores, `table.column`."""
+    table, _, column = value.partition(".")
+    return table.isidentifier() and column.isidentifier()
+
+
 def _read_by(value: object) -> object:
     """Return the column of the groups; the language of a row stands for its score."""
     if value == "language":
         return LANGUAGE
-    if isinstance(value, str) and (value in ("source", "task") or _SCORE.fullmatch(value)):
+    if isinstance(value, str) and (value in ("source", "task") or _is_score(value)):
         return value
     raise ValueError(
         f"got {value!r}; expected 'source', 'task', 'language', or a text score of an earlier "

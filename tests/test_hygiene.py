@@ -92,6 +92,7 @@ FAULTY: dict[str, list[tuple[str, str]]] = {
         ('Here it is.\n```json\n{"towns": [1,]}\n```', "Answer in JSON."),
         ('```json\n{"towns": 1', "Please respond with a valid JSON array of towns."),
         ("[" * 100_000, "Output only JSON."),
+        ('{"a": [1, 2}', "Return JSON with the keys a and b."),
     ],
     "truncated_ending": [
         ("We went to Rome, Paris, London, Madrid,", "Where?"),

@@ -267,3 +267,10 @@ def test_a_response_that_was_replaced_is_not_exported_with_what_it_held(
     table = pq.read_table(made.folder / "curated" / "data").to_pylist()
     assert [row["original_response"] for row in table] == [None, "Let us see. It is 12."]
     assert MAILS[0] not in report_page(RunRecord(made.folder))
+
+
+def test_ids_that_hold_personal_data_are_said(tmp_path: Path) -> None:
+    made = go(tmp_path, [PERSONAL], [{**rows()[4], "id": MAILS[0]}, *rows()[6:]])
+    manifest = json.loads((made.folder / "01-personal_data" / "manifest.json").read_text("utf-8"))
+    (warning,) = manifest["warnings"]
+    assert "The ids of 1 rows hold personal data" in warning

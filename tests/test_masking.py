@@ -1,6 +1,7 @@
 """Masks: everywhere in a row, the same value by the same mark, and never twice."""
 
 import json
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 
 from siftline.filters.masking import masked
 from siftline.filters.personal_data import PersonalDataFilter
+from siftline.filters.repeated_values import RepeatedValues
 from siftline.scorers.personal.finding import find_all
 from siftline.scorers.personal.finds import Options
 from siftline.scorers.personal.scanning import finds_of
@@ -68,7 +70,7 @@ def test_calls_results_tools_media_and_metadata_are_masked() -> None:
     new = mask(row)
     assert new["messages"][0]["content"] == "[EMAIL_1]"
     (call,) = json.loads(new["messages"][1]["tool_calls"])
-    arguments = {"to": "[EMAIL_1]", "[EMAIL_2]": [4158675309], "phone": "[PHONE_1]"}
+    arguments = {"to": "[EMAIL_1]", "[EMAIL_2]": ["[PHONE_1]"], "phone": "[PHONE_1]"}
     assert call == {"id": "call_1", "function": {"name": "f", "arguments": arguments}}
     assert new["messages"][2] == {
         "role": "tool",
@@ -132,6 +134,47 @@ def test_a_planted_value_is_nowhere(value: str) -> None:
     row = row_of(f"a {value}.", f"({value})", metadata=json.dumps({value: [value], "x": value}))
     row["messages"][0]["reasoning"] = f"so {value}"
     assert value not in json.dumps(mask(row), ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("told", "value", "again"),
+    [
+        ("My card {} is lost.", "4539578763621486", "They declined {}."),
+        ("Call {} now.", "4158675309", "I rang {}; {}."),
+        ("api_key = '{}'", "f8Kd92LsQ0zX7vB3nM1q", "It sends {}, twice."),
+        ("The server {} is down.", "5.9.12.3", "So {} is up."),
+        ("IBAN {}", "DE02 1203 0000 0000 2020 51", "x DE02120300000000202051"),
+        ("Call (415) 867-5309", "(415) 867-5309", "4158675309"),
+    ],
+)
+def test_a_value_that_is_told_once_is_masked_wherever_it_stands(
+    told: str, value: str, again: str
+) -> None:
+    row = row_of(again.format(value, value), told.format(value), metadata=json.dumps([value]))
+    made = json.dumps(mask(row))
+    bare = "".join(c for c in value if c.isalnum())
+    assert value not in made
+    assert bare not in made
+    assert len(set(re.findall(r"\[[A-Z]+_[0-9]+\]", made))) == 1
+
+
+def test_a_number_of_a_call_that_is_a_value_elsewhere_is_masked() -> None:
+    row = row_of("Call 4158675309.", "Done.")
+    row["messages"][1]["tool_calls"] = '[{"id": "c", "arguments": {"n": 4158675309, "m": 41}}]'
+    calls = json.loads(mask(row)["messages"][1]["tool_calls"])
+    assert calls == [{"id": "c", "arguments": {"n": "[PHONE_1]", "m": 41}}]
+
+
+def test_what_only_holds_a_value_stays() -> None:
+    row = row_of("The server 5.9.12.3 is down.", "x15.9.12.3 5.9.12.3.4 v5.9.12.3a")
+    assert texts(mask(row)) == ["The server [IP_1] is down.", row["messages"][1]["content"]]
+
+
+def test_values_that_stand_again_take_time_in_proportion_to_the_text() -> None:
+    values = [("secret", f"sk {n:07}") for n in range(20_000)]
+    text = " ".join(value for _, value in values)
+    found = list(RepeatedValues(values).places(text))
+    assert [text[start:end] for start, end, _ in found] == [value for _, value in values]
 
 
 @pytest.mark.parametrize(

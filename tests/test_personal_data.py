@@ -57,6 +57,47 @@ def test_placeholders_are_found_on_request(kind: str, text: str) -> None:
     assert found(text, options=Options(placeholders=True)) == {kind: [text]}
 
 
+MAIL = "anna.k@uni-jena.de"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mail\u00a0{}\u00a0now",
+        "\u201c{}\u201d",
+        "{}\u2019s",
+        "{}.\x1b[31m",
+        "\x00{}\x00",
+        "\u2014{}\u2026",
+        "\u200b{}\u200b",
+        "\u8bf7\u5199\u4fe1\u7ed9{}\u3002",
+        "\u8bf7\u5199\u4fe1\u7ed9{}\u8c22\u8c22",
+        "\u30e1\u30fc\u30eb\u306f{}\u3067\u3059",
+    ],
+)
+def test_an_address_ends_where_punctuation_of_any_script_does(text: str) -> None:
+    assert found(text.format(MAIL)) == {"email": [MAIL]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "value"),
+    [
+        ("credit_card", "", "4539\u00a05787\u00a06362\u00a01486"),
+        ("credit_card", "", "4539\u20115787\u20116362\u20111486"),
+        ("iban", "IBAN ", "DE02\u00a01203\u00a00000\u00a00000\u00a02020\u00a051"),
+        ("phone", "tel\u202f", "+49\u202f30\u202f901820"),
+        ("phone", "phone: ", "+49\u201330\u2013901820"),
+        ("phone", "\u7535\u8bdd", "+49 30 901820"),
+        ("ip", "IP\uff1a", "84.12.7.201"),
+        ("credit_card", "card ", "".join(chr(0xFEE0 + ord(c)) for c in "4539578763621486")),
+    ],
+)
+def test_numbers_count_in_any_typography(kind: str, before: str, value: str) -> None:
+    text = f"{before}{value}\u3002"
+    assert found(text) == {kind: [value]}
+    assert with_signs(pa.array([text])).to_pylist() == [True]
+
+
 def test_addresses_of_private_networks_are_found_on_request() -> None:
     assert found("192.168.0.77", options=Options(local_ips=True)) == {"ip": ["192.168.0.77"]}
     assert found("127.0.0.1", options=Options(local_ips=True)) == {}

@@ -9,7 +9,13 @@ from siftline.scorers.personal.finds import Find, Options, without_escape
 
 # What may stand around an @; what an address is made of is checked afterwards, since the classes of
 # Unicode, repeated, make automata of megabytes.
-_AROUND = re2.compile(r"[^\s@<>()\[\],;:\"`|{}\\!?*#/=]+@[^\s@<>()\[\],;:\"'`|{}\\!?*#/=&]+")
+# Spaces, controls and punctuation of every script end it: curly quotes, U+00A0, U+3002.
+_NEVER = (
+    r"\x00-\x20\x7f-\xa0\xab\xb7\xbb\xbf\xa1\x{2000}-\x{206f}\x{3000}-\x{303f}\x{feff}-\x{ff0f}"
+    r"\x{ff1a}-\x{ff20}@<>()\[\],;:\"`|{}\\!?*#/="
+)
+_AROUND = re2.compile(rf"[^{_NEVER}]+@[^{_NEVER}'&]+")
+_IDEOGRAPHS = re2.compile(r"[\x{2e80}-\x{d7ff}]")  # and kana, hangul: written without spaces
 _LONGEST = 64  # characters of what stands before the @, and of a label behind it
 _OF_NAMES = frozenset("._%+'&~-")
 # RFC 2606 and 6761; and names that say of themselves that they stand for another.
@@ -30,8 +36,9 @@ def emails(text: str, key: str, options: Options) -> Iterator[Find]:
     for match in _AROUND.finditer(text):
         start = without_escape(text, match.start())
         local, _, host = text[start : match.end()].partition("@")
-        spare = len(local) - len(local.lstrip("._%+'&~-"))
-        local, host = local[spare:], host.rstrip(".-_~^$%+")
+        spare = _words_before(local)
+        spare += len(local[spare:]) - len(local[spare:].lstrip("._%+'&~-"))
+        local, host = local[spare:], _without_words_after(host).rstrip(".-_~^$%+")
         start += spare
         end = start + len(local) + 1 + len(host)
         if not _is_address(local, host) or _in_an_address(text, start):
@@ -40,6 +47,20 @@ def emails(text: str, key: str, options: Options) -> Iterator[Find]:
             continue
         if options.placeholders or not _stands_for_any(local.lower(), host.lower()):
             yield Find(start, end)
+
+
+def _words_before(local: str) -> int:
+    """Return how much of a name is a sentence before it that has no spaces."""
+    if not local[-1:].isascii():
+        return 0
+    return max((match.end() for match in _IDEOGRAPHS.finditer(local)), default=0)
+
+
+def _without_words_after(host: str) -> str:
+    """Return a host without the sentence that goes on behind its domain."""
+    words = _IDEOGRAPHS.search(host)
+    before = host[: words.start()] if words else host
+    return before if before[-1:].isascii() and before[-1:].isalpha() and "." in before else host
 
 
 def _is_address(local: str, host: str) -> bool:

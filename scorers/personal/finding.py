@@ -9,6 +9,7 @@ import re2
 from siftline.scorers.personal.accounts import cards, ibans
 from siftline.scorers.personal.emails import emails
 from siftline.scorers.personal.finds import PATTERN_KINDS, Find, Options, Taken
+from siftline.scorers.personal.folding import FOLDED_SIGN, folded
 from siftline.scorers.personal.hosts import ips
 from siftline.scorers.personal.keys import secrets
 from siftline.scorers.personal.phones import phones
@@ -19,6 +20,7 @@ Finder = Callable[[str, str, Options], Iterator[Find]]
 # tells which of them are to be looked at.
 SIGN = (
     r"[^\s@]@[^\s@]|"  # e-mail, and passwords in addresses
+    rf"{FOLDED_SIGN}|"
     r"(?:[0-9][ ().\x{a0}/-]{0,3}){6}[0-9]|"  # telephones, cards
     r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[23][0-9a-fA-F]{3}:[0-9a-fA-F:]|"  # IP
     r"[A-Z]{2}[0-9]{2}[ -]?[A-Z0-9]{4}|"  # IBAN
@@ -27,6 +29,7 @@ SIGN = (
     r"(?i:key|secret|token|passw(?:or)?d)[\"'\\]*\s{0,3}(?:=>|[:=])\s{0,3}[\"'\\]*[^\s\"'\\]{12}"
 )
 _SIGN = re2.compile(SIGN)
+_AS_WRITTEN = ("secret", "email")  # kinds that any letters belong to; others are numbers
 _ESCAPED = r"\u"  # what JSON hides from the pattern
 
 FINDERS: Mapping[str, Finder] = dict(
@@ -62,8 +65,10 @@ def find_all(text: str, key: str, options: Options) -> dict[str, list[Find]]:
         return {}
     taken = Taken()
     found: dict[str, list[Find]] = {}
+    numbers = folded(text)
     for kind, finder in FINDERS.items():
-        for find in sorted(set(finder(text, key, options))):
+        read = text if kind in _AS_WRITTEN else numbers
+        for find in sorted(set(finder(read, key, options))):
             if taken.take(find):
                 found.setdefault(kind, []).append(find)
     return found

@@ -2,11 +2,11 @@
 
 JSON is asked for where a sentence of the system's or the last user's turn has a verb of answering
 (return, respond, reply, answer, output, provide, give, produce, generate, write, format, convert)
-and, at most 60 characters later, `in`, `as`, `to`, `into`, `with`, `a`, `valid` or `only` before
-the word JSON, which is not followed by file, parser, schema, library, function or API. What is
-read is the first ```` ```json ```` block, or else an answer that begins with a bracket; an answer
-with neither is not judged, since prose and code may be right. Text behind the JSON is allowed, as
-are several values (JSON Lines).
+and, right behind it or at most 60 characters later behind `in`, `as`, `to`, `into`, `with`, `a`,
+`valid` or `only`, the word JSON, which is not followed by file, parser, schema, library, function
+or API. What is read is the first ```` ```json ```` block, or else an answer that begins with a
+bracket; an answer with neither is not judged, since prose and code may be right. Text behind the
+JSON is allowed, as are several values (JSON Lines).
 """
 
 import json
@@ -16,7 +16,7 @@ from siftline.scorers.surface.check import Check, Turn
 
 _ASKS = linear_pattern(
     r"\b(?:return|respond|reply|answer|output|provide|give|produce|generate|write|format(?:ted)?"
-    r"|convert)\b[^.!?\n]{0,60}\b(?:in|as|to|into|with|a|valid|only) (?:valid |a |an |only )*"
+    r"|convert)\b(?:[^.!?\n]{0,60}\b(?:in|as|to|into|with|a|valid|only))? (?:valid |a |an |only )*"
     r"JSON\b(?: *(?:[.,:;!?\n(]|\z)| (?:object|array|format|string|list|document|output|response"
     r"|with|that|containing|and|only)\b)",
     ignore_case=True,
