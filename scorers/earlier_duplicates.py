@@ -11,7 +11,7 @@ from siftline.contracts import progress
 from siftline.contracts.runtime import Runtime
 from siftline.contracts.scorer import Scored, Scorer
 from siftline.scorers.earlier_rows import EarlierFile, earlier_files, read_earlier
-from siftline.scorers.minhash import BANDS, MinHashed, band_hashes, whole_rows
+from siftline.scorers.minhash import BANDS, MinHashed, band_hashes, sides_of
 from siftline.scorers.shingle_sets import distinct, jaccard, sets_of
 from siftline.scorers.shingles import Hashes, Ints, Over, row_shingles, side_texts
 
@@ -37,7 +37,7 @@ class EarlierDuplicates(MinHashed, Scorer):
     """
 
     table: ClassVar[str] = "earlier_duplicates"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     paths: tuple[str, ...]
 
@@ -98,8 +98,8 @@ def _opened(files: tuple[EarlierFile, ...], state: object, over: Over, ngram: in
         ngram: Words in a shingle.
     """
     tables = [table for file in files for table in read_earlier(file)]
-    shingles = (whole_rows(row_shingles(table, over, ngram), over) for table in tables)
-    bands = np.concatenate([band_hashes(each) for each in shingles])
+    shingles = (row_shingles(table, over, ngram) for table in tables)
+    bands = np.concatenate([band_hashes(each, sides_of(over)) for each in shingles])
     numbers = np.arange(len(bands), dtype=np.uint64)
     keys = tuple(np.sort(bands[:, n].astype(np.uint64) << _SHIFT | numbers) for n in range(BANDS))
     return _Index(pa.concat_tables(tables).combine_chunks(), keys)
@@ -110,13 +110,13 @@ def _nearest(
 ) -> tuple[Ints, npt.NDArray[np.float64]]:
     """Return [rows] the number of the earlier row that each is most like, or -1, and how much."""
     shingles = row_shingles(rows, over, ngram)
-    first, second = _candidates(band_hashes(whole_rows(shingles, over)), index.keys)
+    sides = sides_of(over)
+    first, second = _candidates(band_hashes(shingles, sides), index.keys)
     nearest = np.full(len(rows), -1)
     best = np.zeros(len(rows))
     if not len(first):
         return nearest, best
     earlier, place = np.unique(second, return_inverse=True)
-    sides = 2 if over == "both" else 1
     own = sets_of(shingles)
     others = sets_of(row_shingles(index.rows.take(pa.array(earlier)), over, ngram))
     similarity = np.min(

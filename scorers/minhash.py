@@ -6,8 +6,10 @@ four minima, all of them agree at the fourth power of the similarity; of twenty 
 agrees with a probability of 1 - (1 - s^4)^20: 0.73 at 0.5, 0.94 at 0.6, 0.996 at 0.7 and above
 0.9999 from 0.8 on. So one set of bands is good for every threshold.
 
-The shingles of prompt and response are hashed as one set. Where each side is as similar as a
-threshold, so is their union, whose similarity lies between the two; so no pair is missed by that.
+Of `both` sides, two of the minima of a band are the prompt's and two the response's. So two rows
+share a band where both sides are alike, s and t, with a probability of 1 - (1 - s^2 t^2)^20: at
+least as often as sides that are as alike as the less alike one, and hardly ever where one side is
+another, as under one long instruction of the system, or of many answers that are `Yes`.
 """
 
 from typing import ClassVar
@@ -54,25 +56,33 @@ class MinHash(MinHashed, Scorer):
     """
 
     table: ClassVar[str] = "minhash"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Hash each row."""
-        shingles = whole_rows(row_shingles(rows, self.over, self.ngram), self.over)
-        counts = pa.array(np.diff(shingles.offsets), pa.int32())
-        columns = {"bands": band_column(band_hashes(shingles)), "shingles": counts}
+        shingles = row_shingles(rows, self.over, self.ngram)
+        sides = sides_of(self.over)
+        counts = pa.array(np.diff(shingles.offsets[::sides]), pa.int32())
+        columns = {"bands": band_column(band_hashes(shingles, sides)), "shingles": counts}
         progress.advance(len(rows))
         return Scored(pa.table({"content_hash": rows["content_hash"], **columns}))
 
 
-def whole_rows(shingles: Shingles, over: Over) -> Shingles:
-    """Return the shingles of both sides of each row as those of one text."""
-    return Shingles(shingles.hashes, shingles.offsets[:: 2 if over == "both" else 1])
+def sides_of(over: Over) -> int:
+    """Return how many texts of each row are compared."""
+    return 2 if over == "both" else 1
 
 
-def band_hashes(shingles: Shingles) -> npt.NDArray[np.uint32]:
-    """Return [texts, BANDS] the bands of some texts, each of which has a shingle."""
-    parts = minima(shingles).reshape(-1, BANDS, MINIMA // 2, 2)
+def band_hashes(shingles: Shingles, sides: int = 1) -> npt.NDArray[np.uint32]:
+    """Return [rows, BANDS] the bands of some rows.
+
+    Args:
+        shingles: Of the texts of each row in turn; each text has a shingle.
+        sides: Texts of each row, 1 or 2.
+    """
+    of_side = MINIMA // sides
+    found = minima(shingles, BANDS * of_side).reshape(-1, sides, BANDS, of_side)
+    parts = found.transpose(0, 2, 1, 3).reshape(-1, BANDS, MINIMA // 2, 2)
     halves = parts[..., 0].astype(np.uint64) << np.uint64(32) | parts[..., 1]
     mixed = (halves * _FACTORS).sum(axis=2, dtype=np.uint64)
     mixed = (mixed ^ (mixed >> np.uint64(29))) * _FACTORS[0]
@@ -92,9 +102,8 @@ def bands_of(column: pa.Array) -> npt.NDArray[np.uint32]:
     return flat.reshape(-1, BANDS)
 
 
-def minima(shingles: Shingles) -> npt.NDArray[np.uint32]:
-    """Return [texts, BANDS * MINIMA] the minima of each text's shingles."""
-    count = BANDS * MINIMA
+def minima(shingles: Shingles, count: int = BANDS * MINIMA) -> npt.NDArray[np.uint32]:
+    """Return [texts, count] the minima of each text's shingles."""
     if len(shingles.offsets) == 1:
         return np.empty((0, count), dtype=np.uint32)
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(

@@ -75,3 +75,24 @@ def test_a_repeated_shingle_and_the_order_count_nothing() -> None:
     bands = band_hashes(sets)
     assert (bands[0] == bands[1]).all()
     assert band_hashes(Shingles(sets.hashes[:0], np.zeros(1, np.int64))).shape == (0, BANDS)
+
+
+@pytest.mark.parametrize(("prompt", "response"), [(0.8, 0.8), (1.0, 0.6), (0.6, 1.0)])
+def test_rows_of_two_sides_share_a_band_as_often_as_stated(prompt: float, response: float) -> None:
+    bands = band_hashes(alternating(prompt, response, 200), sides=2)
+    found = (bands[::2] == bands[1::2]).any(axis=1).mean()
+    stated = 1 - (1 - (prompt * response) ** 2) ** BANDS
+    assert found == pytest.approx(stated, abs=4 * np.sqrt(stated * (1 - stated) / 200) + 0.005)
+
+
+@pytest.mark.parametrize(("prompt", "response"), [(1.0, 0.0), (0.0, 1.0)])
+def test_rows_with_one_side_in_common_share_no_band(prompt: float, response: float) -> None:
+    bands = band_hashes(alternating(prompt, response, 200), sides=2)
+    assert not (bands[::2] == bands[1::2]).any()
+
+
+def alternating(prompt: float, response: float, count: int) -> Shingles:
+    """Return pairs of rows of two sides, as alike as stated."""
+    sides = [pairs_at(prompt, count, 1), pairs_at(response, count, 2)]
+    hashes = np.stack([each.hashes.reshape(-1, SIZE) for each in sides], axis=1)
+    return Shingles(hashes.ravel(), np.arange(0, hashes.size + 1, SIZE))

@@ -110,6 +110,23 @@ def test_by_hand(tmp_path: Path) -> None:
     assert of_responses == {"b": ("a", 1.0), "c": ("a", 0.9), "e": ("a", 1.0)}
 
 
+def test_a_long_instruction_that_all_rows_share_hides_no_duplicate(tmp_path: Path) -> None:
+    shared = " ".join(f"rule{n}" for n in range(600))
+    rows: list[Row] = []
+    for number in range(200):
+        asked = " ".join(f"q{number}x{n}" for n in range(8))
+        said = [f"a{number}x{n}" for n in range(25)]
+        rows.append((f"r{number:03}", f"{shared} {asked}", " ".join(said)))
+        if number % 5 == 0:
+            rows.append((f"z{number:03}", f"{shared} {asked}", " ".join([*said, "more"])))
+    corpus, found = measured(corpus_in(tmp_path / "c", rows, 100), method := NearDuplicates())
+    going = [row["id"] for row in found.to_pylist() if not row["keep"]]
+    assert going == [f"z{number:03}" for number in range(0, 200, 5)]
+    figures = method.diagnose(corpus, found)
+    assert "rows_not_compared_with_all" not in figures
+    assert figures["pairs_refused"] < 10
+
+
 def test_what_is_reported_stays_with_its_match(tmp_path: Path) -> None:
     corpus = corpus_in(tmp_path / "c", [("a", "q", SAID), ("b", "q", SAID), ("c", "q", "other")])
     method = NearDuplicates(action="report")
