@@ -27,7 +27,7 @@ class BenchmarkOverlap(ReadsBenchmarks, Scorer):
 
     table: ClassVar[str] = "benchmark_overlap"
     by_column: ClassVar[bool] = True
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
 
     def score(self, rows: pa.Table, runtime: Runtime) -> Scored:
         """Look all n-grams of the rows up.

@@ -48,7 +48,7 @@ class Contamination(ReadsBenchmarks, Scorer):
     """
 
     table: ClassVar[str] = "contamination"
-    revision: ClassVar[int] = 2
+    revision: ClassVar[int] = 3
 
     common: tuple[int, ...] = ()
 

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 
 from siftline.contracts.errors import InputError
+from siftline.scorers.leaks import opened_benchmarks
 from siftline.scorers.leaks.benchmark_files import Benchmark, Item, read_items
 
 ROWS: list[dict[str, Any]] = [
@@ -52,8 +55,11 @@ def test_fields_are_named_or_found(tmp_path: Path) -> None:
     assert items(tmp_path, path="b.jsonl")[0].question == "no question"
 
 
-def test_options_inside_an_object(tmp_path: Path) -> None:
-    row = {"question": "How?", "choices": {"text": ["so", "not so"], "label": ["A", "B"]}}
+@pytest.mark.parametrize(
+    "options", [{"text": ["so", "not so"], "label": ["A", "B"]}, {"A": "so", "B": "not so"}]
+)
+def test_options_inside_an_object(tmp_path: Path, options: dict[str, Any]) -> None:
+    row = {"question": "How?", "choices": options}
     (tmp_path / "b.jsonl").write_text(lines([row]), encoding="utf-8")
     assert items(tmp_path, path="b.jsonl")[0].options == ("so", "not so")
 
@@ -98,3 +104,25 @@ def test_a_benchmark_has_one_place_that_stays(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Benchmark(name="b", **fields)
     Benchmark(name="b", hub="b", revision="0" * 40)
+
+
+def test_threads_read_a_benchmark_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b.jsonl").write_text(lines(ROWS), encoding="utf-8")
+    reads: list[Benchmark] = []
+    second = threading.Event()
+
+    def noted(benchmark: Benchmark, base: Path) -> list[Item]:
+        reads.append(benchmark)
+        if len(reads) > 1:
+            second.set()
+        second.wait(0.2)  # time for another thread to read too
+        return read_items(benchmark, base)
+
+    monkeypatch.setattr(opened_benchmarks, "read_items", noted)
+    benchmarks = (Benchmark(name="b", path="b.jsonl"),)
+    with ThreadPoolExecutor(2) as threads:
+        opened = [
+            threads.submit(opened_benchmarks.open_index, benchmarks, tmp_path, 8) for _ in range(2)
+        ]
+        assert opened[0].result() is opened[1].result()
+    assert len(reads) == 1

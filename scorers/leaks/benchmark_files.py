@@ -34,8 +34,8 @@ class Benchmark(Config):
             same rows for ever.
         question: Field of the question; None looks for one of the usual names.
         answer: Field of the answer; None looks for one, and goes without.
-        options: Field of the list of options, or the fields that hold one option each; None looks
-            for a list, and goes without.
+        options: Field of the options, a list or an object with one for each letter, or the fields
+            that hold one option each; None looks for one of the usual names, and goes without.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,60}$")]
@@ -146,8 +146,7 @@ class _Fields:
         """Return the options of a row; none where it has none."""
         values = [row.get(name) for name in self._options]
         if len(values) == 1:
-            held = values[0].get("text") if isinstance(values[0], Mapping) else values[0]  # ARC's
-            values = held if isinstance(held, list) else [held]
+            values = _listed_options(values[0])
         values = [value for value in values if value is not None]
         if any(isinstance(value, dict | list) for value in values):
             raise InputError(
@@ -169,6 +168,13 @@ class _Fields:
 
     def _listed(self) -> str:
         return excerpt(encodable(", ".join(f"'{name}'" for name in self._there)))
+
+
+def _listed_options(held: Any) -> list[Any]:
+    """Return the options in one field: a list, one by letter, or texts beside labels, as ARC's."""
+    if isinstance(held, Mapping):
+        held = held["text"] if isinstance(held.get("text"), list) else list(held.values())
+    return held if isinstance(held, list) else [held]
 
 
 def _rows(benchmark: Benchmark, base: Path) -> Iterator[dict[str, Any]]:

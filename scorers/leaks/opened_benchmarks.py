@@ -1,6 +1,7 @@
 """Benchmarks as scorers open them: read and indexed once in a process."""
 
 import functools
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from siftline.contracts.computation import Computation
 from siftline.contracts.parquet import dataset_files
 from siftline.scorers.leaks.benchmark_files import Benchmark, Item, read_items
 from siftline.scorers.leaks.benchmark_index import BenchmarkIndex
+
+_opening = threading.Lock()  # shards are scored in two threads; one of them reads for both
 
 
 class ReadsBenchmarks(Computation):
@@ -40,12 +43,14 @@ def open_index(benchmarks: Sequence[Benchmark], base: Path, n: int) -> Benchmark
     Raises:
         InputError: A benchmark cannot be read, or lacks a field.
     """
-    return _kept_index(tuple(benchmarks), base, n, _state(benchmarks, base))
+    with _opening:
+        return _kept_index(tuple(benchmarks), base, n, _state(benchmarks, base))
 
 
 def open_items(benchmarks: Sequence[Benchmark], base: Path) -> tuple[Item, ...]:
     """Return the items of some benchmarks; as :func:`open_index`."""
-    return _kept_items(tuple(benchmarks), base, _state(benchmarks, base))
+    with _opening:
+        return _kept_items(tuple(benchmarks), base, _state(benchmarks, base))
 
 
 @functools.lru_cache(maxsize=2)
