@@ -6,6 +6,7 @@ hashes of its words. Two texts that differ share one by chance with a probabilit
 """
 
 import functools
+import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple, TypeAlias
 
@@ -114,7 +115,11 @@ def _folded(texts: pa.Array) -> pa.Array:
     plain = pc.string_is_ascii(texts)
     if pc.all(plain).as_py() in (True, None):
         return pc.ascii_lower(texts)
-    others = pc.utf8_lower(pc.utf8_normalize(texts.filter(pc.invert(plain)), form="NFKC"))
+    # By Python, since Arrow 19 leaves letters and their marks apart.
+    normal = [
+        unicodedata.normalize("NFKC", text) for text in texts.filter(pc.invert(plain)).to_pylist()
+    ]
+    others = pc.utf8_lower(pa.array(normal, texts.type))
     others = pc.replace_substring_regex(others, pattern=_OTHER_SIGNS, replacement=" ")
     others = pc.replace_substring_regex(others, pattern=_SPACED_OUT, replacement=r" \1 ")
     return pc.replace_with_mask(pc.ascii_lower(texts), pc.invert(plain), others)
