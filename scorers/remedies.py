@@ -21,6 +21,7 @@ from siftline.models.remote.answers import CONTENT_FILTER, OPTION_UNLIKELY, TOOL
 from siftline.models.rendering import NOT_LEARNED
 from siftline.models.talks import NOT_TEXT_ONLY
 from siftline.scorers import statuses
+from siftline.scorers.benchmark_paraphrase import NO_QUESTION
 from siftline.scorers.candidate import NO_MODEL
 from siftline.scorers.consistency import TOO_FEW_SAMPLES
 from siftline.scorers.given_trajectories import MISSING
@@ -64,6 +65,7 @@ REMEDIES: Mapping[str, str] = {
     TOO_FEW_SAMPLES: "raise 'max_tokens' or 'samples', or choose another 'consistency'",
     NO_MODEL: "lower the threshold, so that more passes to be tuned on",
     META_TEXT: "name a stronger model, whose paraphrases do not speak of the reference",
+    NO_QUESTION: "leave rows without a question to the tiers that compare words",
     MISSING: "see that the file holds the ids of these rows",
 }
 """By status. Packages from outside may have others."""
