@@ -191,15 +191,17 @@ def found(pool: Pool, runs: Path) -> dict[str, Any]:
     told = dropped["similarity"].to_numpy()
     figures: dict[str, Any] = {
         "dropped": len(dropped),
-        "false_below_0.5": sum(value < 0.5 for value in true),
+        "false_below_half": sum(value < 0.5 for value in true),
         "false_below_threshold": sum(value < THRESHOLD for value in true),
         "largest_error_of_similarity": round(float(np.abs(told - true).max()), 6) if true else 0,
     }
-    for low, high in ((0.95, 1.01), (0.9, 0.95), (0.8, 0.9)):
-        pairs = {row: twin for row, (twin, near) in pool.planted.items() if low <= near < high}
+    for low, high in ((95, 101), (90, 95), (80, 90)):
+        pairs = {
+            row: twin for row, (twin, near) in pool.planted.items() if low <= 100 * near < high
+        }
         hit = sum(f"r{row}" in matched or f"r{twin}" in matched for row, twin in pairs.items())
         if pairs:
-            figures[f"recall_{low}_to_{min(high, 1)}"] = round(hit / len(pairs), 4)
+            figures[f"recall_{low}_to_{min(high, 100)}"] = round(hit / len(pairs), 4)
     return figures
 
 
@@ -216,7 +218,7 @@ def peer_found(pool: Pool, folder: Path) -> dict[str, Any]:
     pairs = [(row, twin) for row, (twin, near) in pool.planted.items() if near >= 0.9]
     if pairs:
         whole = sum(f"r{row}" in kept and f"r{twin}" in kept for row, twin in pairs)
-        figures["recall_from_0.9"] = round(1 - whole / len(pairs), 4)
+        figures["recall_from_90"] = round(1 - whole / len(pairs), 4)
     return figures
 
 
