@@ -3,7 +3,7 @@
 The column `table.slug` says where the fault is, and is null for rows that do not have it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -44,9 +44,17 @@ def diagnose_faults(
     }
 
 
-def picture_faults(decided: pa.Table) -> dict[str, Any]:
-    """Name a few rows of each fault that is reported, the smallest ids."""
-    kept = decided.filter(pc.and_(decided["keep"], pc.not_equal(decided["reason"], "kept")))
+def picture_faults(decided: pa.Table, reasons: Sequence[str] | None = None) -> dict[str, Any]:
+    """Name a few rows of each fault that is reported, the smallest ids.
+
+    Args:
+        decided: Verdicts.
+        reasons: Of rows that are kept and reported; all but `kept` if left out.
+    """
+    told = pc.not_equal(decided["reason"], "kept")
+    if reasons is not None:
+        told = pc.is_in(decided["reason"], value_set=pa.array(reasons, pa.string()))
+    kept = decided.filter(pc.and_(decided["keep"], told))
     shown: dict[str, list[str]] = {}
     for row in kept.sort_by("id").select(["reason", "id"]).to_pylist():
         ids = shown.setdefault(row["reason"], [])

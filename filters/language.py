@@ -20,6 +20,7 @@ from siftline.contracts.errors import nearest
 from siftline.contracts.method import Method, verdicts
 from siftline.contracts.names import shown_name
 from siftline.contracts.scorer import Scorer
+from siftline.filters.faults import picture_faults
 from siftline.models.language_codes import CODES
 from siftline.scorers.languages import Languages
 from siftline.scorers.turn_languages import TurnLanguages
@@ -28,7 +29,6 @@ Action = Literal["keep", "report", "drop"]
 Bools = npt.NDArray[np.bool_]
 
 _LISTED = 30  # languages in the report, of all rows and of each source
-_SHOWN = 3  # rows of each reason that is reported
 
 
 class Language(Method):
@@ -128,12 +128,7 @@ class Language(Method):
 
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Name a few rows of each reason that is reported, the smallest ids."""
-        kept = decided.filter(pc.and_(decided["keep"], pc.not_equal(decided["reason"], "kept")))
-        shown: dict[str, list[str]] = {}
-        for row in kept.sort_by("id").select(["reason", "id"]).to_pylist():
-            ids = shown.setdefault(row["reason"], [])
-            ids += [row["id"]] if len(ids) < _SHOWN else []
-        return {"reported": shown} if shown else {}
+        return picture_faults(decided)
 
     def _languages(self) -> Languages:
         turns = TurnLanguages(ask_below=self.ask_below, short=self.short, languages=self.languages)

@@ -18,8 +18,9 @@ from pydantic import Field, field_validator, model_validator
 from siftline.contracts.corpus import Corpus
 from siftline.contracts.method import MASKED, Method, verdicts
 from siftline.contracts.scorer import Scorer
+from siftline.filters.faults import picture_faults
 from siftline.filters.masking import PREVIOUS, mark_of, masked
-from siftline.filters.personal_figures import figures, reported
+from siftline.filters.personal_figures import figures
 from siftline.scorers.personal.finding import find_all
 from siftline.scorers.personal.finds import KINDS, NAME_KINDS, PATTERN_KINDS, Options, Region
 from siftline.scorers.personal.scanning import found_in, rows_with_signs
@@ -162,8 +163,7 @@ class PersonalDataFilter(Method):
     def picture(self, corpus: Corpus, decided: pa.Table) -> dict[str, Any]:
         """Name a few rows of each kind that is flagged."""
         flagged = [kind for kind, action in self._actions().items() if action == "flag"]
-        shown = reported(decided, flagged)
-        return {"reported": shown} if shown else {}
+        return picture_faults(decided, flagged)
 
     def _masked(
         self, row: Mapping[str, Any], found: Mapping[str, list[Span]], kept: bool

@@ -5,14 +5,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from siftline.contracts.corpus import Corpus
 from siftline.scorers.personal.finding import find_all, with_signs
 from siftline.scorers.personal.finds import Options
 from siftline.scorers.personal.spans import counts_of
-
-_SHOWN = 3  # rows of each kind that is flagged
 
 
 def figures(
@@ -87,18 +84,3 @@ def _warnings_of_ids(corpus: Corpus, options: Options) -> list[str]:
         f"The ids of {count:,} rows hold personal data. They are never masked, and stand in every "
         "file of the run and in the dataset: give these rows other ids before ingestion."
     ]
-
-
-def reported(decided: pa.Table, kinds: Sequence[str]) -> dict[str, list[str]]:
-    """Return the smallest ids of kept rows by reason, of some kinds.
-
-    Args:
-        decided: Verdicts.
-        kinds: Those that are flagged.
-    """
-    wanted = pc.is_in(decided["reason"], value_set=pa.array(kinds, pa.string()))
-    shown: dict[str, list[str]] = {}
-    for row in decided.filter(pc.and_(decided["keep"], wanted)).sort_by("id").to_pylist():
-        ids = shown.setdefault(row["reason"], [])
-        ids += [row["id"]] if len(ids) < _SHOWN else []
-    return shown

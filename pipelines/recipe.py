@@ -166,9 +166,10 @@ class Recipe(Config):
 def _check_table(field: str, name: str, known: set[str]) -> None:
     table = name.partition(".")[0]
     if table not in known:
-        raise ValueError(
-            f"{field}: no stage before it has the score '{name}'.{nearest(table, known)}"
-        )
+        remedy = nearest(table, known)
+        if table in known_kinds():
+            remedy = f" Put a stage of the kind '{table}' before it."
+        raise ValueError(f"{field}: no stage before it has the score '{name}'.{remedy}")
 
 
 def _leaves_more(stage: Method) -> bool:

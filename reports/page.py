@@ -34,6 +34,7 @@ def report_page(record: RunRecord) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("siftline.reports", ""),
         autoescape=True,
+        finalize=_without_controls,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -51,6 +52,17 @@ def report_page(record: RunRecord) -> str:
         quarantine=_quarantine(record),
         recipe=record.recipe,
     )
+
+
+# `cat` and an editor show the page too, and obey what a browser passes over.
+_CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\t\n\r"
+}
+
+
+def _without_controls(value: Any) -> Any:
+    """Return what the page shows, its control characters as their escapes."""
+    return value.translate(_CONTROLS) if isinstance(value, str) else value
 
 
 def _totals(summary: Summary) -> dict[str, int]:

@@ -292,7 +292,7 @@ def test_mistakes_that_only_the_data_show(mix: Mix, message: str) -> None:
         ({"source_weights": {"a": 1}}, "with 'by: source' write them as 'weights'"),
         ({"temperature": 0}, "stages[0].temperature"),
         ({"by": "tasks"}, "stages[0].by: got 'tasks'; expected 'source', 'task', 'language', or a"),
-        ({"by": "language"}, "stages[0]: mix.by: no stage before it has the score 'language.lang"),
+        ({"by": "language"}, "'language.language'. Put a stage of the kind 'language' before it"),
         ({"by": "language", "weights": {"ge": 1}}, "got 'ge'; expected the code of a language"),
         ({"weights": {"a": -1}}, "stages[0].weights.a"),
         ({"weights": {"aa": 1}}, "stages[0]: no input has the source 'aa'. Did you mean 'a'?"),

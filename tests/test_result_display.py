@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -64,3 +65,22 @@ def test_the_page_spells_names_of_the_data_as_they_are(result: RunResult) -> Non
     page = report_page(RunRecord(result.folder))
     assert "<th>rows by fault</th>" in page
     assert "<th>open_code_fence</th>" in page
+
+
+def test_what_was_masked_is_told_and_no_control_reaches_the_page(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": "Write to ann.lee@mail.org.", "response": "Done."},
+        {"prompt": "Tab\there, \u001b[31mred\u0007.", "response": "As an AI language model, no."},
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "d.jsonl").write_text(text, encoding="utf-8")
+    recipe = {
+        "name": "r",
+        "inputs": [{"path": "d.jsonl", "source": "s"}],
+        "stages": [{"kind": "personal_data"}, {"kind": "rules"}],
+    }
+    done = run(parse_recipe(recipe, "recipe"), tmp_path, tmp_path / "runs")
+    assert "changed  01-personal_data: 1 of 2 rows masked.\n" in printed(done, 80)
+    page = report_page(RunRecord(done.folder))
+    assert "Tab\there, \\x1b[31mred\\x07." in page
+    assert "\x1b" not in page

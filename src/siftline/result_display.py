@@ -4,6 +4,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from siftline.pipelines.manifest import StageManifest
 from siftline.pipelines.run import RunResult
 from siftline.pipelines.run_directory import INGEST
 from siftline.terminal import shown
@@ -63,7 +64,16 @@ def print_result(result: RunResult, out: Console) -> None:
     out.print(f"report   {shown(result.folder / 'report.html')}", soft_wrap=True)
 
 
+def _changed(stage: StageManifest) -> str:
+    """Return what a stage has changed in the rows that it keeps; '' for nothing."""
+    counts = ((stage.masked, "masked"), (stage.revised, "with a new response"))
+    return ", ".join(f"{count:,} of {stage.rows:,} rows {what}" for count, what in counts if count)
+
+
 def _print_remarks(result: RunResult, out: Console) -> None:
+    for stage in result.stages:
+        if changed := _changed(stage):
+            out.print(f"changed  {shown(stage.folder)}: {changed}.", soft_wrap=True)
     for remark in result.ingest.remarks:
         out.print(f"input    {shown(remark)}", soft_wrap=True)
     for warning in result.ingest.warnings:
