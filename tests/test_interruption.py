@@ -69,6 +69,19 @@ def test_the_processes_of_devices_end_without_a_word(tmp_path: Path, wait: float
     assert "Traceback" not in run.stderr
 
 
+def test_an_interruption_after_the_end_changes_nothing() -> None:
+    code = """
+import atexit, os, signal, sys
+from siftline.cli import main
+
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+sys.argv = ["siftline", "--version"]
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def interrupted(
     tmp_path: Path, code: str, how: list[str], number: signal.Signals, wait: float = 0.0
 ) -> subprocess.CompletedProcess[str]:

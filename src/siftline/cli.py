@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -266,4 +267,8 @@ def main() -> None:
     """Start the command line."""
     take_any_text()
     leave_pandas_out()
-    sys.exit(guarded(app, err))
+    try:
+        sys.exit(guarded(app, err))
+    finally:
+        # What is said stands: Ctrl-C while the interpreter ends would make another exit code of it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
